@@ -1,0 +1,1 @@
+"""The digital twin that energy communities run on."""

@@ -1,0 +1,1 @@
+"""The words of the twin: time, units, communities, readings, tariffs and what can go wrong."""

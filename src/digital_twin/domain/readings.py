@@ -1,0 +1,169 @@
+"""Readings: what meters and weather stations said about an interval, and when it became known."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.identifiers import check_identifier, check_series_name
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array, SeriesKind, canonical_unit, to_canonical
+
+COMMUNITY_SERIES = (
+    "load_kw",
+    "pv_kw",
+    "net_load_kw",
+    "storage_soc_kwh",
+    "import_price_per_kwh",
+    "export_price_per_kwh",
+    "emission_factor_kg_per_kwh",
+    "temperature_c",
+    "ghi_wm2",
+    "dni_wm2",
+    "dhi_wm2",
+    "wind_speed_ms",
+)
+"""Names a community-level series may have."""
+
+SUMMED_SERIES = ("load_kw", "pv_kw", "net_load_kw", "storage_soc_kwh")
+"""Series of members that add up to one of the community."""
+
+MAX_FUTURE = timedelta(days=370)
+"""Prices and weather forecasts lie ahead; nothing lies further."""
+
+ASSUMED_DELAY = timedelta(hours=1)
+"""Imported history counts as known this long after its interval ended."""
+
+_RANGES = {
+    "_soc_kwh": (0.0, 1e7),
+    "_kg_per_kwh": (0.0, 10.0),
+    "_per_kwh": (-1e3, 1e3),
+    "_kwh": (0.0, 1e7),
+    "_kw": (0.0, 1e6),
+    "_wm2": (0.0, 2e3),
+    "_ms": (0.0, 120.0),
+    "_c": (-90.0, 60.0),
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesKey:
+    """What a series is about; without member and asset it belongs to the community as a whole."""
+
+    name: str
+    member_id: str | None = None
+    asset_id: str | None = None
+
+    def __post_init__(self) -> None:
+        check_series_name(self.name)
+        canonical_unit(self.name)
+        if self.member_id is not None:
+            check_identifier(self.member_id, "member_id")
+        if self.asset_id is not None:
+            check_identifier(self.asset_id, "asset_id")
+        if self.member_id is None and self.asset_id is None and self.name not in COMMUNITY_SERIES:
+            raise InvalidInput(
+                f"a community-level series must be one of {', '.join(COMMUNITY_SERIES)}, got {self.name!r}; "
+                "give a member_id or an asset_id for others",
+                field="name",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A stream of readings at one resolution, in the unit its name ends in."""
+
+    key: SeriesKey
+    resolution_minutes: int
+
+    @property
+    def unit(self) -> str:
+        return canonical_unit(self.key.name)[0]
+
+    @property
+    def kind(self) -> SeriesKind:
+        return canonical_unit(self.key.name)[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesValues:
+    """Readings of one series on a grid in its canonical unit; NaN where there is none."""
+
+    key: SeriesKey
+    grid: TimeGrid
+    values: Array  # (T,)
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (self.grid.steps,):
+            raise InvalidInput(f"{self.key.name} must have {self.grid.steps} values, got {self.values.size}")
+
+    @classmethod
+    def from_unit(cls, key: SeriesKey, grid: TimeGrid, values: Array, unit: str, kind: SeriesKind) -> "SeriesValues":
+        """Readings given in any known unit and kind.
+
+        Raises:
+            InvalidInput: the unit does not fit the name.
+        """
+        return cls(key, grid, to_canonical(values, key.name, unit, kind, grid.step_hours))
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A reading that was not stored, and why."""
+
+    key: SeriesKey
+    start: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Exactly what became of a batch: received = stored + duplicate + corrected + superseded."""
+
+    received: int
+    stored: int
+    duplicate: int
+    corrected: int
+    superseded: int
+    received_at: datetime
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSummary:
+    """What is stored of a series."""
+
+    series: Series
+    first_day: datetime
+    last_day: datetime
+
+
+def allowed_range(series_name: str) -> tuple[float, float]:
+    """Lowest and highest believable value of a series."""
+    if series_name.startswith("net_"):
+        return -1e6, 1e6
+    return next(limits for suffix, limits in _RANGES.items() if series_name.endswith(suffix))
+
+
+def check_readings(readings: SeriesValues, now: datetime) -> tuple[SeriesValues, list[Rejection]]:
+    """The believable readings, and those that are not with the reason of each."""
+    low, high = allowed_range(readings.key.name)
+    values = readings.values
+    with np.errstate(invalid="ignore"):
+        out_of_range = np.isfinite(values) & ((values < low) | (values > high))
+        infinite = np.isinf(values)
+    reason = f"{readings.key.name} must lie in {low:g}..{high:g}"
+    reasons = {int(index): reason for index in np.flatnonzero(out_of_range | infinite)}
+    if readings.grid.end > now + MAX_FUTURE:
+        too_late = readings.grid.starts >= np.datetime64(int((now + MAX_FUTURE).timestamp()), "s")
+        for index in np.flatnonzero(too_late & ~np.isnan(values)):
+            reasons.setdefault(int(index), f"the interval starts more than {MAX_FUTURE.days} days ahead")
+    if not reasons:
+        return readings, []
+    kept = values.copy()
+    kept[list(reasons)] = np.nan
+    rejections = [
+        Rejection(readings.key, readings.grid.instant(index), reason) for index, reason in sorted(reasons.items())
+    ]
+    return SeriesValues(readings.key, readings.grid, kept), rejections
