@@ -1,0 +1,68 @@
+"""Warm processes for short computations: a crash or a time-out costs one call, never the pool."""
+
+import asyncio
+import gc
+import importlib
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from digital_twin.domain.errors import Unavailable
+
+T = TypeVar("T")
+
+
+class WarmPool:
+    """Processes that have imported the numerical packages and solved once before the first call."""
+
+    def __init__(self, processes: int, *, preload: Sequence[str] = (), warm_up: Callable[[], object] | None = None) -> None:
+        """`preload` is imported once, in the process that the others are forked from."""
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(preload))
+        self._pool = ProcessPool(
+            max_workers=processes, context=context, initializer=_start_process, initargs=(tuple(preload), warm_up)
+        )
+
+    def start(self) -> None:
+        """Start the processes now rather than at the first call."""
+        self._pool.schedule(os.getpid)
+
+    async def call(self, function: Callable[..., T], *args: Any, timeout_s: float) -> T:
+        """The result of the function, run in one of the processes.
+
+        Raises:
+            Unavailable: no result in time (the process is killed), or the process died.
+        """
+        future = self._pool.schedule(function, args=args, timeout=timeout_s)
+        try:
+            return await asyncio.wrap_future(future)
+        except FutureTimeoutError as error:
+            raise Unavailable(
+                f"the computation did not finish within {timeout_s:g} s and was stopped; "
+                "ask for a shorter horizon or a coarser resolution",
+                retry_after_s=5,
+            ) from error
+        except ProcessExpired as error:
+            raise Unavailable("the computation's process ended unexpectedly; try again", retry_after_s=1) from error
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Stop at once; calls in flight are lost."""
+        self._pool.stop()
+        self._pool.join()
+
+
+def _start_process(preload: tuple[str, ...], warm_up: Callable[[], object] | None) -> None:
+    for module in preload:
+        importlib.import_module(module)
+    if warm_up is not None:
+        warm_up()
+    gc.freeze()

@@ -1,0 +1,140 @@
+"""Errors as RFC 9457 problems: one sentence that says what to do, and never an echo of the input."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from digital_twin.domain.errors import (
+    Conflict,
+    Infeasible,
+    InsufficientData,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    TwinError,
+    Unavailable,
+)
+from digital_twin.services.access import NotSignedIn, TooManyRequests
+
+PROBLEM_TYPE = "application/problem+json"
+
+STATUS_OF: dict[type[TwinError], HTTPStatus] = {
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    NotAllowed: HTTPStatus.FORBIDDEN,
+    InsufficientData: HTTPStatus.CONFLICT,
+    Infeasible: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotSignedIn: HTTPStatus.UNAUTHORIZED,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+_ADVICE = {
+    400: "send a body of valid JSON",
+    404: "there is nothing at this address; see /docs for those that exist",
+    405: "this address does not know the method; the Allow header names those it knows",
+    406: "ask for application/json",
+    413: "the body is larger than this address accepts; send it in smaller parts",
+    415: "send the body with a Content-Type that this address accepts",
+}
+
+
+class HttpProblem(HTTPException):
+    """A refusal of HTTP itself, such as 415, with its sentence."""
+
+
+def problem(
+    request_id: str, status: int, detail: str, *, kind: str | None = None, facts: dict[str, Any] | None = None
+) -> Response:
+    """The problem document; standard members are written last so that no fact can overwrite them."""
+    document = {
+        **(facts or {}),
+        "type": f"/problems/{kind}" if kind else "about:blank",
+        "title": (kind or HTTPStatus(status).phrase).replace("-", " ").capitalize(),
+        "status": int(status),
+        "detail": detail,
+        "request_id": request_id,
+    }
+    body = orjson.dumps(document, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, status_code=status, media_type=PROBLEM_TYPE)
+
+
+def status_of(error: TwinError) -> HTTPStatus:
+    """The status of the closest ancestor that has one, so that plug-ins may subclass."""
+    return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+
+
+def twin_problem(request_id: str, error: TwinError) -> Response:
+    """The problem of an error of the domain."""
+    facts = dict(error.facts)
+    field = facts.pop("field", None)
+    if field is not None:
+        facts["errors"] = [{"pointer": _pointer(str(field).split(".")), "detail": error.message}]
+    response = problem(request_id, status_of(error), error.message, kind=error.kind, facts=facts)
+    if "retry_after_s" in error.facts:
+        response.headers["Retry-After"] = str(max(1, round(float(error.facts["retry_after_s"]))))
+    if isinstance(error, NotSignedIn):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="digital-twin"'
+    return response
+
+
+def request_id_of(request: Request) -> str:
+    return str(request.scope.get("request_id", ""))
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Translate every error that may leave a route."""
+
+    async def on_twin_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, TwinError)
+        return twin_problem(request_id_of(request), error)
+
+    async def on_validation_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return validation_problem(request_id_of(request), error.errors())
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        said = isinstance(error, HttpProblem)
+        detail = error.detail if said else _ADVICE.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        response = problem(request_id_of(request), error.status_code, detail)
+        response.headers.update(error.headers or {})
+        return response
+
+    app.add_exception_handler(TwinError, on_twin_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+
+
+def validation_problem(request_id: str, errors: Sequence[Any]) -> Response:
+    """What is wrong with each field: where it stands and the rule, but not what was sent."""
+    found = [
+        {"in": str(error["loc"][0]), "pointer": _pointer(error["loc"][1:]), "detail": _rule(error)} for error in errors
+    ]
+    first = found[0] if found else {"pointer": "", "detail": "the request is not valid"}
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    detail = f"{first['pointer'] or 'the body'}: {first['detail']}{more}"
+    return problem(request_id, 422, detail, kind=InvalidInput.kind, facts={"errors": found})
+
+
+def _pointer(path: Sequence[Any]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _rule(error: dict[str, Any]) -> str:
+    """Pydantic's sentence for its own rules, which name limits but never values; ours for our validators."""
+    if error["type"] in ("value_error", "assertion_error"):
+        cause = error.get("ctx", {}).get("error")
+        return cause.message if isinstance(cause, TwinError) else str(cause)
+    if error["type"] == "json_invalid":
+        return "the body is not valid JSON (NaN, Infinity, comments and trailing commas are not)"
+    message = str(error["msg"])
+    return message[:1].lower() + message[1:]

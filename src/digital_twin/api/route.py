@@ -1,0 +1,154 @@
+"""How every route of the API behaves: permission first, strict input, unknown parameters refused, replays honoured."""
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from digital_twin.api.auth import authenticate
+from digital_twin.api.problems import HttpProblem
+from digital_twin.bootstrap import Twin
+from digital_twin.domain.errors import Conflict, InvalidInput
+from digital_twin.services.access import Caller, Grant, Permission
+from digital_twin.services.ports import Replay
+
+PERMISSION = "x-required-permission"
+IDEMPOTENCY_KEY = "idempotency-key"
+MAX_IDEMPOTENCY_KEY = 128
+
+
+def requires(permission: Permission) -> dict[str, Any]:
+    """What a route's decorator takes to declare its permission."""
+    security = [] if permission is Permission.PUBLIC else [{"bearer": []}, {"api_key": []}]
+    return {"openapi_extra": {PERMISSION: str(permission), "security": security}}
+
+
+class StrictRequest(Request):
+    """A request whose JSON is really JSON: no NaN, no infinity, no lone surrogates, bounded depth."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
+
+
+class TwinRoute(APIRoute):
+    """The one kind of route."""
+
+    @property
+    def permission(self) -> Permission:
+        """The permission that the route declares."""
+        declared = (self.openapi_extra or {}).get(PERMISSION)
+        if declared is None:
+            raise RuntimeError(f"route {self.path} declares no permission; add **requires(Permission...)")
+        return Permission(declared)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler behind the house's own checks."""
+        handle = super().get_route_handler()
+        permission = self.permission
+        known_parameters = {field.alias for field in get_flat_dependant(self.dependant).query_params}
+
+        async def checked(request: Request) -> Response:
+            strict = StrictRequest(request.scope, request.receive)
+            grant = await _permit(strict, permission)
+            strict.state.grant = grant
+            _refuse_unknown_parameters(strict, known_parameters)
+            if self.body_field is not None:
+                _refuse_other_content(strict)
+            key = strict.headers.get(IDEMPOTENCY_KEY)
+            if key is None or strict.method != "POST" or grant is None:
+                return await handle(strict)
+            return await _once(strict, handle, grant.caller, key)
+
+        return checked
+
+
+def twin_router(tag: str) -> APIRouter:
+    """A router for one noun."""
+    return APIRouter(route_class=TwinRoute, tags=[tag])
+
+
+def check_every_route_declares_its_permission(app: FastAPI) -> None:
+    """Refuse to start otherwise."""
+    for route in app.routes:
+        if isinstance(route, APIRoute) and not isinstance(route, TwinRoute):
+            raise RuntimeError(f"route {route.path} bypasses the permission check; build its router with twin_router")
+
+
+def twin_of(request: Request) -> Twin:
+    """The wired application."""
+    return request.app.state.twin
+
+
+def grant_of(request: Request) -> Grant:
+    """The right under which this request runs."""
+    return request.state.grant
+
+
+TwinDep = Annotated[Twin, Depends(twin_of)]
+GrantDep = Annotated[Grant, Depends(grant_of)]
+
+
+async def _permit(request: Request, permission: Permission) -> Grant | None:
+    if permission is Permission.PUBLIC:
+        return None
+    caller = await authenticate(request)
+    return await twin_of(request).access.check(caller, permission, request.path_params.get("community_id"))
+
+
+def _refuse_unknown_parameters(request: Request, known: set[str]) -> None:
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        allowed = ", ".join(sorted(known)) or "none"
+        raise RequestValidationError(
+            [{"type": "unknown", "loc": ("query",), "msg": f"unknown query parameter; allowed: {allowed}"}]
+        )
+    if any("\x00" in value for value in request.query_params.values()):
+        raise InvalidInput("query parameters must not contain NUL")
+
+
+def _refuse_other_content(request: Request) -> None:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if has_body and content_type != "application/json":
+        raise HttpProblem(415, "send the body as application/json")
+
+
+async def _once(
+    request: StrictRequest, handle: Callable[[Request], Coroutine[Any, Any, Response]], caller: Caller, key: str
+) -> Response:
+    """Run the request once per key; the same key and body replay the first answer."""
+    if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+        raise InvalidInput(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
+    scope = f"{caller.account_id} {request.method} {request.url.path}"
+    fingerprint = hashlib.sha256(await request.body()).digest()
+    store = twin_of(request).store
+    async with store.platform() as tx:
+        claimed = await tx.replays.claim(scope, key, fingerprint)
+        earlier = None if claimed else await tx.replays.find(scope, key)
+    if not claimed:
+        return _replayed(earlier, fingerprint)
+    try:
+        response = await handle(request)
+    except BaseException:
+        async with store.platform() as tx:
+            await tx.replays.release(scope, key)
+        raise
+    headers = {name: value for name, value in response.headers.items() if name in ("content-type", "location", "etag")}
+    replay = Replay(fingerprint, response.status_code, headers, bytes(response.body))
+    async with store.platform() as tx:
+        await tx.replays.finish(scope, key, replay)
+    return response
+
+
+def _replayed(earlier: Replay | None, fingerprint: bytes) -> Response:
+    if earlier is not None and earlier.fingerprint != fingerprint:
+        raise InvalidInput("this Idempotency-Key was used with another body; use a new key for a new request")
+    if earlier is None or not earlier.status:
+        raise Conflict("a request with this Idempotency-Key is still being worked on; ask again soon", retry_after_s=1)
+    return Response(earlier.body, status_code=earlier.status, headers={**earlier.headers, "idempotent-replayed": "true"})

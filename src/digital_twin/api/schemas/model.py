@@ -1,0 +1,84 @@
+"""What all bodies share: strict types, finite bounded numbers, aware times, no unknown fields."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.identifiers import IDENTIFIER_PATTERN
+from digital_twin.domain.time import as_utc
+
+MAX_STEPS_IN_BODY = 35_136
+"""A leap year of quarters: the longest series one body may carry."""
+
+
+class Body(BaseModel):
+    """A request body or a part of one."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """An answer or a part of one."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=True, ser_json_inf_nan="null")
+
+
+def _parse_instant(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or len(value) > 40:
+        raise InvalidValue("must be an RFC 3339 time such as 2026-03-01T00:00:00Z")
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError as error:
+        raise InvalidValue("must be an RFC 3339 time such as 2026-03-01T00:00:00Z") from error
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return as_utc(value)
+    except InvalidInput as error:
+        raise InvalidValue(error.message.partition(", got")[0]) from error
+
+
+class InvalidValue(ValueError):
+    """A rule that a value breaks; the sentence never repeats the value."""
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_parse_instant),
+    AfterValidator(_in_utc),
+    Field(examples=["2026-03-01T00:00:00Z"], json_schema_extra={"format": "date-time"}),
+]
+Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
+Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+PowerKw = Annotated[float, Field(ge=0, le=1e6)]
+EnergyKwh = Annotated[float, Field(ge=0, le=1e7)]
+PricePerKwh = Annotated[float, Field(ge=-1e3, le=1e3)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+ResolutionMinutes = Annotated[int, Field(ge=1, le=60, examples=[15])]
+Cursor = Annotated[str, StringConstraints(max_length=256)]
+
+
+class Provenance(Answer):
+    """Where an answer comes from, so that it can be made again."""
+
+    as_of: Instant
+    code_version: str
+    assumptions: list[str] = Field(default_factory=list, description="Documented priors that stood in for missing data")
+    data_start: Instant | None = None
+    data_end: Instant | None = None
+    inputs_sha256: str | None = None
+    solver: str | None = None
+    models: dict[str, str] = Field(default_factory=dict)
+    sources: dict[str, str] = Field(default_factory=dict, description="Where each input series came from")
+    notes: list[str] = Field(default_factory=list)
+
+
+class Page(Answer):
+    """A page of a list; `next` is the cursor of the one after it."""
+
+    next: str | None = None

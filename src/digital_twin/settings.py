@@ -1,0 +1,73 @@
+"""Every setting, once. Names are those of the environment; `config/.env.example` documents them."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+WEAK_SECRETS = ("secret", "change", "example", "password", "default", "insecure")
+MINIMUM_SECRET_LENGTH = 32
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Registration(StrEnum):
+    OPEN = "open"
+    INVITE = "invite"
+    CLOSED = "closed"
+
+
+def default_home() -> Path:
+    """Where an embedded installation keeps its data."""
+    return Path.home() / ".local" / "share" / "digital-twin"
+
+
+class Settings(BaseSettings):
+    """Read from the environment, then from `config/.env`."""
+
+    model_config = SettingsConfigDict(env_file="config/.env", extra="ignore", env_ignore_empty=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    digital_twin_home: Path = Field(default_factory=default_home)
+    database_url: SecretStr | None = None
+    database_pool_size: int = Field(default=10, ge=2, le=200)
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    secret_key: SecretStr | None = None
+    jwt_secret_key: SecretStr | None = None
+    jwt_access_token_expire_minutes: int = Field(default=30, ge=1, le=1440)
+    registration: Registration | None = None
+    allowed_hosts: str = "*"
+    max_prosumers_per_community: int = Field(default=10_000, ge=1, le=1_000_000)
+    max_body_mib: int = Field(default=32, ge=1, le=1024)
+    optimization_timeout_minutes: float = Field(default=1.0, gt=0, le=60)
+    compute_processes: int = Field(default=2, ge=1, le=64)
+    login_attempts_per_5_minutes: int = Field(default=10, ge=1)
+    log_level: str = "INFO"
+
+    @property
+    def registration_policy(self) -> Registration:
+        """Who may register: anyone in development, invited people in production, unless it is said."""
+        if self.registration is not None:
+            return self.registration
+        return Registration.INVITE if self.environment is Environment.PRODUCTION else Registration.OPEN
+
+    @model_validator(mode="after")
+    def _refuse_weak_secrets_in_production(self) -> Self:
+        if self.environment is not Environment.PRODUCTION:
+            return self
+        for name in ("secret_key", "jwt_secret_key"):
+            secret: SecretStr | None = getattr(self, name)
+            value = secret.get_secret_value() if secret else ""
+            weak = len(value) < MINIMUM_SECRET_LENGTH or any(word in value.lower() for word in WEAK_SECRETS)
+            if weak:
+                raise ValueError(
+                    f"{name.upper()} must be set to at least {MINIMUM_SECRET_LENGTH} random characters in production; "
+                    'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+                )
+        return self

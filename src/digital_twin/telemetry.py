@@ -1,0 +1,64 @@
+"""Every metric and every log field of the twin."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+REGISTRY = CollectorRegistry()
+
+HTTP_REQUESTS = Counter(
+    "digital_twin_http_requests_total", "Answered HTTP requests", ("method", "route", "status"), registry=REGISTRY
+)
+HTTP_DURATION = Histogram(
+    "digital_twin_http_request_duration_seconds",
+    "Time from the first byte of a request to the last of its answer",
+    ("method", "route"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+READINGS = Counter(
+    "digital_twin_readings_total",
+    "Readings by what became of them: stored, duplicate, corrected, superseded, rejected",
+    ("outcome",),
+    registry=REGISTRY,
+)
+FORECAST_DURATION = Histogram(
+    "digital_twin_forecast_duration_seconds", "Time to make one forecast", ("variable", "model"), registry=REGISTRY
+)
+DISPATCH_DURATION = Histogram(
+    "digital_twin_dispatch_duration_seconds", "Time to plan one dispatch", ("status",), registry=REGISTRY
+)
+LOGINS = Counter("digital_twin_logins_total", "Log-in attempts by outcome", ("outcome",), registry=REGISTRY)
+DATABASE_READY = Gauge(
+    "digital_twin_database_ready", "1 while the database answers readiness checks, else 0", registry=REGISTRY
+)
+
+METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+def metrics_text() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on standard error, one an event; control characters are escaped by JSON."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def get_logger() -> structlog.stdlib.BoundLogger:
+    """A logger whose events carry the fields bound to the request."""
+    return structlog.get_logger()
