@@ -19,7 +19,9 @@ T = TypeVar("T")
 class WarmPool:
     """Processes that have imported the numerical packages and solved once before the first call."""
 
-    def __init__(self, processes: int, *, preload: Sequence[str] = (), warm_up: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, processes: int, *, preload: Sequence[str] = (), warm_up: Callable[[], object] | None = None
+    ) -> None:
         """`preload` is imported once, in the process that the others are forked from."""
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

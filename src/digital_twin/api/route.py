@@ -151,4 +151,6 @@ def _replayed(earlier: Replay | None, fingerprint: bytes) -> Response:
         raise InvalidInput("this Idempotency-Key was used with another body; use a new key for a new request")
     if earlier is None or not earlier.status:
         raise Conflict("a request with this Idempotency-Key is still being worked on; ask again soon", retry_after_s=1)
-    return Response(earlier.body, status_code=earlier.status, headers={**earlier.headers, "idempotent-replayed": "true"})
+    return Response(
+        earlier.body, status_code=earlier.status, headers={**earlier.headers, "idempotent-replayed": "true"}
+    )

@@ -1,0 +1,94 @@
+"""`uvicorn digital_twin.api.main:app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
+
+from digital_twin.api.envelope import Envelope
+from digital_twin.api.openapi import complete
+from digital_twin.api.problems import add_problem_handlers
+from digital_twin.api.route import check_every_route_declares_its_permission
+from digital_twin.api.routes import (
+    auth,
+    communities,
+    forecasts,
+    members,
+    memberships,
+    operation,
+    readings,
+    schedules,
+    users,
+)
+from digital_twin.bootstrap import Twin, open_twin
+from digital_twin.services.provenance import CODE_VERSION
+from digital_twin.settings import Environment, Settings
+from digital_twin.telemetry import configure_logging
+
+ROUTERS = (
+    auth.router,
+    users.router,
+    memberships.router,
+    communities.router,
+    members.router,
+    readings.router,
+    forecasts.router,
+    schedules.router,
+    operation.router,
+)
+
+
+def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManager[Twin] | None = None) -> ASGIApp:
+    """The application; tests hand in a wired twin, otherwise it is wired from the settings at start."""
+    settings = settings or Settings()
+    configure_logging(settings.log_level)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with twin or open_twin(settings) as wired:
+            app.state.twin = wired
+            yield
+
+    in_development = settings.environment is Environment.DEVELOPMENT
+    app = FastAPI(
+        title="Digital twin of energy communities",
+        version=CODE_VERSION,
+        lifespan=lifespan,
+        docs_url="/docs" if in_development else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if in_development else None,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    check_every_route_declares_its_permission(app)
+    add_problem_handlers(app)
+    _describe(app)
+    hosts = [host.strip() for host in settings.allowed_hosts.split(",")]
+    return Envelope(
+        TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False),
+        max_body_bytes=settings.max_body_mib * 2**20,
+    )
+
+
+def _describe(app: FastAPI) -> None:
+    """Complete the OpenAPI document with what holds for every operation."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            app.openapi_schema = complete(document)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def __getattr__(name: str) -> ASGIApp:
+    """`app` is made when a server asks for it, so that importing this module reads no settings."""
+    if name == "app":
+        return create_app()
+    raise AttributeError(name)

@@ -1,0 +1,117 @@
+"""Readings in the formats that travel: JSON rows or columns and CSV in, JSON columns and CSV out."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from digital_twin.api.problems import HttpProblem
+from digital_twin.api.schemas.readings import MAX_ROWS, ReadingColumns, ReadingRows
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import SeriesKey, SeriesValues
+from digital_twin.domain.time import TimeGrid, as_utc
+from digital_twin.services.readings import SeriesAnswer
+
+JSON, CSV = "application/json", "text/csv"
+CSV_COLUMNS = ("series", "start", "value")
+CSV_OPTIONAL = ("member_id", "asset_id", "resolution_minutes")
+
+
+async def parse_readings(request: Request) -> tuple[list[SeriesValues], int | None]:
+    """The readings of a body by its Content-Type, and the delay that imported history is assumed to have had.
+
+    Raises:
+        InvalidInput: a value, unit or time breaks a rule, named by its place.
+        RequestValidationError: the JSON has another shape.
+        HttpProblem: 415 for other content types.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    if content_type == JSON:
+        return _from_json(body)
+    if content_type == CSV:
+        return _from_csv(body), None
+    raise HttpProblem(415, f"send readings as {JSON} (columns or rows) or {CSV}")
+
+
+def _from_json(body: bytes) -> tuple[list[SeriesValues], int | None]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}]) from error
+    model = ReadingRows if isinstance(document, dict) and "readings" in document else ReadingColumns
+    try:
+        parsed = model.model_validate(document)
+    except ValidationError as error:
+        errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False)]
+        raise RequestValidationError(errors) from error
+    delay = parsed.assumed_delay_minutes if isinstance(parsed, ReadingColumns) else None
+    return parsed.to_domain(), delay
+
+
+def _from_csv(body: bytes) -> list[SeriesValues]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the CSV must be UTF-8") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        names = set(rows.fieldnames or ())
+        _check_header(names)
+        return [_csv_row(number, row) for number, row in enumerate(rows, 2)]
+    except csv.Error as error:
+        raise InvalidInput(f"the CSV cannot be read near line {rows.line_num}: {error}") from error
+
+
+def _check_header(names: set[str]) -> None:
+    missing = [name for name in CSV_COLUMNS if name not in names]
+    unknown = sorted(names - {*CSV_COLUMNS, *CSV_OPTIONAL})
+    if missing or unknown:
+        raise InvalidInput(f"the CSV needs the columns {', '.join(CSV_COLUMNS)} and may have {', '.join(CSV_OPTIONAL)}")
+
+
+def _csv_row(line: int, row: dict[str | Any, Any]) -> SeriesValues:
+    if line > MAX_ROWS + 1:
+        raise InvalidInput(f"the CSV has more than {MAX_ROWS} rows; send it in parts")
+    field = f"line {line}"
+    try:
+        key = SeriesKey(row["series"] or "", row.get("member_id") or None, row.get("asset_id") or None)
+        start = as_utc(datetime.fromisoformat(row["start"] or ""), "start")
+        grid = TimeGrid(start, 1, int(row.get("resolution_minutes") or 15))
+        value = float(row["value"] or "nan")
+    except InvalidInput as error:
+        raise InvalidInput(f"{field}: {error.message.partition(', got')[0]}", field=field) from error
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"{field}: start must be an RFC 3339 time and value a number", field=field) from error
+    return SeriesValues(key, grid, np.array([value]))
+
+
+def to_csv(answers: Sequence[SeriesAnswer]) -> str:
+    """Readings as long CSV in the form that ingestion takes; text starting like a formula is neutralised by its form.
+
+    Ids and names hold only letters, digits, `_` and `-`; a leading `-` is quoted with an apostrophe.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow((*CSV_COLUMNS, *CSV_OPTIONAL))
+    for answer in answers:
+        readings, key = answer.readings, answer.readings.key
+        ids = [_safe(key.member_id), _safe(key.asset_id), readings.grid.step_minutes]
+        starts = np.datetime_as_string(readings.grid.starts, unit="s")
+        for start, value in zip(starts.tolist(), readings.values.tolist(), strict=True):
+            if value == value:
+                writer.writerow((key.name, f"{start}Z", value, *ids))
+    return out.getvalue()
+
+
+def _safe(identifier: str | None) -> str:
+    if identifier is None:
+        return ""
+    return f"'{identifier}" if identifier.startswith("-") else identifier

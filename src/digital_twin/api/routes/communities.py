@@ -1,0 +1,80 @@
+"""Communities."""
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from digital_twin.api.cursors import from_cursor, to_cursor
+from digital_twin.api.etags import expected_version, set_etag
+from digital_twin.api.problems import HttpProblem
+from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.schemas.communities import CommunityAnswer, CommunityBody, CommunityPage, PageQuery, SharingBody
+from digital_twin.domain.errors import Conflict
+from digital_twin.services.access import Permission
+from digital_twin.services.ports import StoredCommunity
+
+router = twin_router("communities")
+
+
+@router.post("/communities", status_code=201, **requires(Permission.COMMUNITIES_CREATE))
+async def create_community(body: CommunityBody, twin: TwinDep, grant: GrantDep, response: Response) -> CommunityAnswer:
+    """Create a community; the eight numbers of the example are enough to forecast and plan."""
+    stored = await twin.communities.create(grant.caller, body.to_domain())
+    response.headers["Location"] = f"/communities/{stored.community.community_id}"
+    return _answer(stored, response)
+
+
+@router.get("/communities", **requires(Permission.COMMUNITIES_LIST))
+async def list_communities(twin: TwinDep, grant: GrantDep, query: Annotated[PageQuery, Query()]) -> CommunityPage:
+    """Your communities, or all of them for an administrator."""
+    page = await twin.communities.page(grant.caller, after=from_cursor(query.cursor), limit=query.limit)
+    full = len(page) == query.limit
+    return CommunityPage(
+        communities=[CommunityAnswer.from_stored(stored) for stored in page],
+        next=to_cursor(page[-1].community.community_id) if full else None,
+    )
+
+
+@router.get("/communities/{community_id}", **requires(Permission.COMMUNITY_READ))
+async def get_community(community_id: str, twin: TwinDep, grant: GrantDep, response: Response) -> CommunityAnswer:
+    """One community with its ETag."""
+    return _answer(await twin.communities.get(grant), response)
+
+
+@router.put("/communities/{community_id}", **requires(Permission.COMMUNITY_WRITE))
+async def replace_community(  # noqa: PLR0913  FastAPI injects the arguments
+    community_id: str, body: CommunityBody, twin: TwinDep, grant: GrantDep, request: Request, response: Response
+) -> CommunityAnswer:
+    """Replace its numbers; with If-Match only the version that you saw."""
+    change: Any = twin.communities.replace(grant, body.to_domain(), expected_version=expected_version(request))
+    return _answer(await _or_precondition_failed(request, change), response)
+
+
+@router.put("/communities/{community_id}/sharing", **requires(Permission.COMMUNITY_WRITE))
+async def put_sharing(  # noqa: PLR0913  FastAPI injects the arguments
+    community_id: str, body: SharingBody, twin: TwinDep, grant: GrantDep, request: Request, response: Response
+) -> CommunityAnswer:
+    """Set the rule by which members share energy, and its prices."""
+    change: Any = twin.communities.share_by(grant, body.to_domain(), expected_version=expected_version(request))
+    return _answer(await _or_precondition_failed(request, change), response)
+
+
+@router.delete("/communities/{community_id}", status_code=204, **requires(Permission.COMMUNITY_DELETE))
+async def delete_community(community_id: str, twin: TwinDep, grant: GrantDep, request: Request) -> None:
+    """Delete it with everything it holds: members, readings and results."""
+    await _or_precondition_failed(request, twin.communities.delete(grant, expected_version=expected_version(request)))
+
+
+async def _or_precondition_failed(request: Request, change: Any) -> Any:
+    """A conflict of versions is HTTP's 412 when the caller asked for one."""
+    try:
+        return await change
+    except Conflict as error:
+        if "if-match" in request.headers:
+            raise HttpProblem(412, error.message) from error
+        raise
+
+
+def _answer(stored: StoredCommunity, response: Response) -> CommunityAnswer:
+    set_etag(response, stored.version)
+    return CommunityAnswer.from_stored(stored)

@@ -1,0 +1,94 @@
+"""Readings in and out."""
+
+import hashlib
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from digital_twin.api.reading_formats import CSV, JSON, parse_readings, to_csv
+from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.schemas.readings import (
+    COLUMNS_EXAMPLE,
+    IngestAnswer,
+    ReadColumn,
+    ReadingColumns,
+    ReadingRows,
+    ReadingsAnswer,
+    ReadQuery,
+    SeriesAnswerBody,
+    SeriesList,
+)
+from digital_twin.services.access import Permission
+from digital_twin.services.readings import ReadingQuery
+
+router = twin_router("readings")
+
+_WRITE = requires(Permission.READINGS_WRITE)
+_WRITE["openapi_extra"] |= {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/ReadingColumns"},
+                        {"$ref": "#/components/schemas/ReadingRows"},
+                    ]
+                },
+                "example": COLUMNS_EXAMPLE,
+            },
+            CSV: {
+                "schema": {"type": "string"},
+                "example": "series,start,value\nload_kw,2026-03-01T00:00:00Z,41.5\n",
+            },
+        },
+    }
+}
+BODY_SCHEMAS = (ReadingColumns, ReadingRows)
+"""Models of bodies that are parsed by hand, to be listed in the OpenAPI document."""
+
+
+@router.post("/communities/{community_id}/readings", **_WRITE)
+async def record_readings(community_id: str, request: Request, twin: TwinDep, grant: GrantDep) -> IngestAnswer:
+    """Store readings: an answer means committed; sending again is harmless; every refused reading is named."""
+    readings, delay_minutes = await parse_readings(request)
+    report = await twin.readings.record(
+        grant,
+        readings,
+        idempotency_key=request.headers.get("idempotency-key"),
+        fingerprint=hashlib.sha256(await request.body()).digest(),
+        assumed_delay=None if delay_minutes is None else timedelta(minutes=delay_minutes),
+    )
+    return IngestAnswer.from_report(report)
+
+
+@router.get("/communities/{community_id}/series", **requires(Permission.READINGS_READ))
+async def list_series(community_id: str, twin: TwinDep, grant: GrantDep) -> SeriesList:
+    """What is stored."""
+    return SeriesList(series=[SeriesAnswerBody.from_summary(summary) for summary in await twin.readings.series(grant)])
+
+
+@router.get(
+    "/communities/{community_id}/readings",
+    response_model=ReadingsAnswer,
+    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
+    **requires(Permission.READINGS_READ),
+)
+async def read_readings(
+    community_id: str, request: Request, twin: TwinDep, grant: GrantDep, query: Annotated[ReadQuery, Query()]
+) -> ReadingsAnswer | Response:
+    """Readings as JSON columns, or as CSV with `Accept: text/csv`; `as_of` gives what was known at that instant."""
+    wanted = ReadingQuery(
+        names=tuple(dict.fromkeys(name.strip() for name in query.series.split(",") if name.strip())),
+        start=query.start,
+        end=query.end,
+        member_id=query.member_id,
+        asset_id=query.asset_id,
+        resolution_minutes=query.resolution,
+        as_of=query.as_of,
+    )
+    answers = await twin.readings.read(grant, wanted)
+    if request.headers.get("accept", "").partition(";")[0].strip().lower() == CSV:
+        return Response(to_csv(answers), media_type=CSV)
+    return ReadingsAnswer(series=[ReadColumn.from_answer(answer) for answer in answers])

@@ -1,0 +1,63 @@
+"""Dispatch plans and their results."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from digital_twin.api.cursors import from_cursor, to_cursor
+from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.schemas.schedules import DispatchBody, ResultPage, ResultQuery, ResultSummary, ScheduleAnswer
+from digital_twin.domain.errors import InvalidInput, NotFound
+from digital_twin.services.access import Permission
+
+router = twin_router("optimization")
+
+
+@router.post(
+    "/communities/{community_id}/optimization/dispatch",
+    response_model_exclude_none=True,
+    **requires(Permission.SCHEDULES_RUN),
+)
+async def dispatch(
+    community_id: str, body: DispatchBody, twin: TwinDep, grant: GrantDep, response: Response
+) -> ScheduleAnswer:
+    """Plan storage, curtailment and grid exchange; infeasible answers name the limits in the way."""
+    result = await twin.schedules.dispatch(grant, body.to_domain())
+    response.headers["Location"] = f"/communities/{community_id}/optimization/results/{result.result_id}"
+    return ScheduleAnswer.model_validate(result.document)
+
+
+@router.get("/communities/{community_id}/optimization/results", **requires(Permission.SCHEDULES_READ))
+async def list_results(
+    community_id: str, twin: TwinDep, grant: GrantDep, query: Annotated[ResultQuery, Query()]
+) -> ResultPage:
+    """Stored results, newest first."""
+    before = from_cursor(query.cursor)
+    if before is not None and not _is_uuid(before):
+        raise InvalidInput("cursor must be the `next` of an earlier page", field="cursor")
+    page = await twin.schedules.results(grant, kind=query.kind, before=before, limit=query.limit)
+    full = len(page) == query.limit
+    return ResultPage(
+        results=[ResultSummary.from_stored(stored) for stored in page],
+        next=to_cursor(page[-1].result_id) if full else None,
+    )
+
+
+@router.get(
+    "/communities/{community_id}/optimization/results/{result_id}",
+    response_model_exclude_none=True,
+    **requires(Permission.SCHEDULES_READ),
+)
+async def get_result(community_id: str, result_id: str, twin: TwinDep, grant: GrantDep) -> ScheduleAnswer:
+    """One stored result, as it was answered."""
+    if not _is_uuid(result_id):
+        raise NotFound("there is no result of this id")
+    return ScheduleAnswer.model_validate((await twin.schedules.result(grant, result_id)).document)
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        return str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        return False

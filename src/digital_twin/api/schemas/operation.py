@@ -1,0 +1,22 @@
+"""Health and version."""
+
+from typing import Literal
+
+from digital_twin.api.schemas.model import Answer
+
+
+class Alive(Answer):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Answer):
+    """Whether each dependency answers now."""
+
+    status: Literal["ready", "not_ready"]
+    database: bool
+
+
+class VersionAnswer(Answer):
+    name: str
+    version: str
+    environment: str

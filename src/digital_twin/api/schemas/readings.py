@@ -1,0 +1,260 @@
+"""Readings as bodies: JSON columns, JSON rows, CSV."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from digital_twin.api.schemas.model import (
+    MAX_STEPS_IN_BODY,
+    Answer,
+    Body,
+    Identifier,
+    Instant,
+    ResolutionMinutes,
+)
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.identifiers import SERIES_NAME_PATTERN
+from digital_twin.domain.readings import Rejection, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import SeriesKind, canonical_unit
+from digital_twin.services.readings import IngestReport, SeriesAnswer
+
+MAX_REJECTIONS_NAMED = 1_000
+MAX_COLUMNS = 10_000
+MAX_ROWS = 100_000
+
+SeriesName = Annotated[str, Field(pattern=SERIES_NAME_PATTERN, examples=["load_kw"])]
+Value = Annotated[float, Field(ge=-1e12, le=1e12)]
+
+COLUMNS_EXAMPLE: dict[str, Any] = {
+    "series": [
+        {
+            "name": "load_kw",
+            "unit": "kW",
+            "kind": "mean",
+            "start": "2026-03-01T00:00:00Z",
+            "resolution_minutes": 15,
+            "values": [41.5, 40.2, None, 39.9],
+        }
+    ]
+}
+
+
+class SeriesColumn(Body):
+    """Consecutive readings of one series; null where there is none."""
+
+    name: SeriesName
+    unit: Annotated[str, Field(max_length=20, examples=["kW"])]
+    kind: Literal["mean", "energy", "instant"] = "mean"
+    member_id: Identifier | None = None
+    asset_id: Identifier | None = None
+    start: Instant
+    resolution_minutes: ResolutionMinutes
+    values: Annotated[list[Value | None], Field(min_length=1, max_length=MAX_STEPS_IN_BODY)]
+
+    def to_domain(self) -> SeriesValues:
+        """Raises InvalidInput for a start off the grid or a unit that does not fit the name."""
+        key = SeriesKey(self.name, self.member_id, self.asset_id)
+        grid = TimeGrid(self.start, len(self.values), self.resolution_minutes)
+        values = np.array(self.values, dtype=np.float64)
+        return SeriesValues.from_unit(key, grid, values, self.unit, SeriesKind(self.kind))
+
+
+class ReadingColumns(Body):
+    """Readings by series: the form for everything that comes in bulk."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [COLUMNS_EXAMPLE]})
+
+    series: Annotated[list[SeriesColumn], Field(min_length=1, max_length=MAX_COLUMNS)]
+    assumed_delay_minutes: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
+        default=None,
+        description="For imported history: how long after its interval's end a first reading counts as known",
+    )
+
+    def to_domain(self) -> list[SeriesValues]:
+        """Raises InvalidInput naming the column."""
+        columns: list[SeriesValues] = []
+        for index, column in enumerate(self.series):
+            try:
+                columns.append(column.to_domain())
+            except InvalidInput as error:
+                field = f"series.{index}.{error.facts.get('field', 'values')}"
+                raise InvalidInput(error.message, field=field) from error
+        return columns
+
+
+class ReadingRow(Body):
+    """One reading in the unit that its series' name ends in."""
+
+    series: SeriesName
+    start: Instant
+    value: Value
+    member_id: Identifier | None = None
+    asset_id: Identifier | None = None
+
+
+class ReadingRows(Body):
+    """Readings one by one: the form for a few devices that report now and then."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "resolution_minutes": 15,
+                    "readings": [{"series": "load_kw", "start": "2026-03-01T00:00:00Z", "value": 41.5}],
+                }
+            ]
+        }
+    )
+
+    resolution_minutes: ResolutionMinutes = 15
+    readings: Annotated[list[ReadingRow], Field(min_length=1, max_length=MAX_ROWS)]
+
+    def to_domain(self) -> list[SeriesValues]:
+        """Each row as a series of its own length; raises InvalidInput naming the row."""
+        rows: list[SeriesValues] = []
+        for index, row in enumerate(self.readings):
+            try:
+                key = SeriesKey(row.series, row.member_id, row.asset_id)
+                grid = TimeGrid(row.start, 1, self.resolution_minutes)
+            except InvalidInput as error:
+                raise InvalidInput(error.message, field=f"readings.{index}.{error.facts.get('field', '')}") from error
+            rows.append(SeriesValues(key, grid, np.array([row.value])))
+        return rows
+
+
+class RejectedReading(Answer):
+    """A reading that was not stored."""
+
+    series: str
+    member_id: str | None = None
+    asset_id: str | None = None
+    start: Instant
+    reason: str
+
+    @classmethod
+    def from_domain(cls, rejection: Rejection) -> "RejectedReading":
+        key = rejection.key
+        return cls(
+            series=key.name,
+            member_id=key.member_id,
+            asset_id=key.asset_id,
+            start=rejection.start,
+            reason=rejection.reason,
+        )
+
+
+class IngestAnswer(Answer):
+    """What became of every reading: received = stored + duplicate + corrected + superseded; rejected come on top."""
+
+    received: int
+    stored: int
+    duplicate: int
+    corrected: int
+    superseded: int
+    rejected: list[RejectedReading]
+    rejected_count: int
+    received_at: Instant
+    replayed: bool = Field(description="Whether this Idempotency-Key was seen before: nothing was stored again")
+
+    @classmethod
+    def from_report(cls, report: IngestReport) -> "IngestAnswer":
+        receipt = report.receipt
+        return cls(
+            received=receipt.received,
+            stored=receipt.stored,
+            duplicate=receipt.duplicate,
+            corrected=receipt.corrected,
+            superseded=receipt.superseded,
+            rejected=[RejectedReading.from_domain(one) for one in report.rejected[:MAX_REJECTIONS_NAMED]],
+            rejected_count=len(report.rejected),
+            received_at=receipt.received_at,
+            replayed=receipt.replayed,
+        )
+
+
+class SeriesAnswerBody(Answer):
+    """What is stored of a series."""
+
+    name: str
+    member_id: str | None
+    asset_id: str | None
+    unit: str
+    kind: Literal["mean", "energy", "instant"]
+    resolution_minutes: int
+    first_day: Instant
+    last_day: Instant
+
+    @classmethod
+    def from_summary(cls, summary: SeriesSummary) -> "SeriesAnswerBody":
+        key = summary.series.key
+        return cls(
+            name=key.name,
+            member_id=key.member_id,
+            asset_id=key.asset_id,
+            unit=summary.series.unit,
+            kind=summary.series.kind.value,
+            resolution_minutes=summary.series.resolution_minutes,
+            first_day=summary.first_day,
+            last_day=summary.last_day,
+        )
+
+
+class SeriesList(Answer):
+    series: list[SeriesAnswerBody]
+
+
+class ReadColumn(Answer):
+    """Readings of one series; null where there is none."""
+
+    name: str
+    member_id: str | None
+    asset_id: str | None
+    unit: str
+    kind: Literal["mean", "energy", "instant"]
+    start: Instant
+    resolution_minutes: int
+    values: list[float | None]
+    reporting: list[int] | None = Field(default=None, description="For a sum over members: how many took part")
+    members: list[int] | None = Field(default=None, description="For a sum over members: how many there were")
+
+    @classmethod
+    def from_answer(cls, answer: SeriesAnswer) -> "ReadColumn":
+        readings, total = answer.readings, answer.total
+        unit, kind = canonical_unit(readings.key.name)
+        return cls(
+            name=readings.key.name,
+            member_id=readings.key.member_id,
+            asset_id=readings.key.asset_id,
+            unit=unit,
+            kind=kind.value,
+            start=readings.grid.start,
+            resolution_minutes=readings.grid.step_minutes,
+            values=nullable(readings.values),
+            reporting=None if total is None else total.reporting.tolist(),
+            members=None if total is None else total.members.tolist(),
+        )
+
+
+class ReadingsAnswer(Answer):
+    series: list[ReadColumn]
+
+
+class ReadQuery(Body):
+    """Which readings to give."""
+
+    model_config = ConfigDict(strict=False, extra="forbid")
+
+    series: Annotated[str, Field(max_length=1000, description="Names, separated by commas", examples=["load_kw,pv_kw"])]
+    start: Instant
+    end: Instant
+    member_id: Identifier | None = None
+    asset_id: Identifier | None = None
+    resolution: ResolutionMinutes | None = None
+    as_of: Instant | None = None
+
+
+def nullable(values: "np.ndarray[Any, np.dtype[np.float64]]") -> list[float | None]:
+    """Missing is null in JSON."""
+    return [None if value != value else value for value in values.tolist()]

@@ -1,0 +1,231 @@
+"""Dispatch requests, schedules and lists of results."""
+
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import ConfigDict, Field, model_validator
+
+from digital_twin.api.schemas.model import (
+    Answer,
+    Body,
+    Cursor,
+    EnergyKwh,
+    Identifier,
+    Instant,
+    InvalidValue,
+    Page,
+    PowerKw,
+    PricePerKwh,
+    Provenance,
+)
+from digital_twin.domain.units import Array
+from digital_twin.optimization.plan import Weights
+from digital_twin.services.exchange import MemberSeries
+from digital_twin.services.ports import StoredResult
+from digital_twin.services.prices import PriceRequest
+from digital_twin.services.schedules import DispatchRequest
+
+MAX_HORIZON_HOURS = 24 * 14
+MAX_STEPS = MAX_HORIZON_HOURS * 4
+
+Objective = Literal[
+    "minimize_cost", "maximize_welfare", "minimize_emissions", "minimize_peak", "maximize_self_consumption"
+]
+Powers = Annotated[list[PowerKw], Field(min_length=1, max_length=MAX_STEPS)]
+Prices = Annotated[list[PricePerKwh], Field(min_length=1, max_length=MAX_STEPS)]
+Factors = Annotated[list[Annotated[float, Field(ge=0, le=10)]], Field(min_length=1, max_length=MAX_STEPS)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class WeightsBody(Body):
+    """The weighted sum to minimise: money, kg of CO2, peak kW, and kWh exported or curtailed."""
+
+    cost: Weight = 0.0
+    emissions: Weight = 0.0
+    peak: Weight = 0.0
+    exported: Weight = 0.0
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if not any((self.cost, self.emissions, self.peak, self.exported)):
+            raise InvalidValue("at least one weight must be above 0")
+        return self
+
+    def to_domain(self) -> Weights:
+        return Weights(self.cost, self.emissions, self.peak, self.exported)
+
+
+class MemberSeriesBody(Body):
+    member_id: Identifier
+    load_kw: Powers
+    pv_kw: Powers
+
+
+class DispatchBody(Body):
+    """What to plan. What is left out comes from readings, forecast, tariff and documented priors."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"objective": "minimize_cost", "horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z"}]
+        }
+    )
+
+    objective: Objective | None = None
+    weights: WeightsBody | None = None
+    start_time: Instant | None = None
+    horizon_hours: Annotated[float, Field(gt=0, le=MAX_HORIZON_HOURS)] = 24.0
+    resolution_minutes: Literal[5, 10, 15, 30, 60] = 15
+    load_kw: Powers | None = None
+    pv_kw: Powers | None = None
+    import_price_per_kwh: Prices | PricePerKwh | None = None
+    export_price_per_kwh: Prices | PricePerKwh | None = None
+    emission_factor_kg_per_kwh: Factors | Annotated[float, Field(ge=0, le=10)] | None = None
+    current_soc_kwh: EnergyKwh | None = None
+    final_soc_min_kwh: EnergyKwh | None = None
+    peak_price_per_kw: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    battery_wear_per_kwh: Annotated[float, Field(ge=0, le=100)] = 0.0
+    members: Annotated[list[MemberSeriesBody], Field(max_length=1000)] = []
+    as_of: Instant | None = None
+
+    @model_validator(mode="after")
+    def _arrays_fit(self) -> Self:
+        if self.objective is not None and self.weights is not None:
+            raise InvalidValue("give objective or weights, not both")
+        steps = self.horizon_hours * 60 / self.resolution_minutes
+        if steps != int(steps) or not 1 <= steps <= MAX_STEPS:
+            raise InvalidValue(f"horizon_hours must be 1 to {MAX_STEPS} whole intervals of resolution_minutes")
+        arrays = {name: getattr(self, name) for name in DispatchBody.model_fields}
+        arrays |= {f"members/{one.member_id}/load_kw": one.load_kw for one in self.members}
+        arrays |= {f"members/{one.member_id}/pv_kw": one.pv_kw for one in self.members}
+        for name, values in arrays.items():
+            if name != "members" and isinstance(values, list) and len(values) != steps:
+                raise InvalidValue(f"{name} must have one value for each of the {int(steps)} intervals")
+        return self
+
+    def to_domain(self) -> DispatchRequest:
+        return DispatchRequest(
+            objective=self.objective,
+            weights=None if self.weights is None else self.weights.to_domain(),
+            start=self.start_time,
+            horizon_hours=self.horizon_hours,
+            resolution_minutes=self.resolution_minutes,
+            load_kw=_array(self.load_kw),
+            pv_kw=_array(self.pv_kw),
+            prices=PriceRequest(
+                _array_or_number(self.import_price_per_kwh),
+                _array_or_number(self.export_price_per_kwh),
+                _array_or_number(self.emission_factor_kg_per_kwh),
+            ),
+            current_soc_kwh=self.current_soc_kwh,
+            final_soc_min_kwh=self.final_soc_min_kwh,
+            peak_price_per_kw=self.peak_price_per_kw,
+            battery_wear_per_kwh=self.battery_wear_per_kwh,
+            members=tuple(
+                MemberSeries(one.member_id, np.array(one.load_kw), np.array(one.pv_kw)) for one in self.members
+            ),
+            as_of=self.as_of,
+        )
+
+
+def _array(values: list[float] | None) -> Array | None:
+    return None if values is None else np.array(values, dtype=np.float64)
+
+
+def _array_or_number(values: list[float] | float | None) -> Array | float | None:
+    return _array(values) if isinstance(values, list) else values
+
+
+class BaselineCost(Answer):
+    """What a baseline costs, and what the plan saves against it."""
+
+    cost: float
+    saved: float
+
+
+class Savings(Answer):
+    """Against the plain self-consumption rule; null where that rule would break a limit. `idle` stands beside it."""
+
+    baseline: Literal["self_consumption_rule"]
+    cost_without_control: float | None
+    saved: float | None
+    baselines: dict[str, BaselineCost]
+
+
+class BindingLimitAnswer(Answer):
+    """A limit that holds the plan back, and what one more unit of it is worth in the objective."""
+
+    limit: str
+    intervals: int
+    first_interval: Instant | None
+    value_per_unit: float
+
+
+class ScheduleAnswer(Answer):
+    """A certified plan: powers are means over the interval, the state of charge stands at its end."""
+
+    result_id: str
+    kind: Literal["dispatch"]
+    objective: str
+    status: Literal["optimal", "time_limit"]
+    objective_value: float
+    gap: float
+    start: Instant
+    resolution_minutes: int
+    load_kw: list[float]
+    pv_kw: list[float]
+    import_price_per_kwh: list[float]
+    export_price_per_kwh: list[float]
+    charge_kw: list[float]
+    discharge_kw: list[float]
+    soc_kwh: list[float]
+    import_kw: list[float]
+    export_kw: list[float]
+    curtailed_kw: list[float]
+    shared_kwh: list[float] | None = None
+    cost: float
+    emissions_kg: float
+    peak_kw: float
+    self_consumption: float
+    self_sufficiency: float
+    savings: Savings
+    binding: list[BindingLimitAnswer]
+    provenance: Provenance
+
+
+class ResultSummary(Answer):
+    """A stored result in a list."""
+
+    result_id: str
+    kind: str
+    created_at: Instant
+    objective: str
+    start: Instant
+    cost: float
+
+    @classmethod
+    def from_stored(cls, stored: StoredResult) -> "ResultSummary":
+        document: dict[str, Any] = stored.document
+        return cls(
+            result_id=stored.result_id,
+            kind=stored.kind,
+            created_at=stored.created_at,
+            objective=document["objective"],
+            start=document["start"],
+            cost=document["cost"],
+        )
+
+
+class ResultPage(Page):
+    """Results, newest first."""
+
+    results: list[ResultSummary]
+
+
+class ResultQuery(Body):
+    """Which results to list."""
+
+    model_config = ConfigDict(strict=False, extra="forbid")
+
+    kind: Literal["dispatch"] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: Cursor | None = None

@@ -1,0 +1,63 @@
+"""The pure functions that run in the warm processes; importing this module imports no numerical package."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from digital_twin.domain.errors import Infeasible
+
+if TYPE_CHECKING:
+    from digital_twin.forecasting.forecast import Forecast, ForecastTask
+    from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """A plan beside what the site would do without it; a baseline that breaks a limit is None."""
+
+    schedule: "Schedule"
+    rule: "Schedule | None"
+    idle: "Schedule | None"
+
+
+def forecast_all(tasks: Sequence["ForecastTask"], model: str, levels: Sequence[float]) -> list["Forecast"]:
+    """A forecast for each task."""
+    from digital_twin.forecasting.registry import make_forecast
+
+    return [make_forecast(task, model=model, levels=tuple(levels)) for task in tasks]
+
+
+def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_s: float) -> Comparison:
+    """The optimal plan and its baselines."""
+    from digital_twin.optimization.baseline import idle, self_consumption_rule
+    from digital_twin.optimization.dispatch import plan_dispatch
+
+    schedule = plan_dispatch(problem, weights, time_limit_s=time_limit_s)
+    return Comparison(schedule, _or_none(self_consumption_rule, problem), _or_none(idle, problem))
+
+
+def _or_none(baseline: "Callable[[DispatchProblem], Schedule]", problem: "DispatchProblem") -> "Schedule | None":
+    try:
+        return baseline(problem)
+    except Infeasible:
+        return None
+
+
+def warm_up() -> None:
+    """Solve and forecast once, so that the first caller does not wait for imports and compilation."""
+    from datetime import UTC, datetime
+
+    import numpy as np
+
+    from digital_twin.domain.time import TimeGrid
+    from digital_twin.forecasting.forecast import ForecastTask, Site
+    from digital_twin.optimization.plan import OBJECTIVES, DispatchProblem, GridLimits, Outlook, Storage
+
+    grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 96, 15)
+    ones = np.ones(grid.steps)
+    outlook = Outlook(grid, 100 * ones, 50 * ones, 0.3 * ones, 0.1 * ones, 0.2 * ones)
+    problem = DispatchProblem(outlook, Storage(100, 50, 0.95, 0.95, 50, 50), GridLimits(500, 500))
+    plan_and_compare(problem, OBJECTIVES["minimize_cost"], 10.0)
+    site = Site(48.2, 16.4, "UTC", 10, 50.0, None)
+    tasks = [ForecastTask(name, grid, grid.start, site, None, None) for name in ("load_kw", "pv_kw")]
+    forecast_all(tasks, "auto", (0.05, 0.5, 0.95))

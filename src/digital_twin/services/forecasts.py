@@ -1,0 +1,244 @@
+"""What will happen: a forecast for each variable, from what was known at one instant."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from digital_twin.domain.community import Community
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import SeriesValues
+from digital_twin.domain.resampling import resample
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array
+from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
+from digital_twin.forecasting.registry import ModelDescription, combine_net_load, list_models
+from digital_twin.services.access import Grant
+from digital_twin.services.computations import forecast_all
+from digital_twin.services.history import KnownSeries, community_series, history_of
+from digital_twin.services.ports import Clock, ComputePool, Store, Transaction
+from digital_twin.services.provenance import Provenance
+from digital_twin.telemetry import FORECAST_DURATION
+
+VARIABLES = ("load_kw", "pv_kw", "net_load_kw")
+WEATHER = ("temperature_c", "ghi_wm2", "dni_wm2", "dhi_wm2", "wind_speed_ms")
+QUANTILE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+
+DEFAULT_PLACE = (48.2, 16.4)
+"""Vienna: near the population centre of the countries with energy-community laws; assumed until a place is given."""
+
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """Which variables to forecast on which grid, and from what was known when (default: now or the grid's start)."""
+
+    grid: TimeGrid
+    variables: tuple[str, ...] = VARIABLES
+    confidence_level: float = 0.9
+    include_uncertainty: bool = True
+    model: str = "auto"
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommunityForecast:
+    """Forecasts of a community's variables, all issued at the same instant."""
+
+    issued_at: datetime
+    grid: TimeGrid
+    variables: Mapping[str, Forecast]
+    net_metered: bool
+    provenance: Provenance
+
+
+class ForecastService:
+    """Use cases around forecasts."""
+
+    def __init__(self, store: Store, clock: Clock, pool: ComputePool) -> None:
+        self._store = store
+        self._clock = clock
+        self._pool = pool
+
+    async def generate(self, grant: Grant, request: ForecastRequest) -> dict[str, Any]:
+        """The forecast as a document. Raises InvalidInput for an unknown model or variable."""
+        async with self._store.community(str(grant.community_id)) as tx:
+            stored = await tx.communities.get(str(grant.community_id))
+            gathered = await self.gather(tx, stored.community, request)
+        forecast = await self.compute(gathered, request)
+        return _document(forecast, request)
+
+    def models(self) -> list[ModelDescription]:
+        """The registered models."""
+        return list_models()
+
+    async def gather(self, tx: Transaction, community: Community, request: ForecastRequest) -> "GatheredHistory":
+        """Everything that was known, read inside the caller's transaction."""
+        as_of = self._known_at(request)
+        provenance = Provenance(as_of)
+        site = _site(community, provenance)
+        histories = {
+            name: known
+            for name in VARIABLES
+            if (known := await history_of(tx, community, name, request.grid, as_of)) is not None
+        }
+        weather = {
+            name: known.values
+            for name in WEATHER
+            if histories and (known := await _weather(tx, community, name, histories, request.grid, as_of)) is not None
+        }
+        return GatheredHistory(site, histories, weather, provenance)
+
+    async def compute(self, gathered: "GatheredHistory", request: ForecastRequest) -> CommunityForecast:
+        """The forecasts, made in a warm process."""
+        names = gathered.needed(request.variables)
+        tasks = [gathered.task(name, request.grid) for name in names]
+        levels = _levels(request.confidence_level)
+        started = time.perf_counter()
+        made = await self._pool.call(forecast_all, tasks, request.model, levels, timeout_s=TIMEOUT_S)
+        for forecast in made:
+            FORECAST_DURATION.labels(forecast.variable, forecast.model).observe(time.perf_counter() - started)
+        forecasts = {forecast.variable: forecast for forecast in made}
+        if "net_load_kw" in request.variables and "net_load_kw" not in forecasts:
+            forecasts["net_load_kw"] = combine_net_load(forecasts["load_kw"], forecasts["pv_kw"])
+        provenance = gathered.provenance
+        for name in forecasts:
+            provenance.models[name] = forecasts[name].model
+            provenance.assume(*forecasts[name].assumptions)
+            provenance.cover(forecasts[name].data_start, forecasts[name].data_end)
+        on_grid = {name: _on_grid(forecast, request.grid, provenance) for name, forecast in forecasts.items()}
+        wanted = {name: on_grid[name] for name in request.variables}
+        return CommunityForecast(provenance.as_of, request.grid, wanted, gathered.is_net_metered, provenance)
+
+    def _known_at(self, request: ForecastRequest) -> datetime:
+        now = self._clock.now()
+        if request.as_of is not None and request.as_of > now:
+            raise InvalidInput("as_of must not lie in the future", field="as_of")
+        return request.as_of or min(now, request.grid.start)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GatheredHistory:
+    """What was known of a community at one instant."""
+
+    site: Site
+    histories: Mapping[str, KnownSeries]
+    weather: Mapping[str, SeriesValues]
+    provenance: Provenance
+
+    @property
+    def is_net_metered(self) -> bool:
+        """Only net meters report: load and generation behind them are not known apart."""
+        return "net_load_kw" in self.histories and "load_kw" not in self.histories
+
+    def needed(self, variables: Sequence[str]) -> list[str]:
+        """The variables to forecast directly; net load is the difference unless it is what the meters show."""
+        direct = [name for name in variables if name != "net_load_kw"]
+        if "net_load_kw" in variables:
+            direct.extend(["net_load_kw"] if self.is_net_metered else ["load_kw", "pv_kw"])
+        return list(dict.fromkeys(direct))
+
+    def task(self, name: str, grid: TimeGrid) -> ForecastTask:
+        """The task of one variable, on the resolution of its data where that is coarser than the grid."""
+        known = self.histories.get(name)
+        if known is None:
+            return ForecastTask(name, grid, self.provenance.as_of, self.site, None, self._future(grid))
+        self.provenance.sources[name] = known.source
+        step_minutes = known.values.grid.step_minutes
+        if step_minutes != grid.step_minutes:
+            grid = _covering(grid, step_minutes)
+        weather = {name: resample(values, known.values.grid).values for name, values in self.weather.items()}
+        history = History(known.values.grid, known.values.values, weather)
+        return ForecastTask(name, grid, self.provenance.as_of, self.site, history, self._future(grid))
+
+    def _future(self, grid: TimeGrid) -> dict[str, Array] | None:
+        future = {name: resample(values, grid).values for name, values in self.weather.items()}
+        whole = {name: values for name, values in future.items() if np.isfinite(values).all()}
+        return whole or None
+
+
+async def _weather(
+    tx: Transaction,
+    community: Community,
+    name: str,
+    histories: Mapping[str, KnownSeries],
+    grid: TimeGrid,
+    as_of: datetime,
+) -> KnownSeries | None:
+    start = min(known.values.grid.start for known in histories.values())
+    return await community_series(tx, community, name, start, grid.end, as_of)
+
+
+def _site(community: Community, provenance: Provenance) -> Site:
+    latitude, longitude = community.latitude, community.longitude
+    if latitude is None or longitude is None:
+        latitude, longitude = DEFAULT_PLACE
+        provenance.assume(f"the place is {latitude} N, {longitude} E until latitude and longitude are given")
+    if community.timezone is None:
+        provenance.assume("the time zone is UTC until timezone is given")
+    return Site(
+        latitude,
+        longitude,
+        community.timezone or "UTC",
+        community.num_prosumers,
+        community.total_pv_capacity_kw,
+        None,
+    )
+
+
+def _levels(confidence_level: float) -> tuple[float, ...]:
+    tail = round((1 - confidence_level) / 2, 6)
+    return tuple(sorted({*QUANTILE_LEVELS, tail, round(1 - tail, 6)}))
+
+
+def _covering(grid: TimeGrid, step_minutes: int) -> TimeGrid:
+    """The shortest grid of another step that covers this one."""
+    seconds = 60 * step_minutes
+    first = int(grid.start.timestamp()) // seconds * seconds
+    steps = -(-(int(grid.end.timestamp()) - first) // seconds)
+    return TimeGrid(datetime.fromtimestamp(first, grid.start.tzinfo), steps, step_minutes)
+
+
+def _on_grid(forecast: Forecast, grid: TimeGrid, provenance: Provenance) -> Forecast:
+    """The forecast on the wanted grid; a coarser one is held over its interval."""
+    if forecast.grid == grid:
+        return forecast
+    provenance.assume(
+        f"{forecast.variable} is held constant over the {forecast.grid.step_minutes} minutes that its readings cover"
+    )
+    repeat = forecast.grid.step_minutes // np.gcd(forecast.grid.step_minutes, grid.step_minutes)
+    if grid.step_minutes * repeat != forecast.grid.step_minutes:
+        raise InvalidInput(
+            f"resolution_minutes must divide the {forecast.grid.step_minutes} minutes of the readings, "
+            f"got {grid.step_minutes}",
+            field="resolution_minutes",
+        )
+    first = round((grid.start - forecast.grid.start).total_seconds() / (60 * grid.step_minutes))
+    rows = np.arange(first, first + grid.steps) // repeat
+    return replace(forecast, grid=grid, mean=forecast.mean[rows], quantiles=forecast.quantiles[rows])
+
+
+def _document(forecast: CommunityForecast, request: ForecastRequest) -> dict[str, Any]:
+    return {
+        "issued_at": forecast.issued_at,
+        "as_of": forecast.provenance.as_of,
+        "start": forecast.grid.start,
+        "resolution_minutes": forecast.grid.step_minutes,
+        "variables": {name: _variable(made, request) for name, made in forecast.variables.items()},
+        "confidence_level": request.confidence_level,
+        "models": forecast.provenance.models,
+        "provenance": forecast.provenance.to_document(),
+    }
+
+
+def _variable(forecast: Forecast, request: ForecastRequest) -> dict[str, Any]:
+    document: dict[str, Any] = {"mean": forecast.mean.tolist()}
+    if request.include_uncertainty:
+        lower, upper = forecast.interval(request.confidence_level)
+        quantiles = {f"{level:g}": forecast.quantiles[:, index].tolist() for index, level in enumerate(forecast.levels)}
+        document |= {"quantiles": quantiles, "lower": lower.tolist(), "upper": upper.tolist()}
+    return document

@@ -1,0 +1,78 @@
+"""What a community's series were, as known at one instant: its own series win, else the sum over members stands in."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from digital_twin.domain.community import Community
+from digital_twin.domain.readings import SUMMED_SERIES, SeriesKey, SeriesValues
+from digital_twin.domain.resampling import resample
+from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.services.ports import CommunitySum, Transaction
+
+HISTORY_DAYS = 400
+"""A year and a month: the same season of last year is always in it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownSeries:
+    """A community's series with where it came from in words."""
+
+    values: SeriesValues
+    source: str
+
+
+async def community_series(
+    tx: Transaction, community: Community, name: str, start: datetime, end: datetime, as_of: datetime
+) -> KnownSeries | None:
+    """The community-level series, or else the sum over members scaled to all prosumers; None without readings."""
+    own = await tx.readings.read([SeriesKey(name)], start, end, as_of=as_of)
+    if own and np.isfinite(own[0].values).any():
+        return KnownSeries(own[0], "community-level readings")
+    if name not in SUMMED_SERIES:
+        return None
+    total = await tx.readings.community_sum(name, start, end, as_of=as_of)
+    if total is None or not np.isfinite(total.total).any():
+        return None
+    return _scaled(community, name, total)
+
+
+def _scaled(community: Community, name: str, total: CommunitySum) -> KnownSeries:
+    """The sum of those who reported, scaled to all prosumers of the community."""
+    reporting = np.where(total.reporting > 0, total.reporting, np.nan)
+    values = total.total * (community.num_prosumers / reporting)
+    typical = int(np.nanmedian(reporting))
+    source = f"sum over {typical} of {community.num_prosumers} prosumers"
+    if typical < community.num_prosumers:
+        source += f", scaled by {community.num_prosumers}/{typical}"
+    return KnownSeries(SeriesValues(SeriesKey(name), total.grid, values), source)
+
+
+async def history_of(
+    tx: Transaction, community: Community, name: str, grid: TimeGrid, as_of: datetime
+) -> KnownSeries | None:
+    """The series before `grid`, on the grid's resolution or its own coarser one, up to what was known."""
+    end = floor_to_step(min(as_of, grid.start), 60)
+    known = await community_series(tx, community, name, end - timedelta(days=HISTORY_DAYS), end, as_of)
+    if known is None:
+        return None
+    step_minutes = max(grid.step_minutes, known.values.grid.step_minutes)
+    return trimmed(KnownSeries(_on_step(known.values, step_minutes), known.source))
+
+
+def _on_step(series: SeriesValues, step_minutes: int) -> SeriesValues:
+    if series.grid.step_minutes == step_minutes:
+        return series
+    start = floor_to_step(series.grid.start + timedelta(minutes=step_minutes - 1), step_minutes)
+    end = floor_to_step(series.grid.end, step_minutes)
+    return resample(series, TimeGrid.spanning(start, end, step_minutes))
+
+
+def trimmed(known: KnownSeries) -> KnownSeries:
+    """Without the empty stretches before the first and after the last reading."""
+    finite = np.flatnonzero(np.isfinite(known.values.values))
+    first, last = int(finite[0]), int(finite[-1])
+    grid = known.values.grid
+    shorter = TimeGrid(grid.instant(first), last - first + 1, grid.step_minutes)
+    return KnownSeries(SeriesValues(known.values.key, shorter, known.values.values[first : last + 1]), known.source)

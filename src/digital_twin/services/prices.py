@@ -1,0 +1,125 @@
+"""Prices and emission factors of each interval: from the request, the tariff, readings, or documented priors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digital_twin.domain.community import Community
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.resampling import resample
+from digital_twin.domain.tariff import DEFAULT_TARIFF, DynamicPrice, Price, price_path
+from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.domain.units import Array
+from digital_twin.services.history import community_series
+from digital_twin.services.ports import Transaction
+from digital_twin.services.provenance import Provenance
+
+DEFAULT_EMISSION_FACTOR_KG_PER_KWH = 0.21
+"""Greenhouse-gas intensity of electricity in the EU-27 in 2023 (European Environment Agency, 2024)."""
+
+MARKET_SERIES = "import_price_per_kwh"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PriceRequest:
+    """Prices that a caller fixes: an array over the grid or one number."""
+
+    import_price_per_kwh: Array | float | None = None
+    export_price_per_kwh: Array | float | None = None
+    emission_factor_kg_per_kwh: Array | float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """What energy costs and emits in each interval."""
+
+    import_price_per_kwh: Array  # (T,)
+    export_price_per_kwh: Array  # (T,)
+    emission_factor_kg_per_kwh: Array  # (T,)
+
+
+async def prices_of(
+    tx: Transaction, community: Community, grid: TimeGrid, request: PriceRequest, provenance: Provenance
+) -> Prices:
+    """Prices on the grid.
+
+    Raises:
+        InvalidInput: an array of another length than the grid.
+        InsufficientData: a dynamic tariff without a market price for every interval.
+    """
+    tariff = community.tariff or DEFAULT_TARIFF
+    buying = await _price(
+        tx, community, grid, MARKET_SERIES, tariff.import_price, request.import_price_per_kwh, provenance
+    )
+    selling = await _price(
+        tx, community, grid, "export_price_per_kwh", tariff.export_price, request.export_price_per_kwh, provenance
+    )
+    if (
+        community.tariff is None
+        and request.import_price_per_kwh is None
+        and "tariff" in provenance.sources.get(MARKET_SERIES, "")
+    ):
+        provenance.assume("energy costs 0.30 per kWh and earns 0.08 when fed in until a tariff is given")
+    factor = await _emission_factor(tx, community, grid, request.emission_factor_kg_per_kwh, provenance)
+    return Prices(buying, selling, factor)
+
+
+async def _price(  # noqa: PLR0913
+    tx: Transaction,
+    community: Community,
+    grid: TimeGrid,
+    name: str,
+    price: Price,
+    given: Array | float | None,
+    provenance: Provenance,
+) -> Array:
+    if given is not None:
+        provenance.sources[name] = "the request"
+        return spread(given, grid, name)
+    uploaded = await _uploaded(tx, community, grid, name, provenance)
+    if isinstance(price, DynamicPrice):
+        market = uploaded if name == MARKET_SERIES else await _uploaded(tx, community, grid, MARKET_SERIES, provenance)
+        provenance.sources[name] = f"dynamic tariff on {MARKET_SERIES} readings"
+        return price_path(price, local_clock(grid, community.timezone or "UTC"), market)
+    if uploaded is not None and np.isfinite(uploaded).all() and community.tariff is None:
+        provenance.sources[name] = "readings"
+        return uploaded
+    provenance.sources[name] = "the tariff"
+    return price_path(price, local_clock(grid, community.timezone or "UTC"))
+
+
+async def _emission_factor(
+    tx: Transaction, community: Community, grid: TimeGrid, given: Array | float | None, provenance: Provenance
+) -> Array:
+    name = "emission_factor_kg_per_kwh"
+    if given is not None:
+        provenance.sources[name] = "the request"
+        return spread(given, grid, name)
+    uploaded = await _uploaded(tx, community, grid, name, provenance)
+    if uploaded is not None and np.isfinite(uploaded).all():
+        provenance.sources[name] = "readings"
+        return uploaded
+    if community.emission_factor_kg_per_kwh is None:
+        provenance.assume(
+            f"the grid emits {DEFAULT_EMISSION_FACTOR_KG_PER_KWH} kg/kWh (EU-27, 2023) until a factor is given"
+        )
+    return np.full(grid.steps, community.emission_factor_kg_per_kwh or DEFAULT_EMISSION_FACTOR_KG_PER_KWH)
+
+
+async def _uploaded(
+    tx: Transaction, community: Community, grid: TimeGrid, name: str, provenance: Provenance
+) -> Array | None:
+    known = await community_series(tx, community, name, grid.start, grid.end, provenance.as_of)
+    return None if known is None else resample(known.values, grid).values
+
+
+def spread(given: Array | float, grid: TimeGrid, name: str) -> Array:
+    """One number for all intervals, or an array of exactly their number. Raises InvalidInput otherwise."""
+    values = np.asarray(given, dtype=np.float64)
+    if values.ndim == 0:
+        return np.full(grid.steps, float(values))
+    if values.shape != (grid.steps,):
+        raise InvalidInput(
+            f"{name} must have one value for each of the {grid.steps} intervals, got {values.size}", field=name
+        )
+    return values

@@ -1,0 +1,177 @@
+"""Readings come in exactly once and go out as they were known."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
+from digital_twin.domain.readings import (
+    Receipt,
+    Rejection,
+    SeriesKey,
+    SeriesSummary,
+    SeriesValues,
+    check_readings,
+)
+from digital_twin.domain.resampling import resample
+from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.services.access import Grant
+from digital_twin.services.ports import Clock, CommunitySum, Replay, Store
+from digital_twin.telemetry import READINGS
+
+SMALLEST_SAFE_GROUP = 5
+"""A member sees sums over at least this many homes besides their own data."""
+
+MAX_POINTS = 1_000_000
+"""Values that one answer may carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of every reading of a batch."""
+
+    receipt: Receipt
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingQuery:
+    """Which readings to give: the community's own series, or those of one member or asset."""
+
+    names: tuple[str, ...]
+    start: datetime
+    end: datetime
+    member_id: str | None = None
+    asset_id: str | None = None
+    resolution_minutes: int | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesAnswer:
+    """Readings on a grid; for a sum over members with the coverage of each interval."""
+
+    readings: SeriesValues
+    total: CommunitySum | None = None
+
+
+class ReadingService:
+    """Use cases around readings."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def record(
+        self,
+        grant: Grant,
+        readings: Sequence[SeriesValues],
+        *,
+        idempotency_key: str | None = None,
+        fingerprint: bytes = b"",
+        assumed_delay: timedelta | None = None,
+    ) -> IngestReport:
+        """Keep the believable readings and name the others; when this returns they are committed.
+
+        Raises:
+            InvalidInput: a series has another resolution than before or an unknown member, or the key was used
+                with another body.
+        """
+        now = self._clock.now()
+        kept: list[SeriesValues] = []
+        rejected: list[Rejection] = []
+        for series in readings:
+            believable, refused = check_readings(series, now)
+            kept.append(believable)
+            rejected.extend(refused)
+        key = f"{grant.caller.account_id}:{idempotency_key}" if idempotency_key else secrets.token_urlsafe(24)
+        async with self._store.community(str(grant.community_id)) as tx:
+            receipt = await tx.readings.record(kept, key=key, assumed_delay=assumed_delay)
+            if idempotency_key:
+                scope = f"readings {grant.community_id}"
+                if not await tx.replays.claim(scope, key, fingerprint):
+                    earlier = await tx.replays.find(scope, key)
+                    if earlier is not None and earlier.fingerprint != fingerprint:
+                        raise InvalidInput("this Idempotency-Key was used with another body; use a new key")
+                await tx.replays.finish(scope, key, Replay(fingerprint, 200, {}, b""))
+        _count(receipt, len(rejected))
+        return IngestReport(receipt, tuple(rejected))
+
+    async def series(self, grant: Grant) -> list[SeriesSummary]:
+        """What is stored; a member sees their own series and the community's."""
+        async with self._store.community(str(grant.community_id)) as tx:
+            known = await tx.readings.series()
+        if grant.member_id is None:
+            return known
+        return [summary for summary in known if summary.series.key.member_id in (None, grant.member_id)]
+
+    async def read(self, grant: Grant, query: ReadingQuery) -> list[SeriesAnswer]:
+        """Readings as they are known now, or were known `as_of`.
+
+        A community-level name without a series of its own is answered by the sum over members.
+
+        Raises:
+            NotFound: a name that nothing is stored for.
+            NotAllowed: a member asks for another's data or for a sum over too few homes.
+        """
+        if grant.member_id is not None and query.member_id not in (None, grant.member_id):
+            raise NotAllowed("a member may read their own series and the community's, not those of others")
+        _check_span(query)
+        keys = [SeriesKey(name, query.member_id, query.asset_id) for name in query.names]
+        answers: list[SeriesAnswer] = []
+        async with self._store.community(str(grant.community_id)) as tx:
+            stored = {
+                series.key: series for series in await tx.readings.read(keys, query.start, query.end, as_of=query.as_of)
+            }
+            for key in keys:
+                if key in stored:
+                    answers.append(SeriesAnswer(stored[key]))
+                    continue
+                total = None
+                if key.member_id is None and key.asset_id is None:
+                    total = await tx.readings.community_sum(key.name, query.start, query.end, as_of=query.as_of)
+                if total is None:
+                    raise NotFound(f"no readings of {key.name} are stored; GET .../series lists those that are")
+                answers.append(_sum_answer(grant, key, total))
+        return [_at_resolution(answer, query.resolution_minutes) for answer in answers]
+
+
+def _check_span(query: ReadingQuery) -> None:
+    if not query.names:
+        raise InvalidInput("series must name at least one series, such as load_kw", field="series")
+    minutes = (query.end - query.start).total_seconds() / 60
+    if minutes <= 0:
+        raise InvalidInput("end must be after start", field="end")
+    if minutes * len(query.names) > MAX_POINTS * 15:
+        raise InvalidInput(
+            f"the span is too long for one answer of at most {MAX_POINTS} values; ask for shorter spans", field="end"
+        )
+
+
+def _sum_answer(grant: Grant, key: SeriesKey, total: CommunitySum) -> SeriesAnswer:
+    values = total.total
+    if grant.member_id is not None:
+        values = np.where(total.reporting >= SMALLEST_SAFE_GROUP, values, np.nan)
+    return SeriesAnswer(SeriesValues(key, total.grid, values), total)
+
+
+def _at_resolution(answer: SeriesAnswer, resolution_minutes: int | None) -> SeriesAnswer:
+    series = answer.readings
+    if resolution_minutes is None or resolution_minutes == series.grid.step_minutes:
+        return answer
+    start = floor_to_step(series.grid.start, resolution_minutes)
+    end = floor_to_step(series.grid.end - timedelta(seconds=1), resolution_minutes) + timedelta(
+        minutes=resolution_minutes
+    )
+    return SeriesAnswer(resample(series, TimeGrid.spanning(start, end, resolution_minutes)))
+
+
+def _count(receipt: Receipt, rejected: int) -> None:
+    if receipt.replayed:
+        return
+    for outcome in ("stored", "duplicate", "corrected", "superseded"):
+        READINGS.labels(outcome).inc(getattr(receipt, outcome))
+    READINGS.labels("rejected").inc(rejected)

@@ -1,0 +1,334 @@
+"""What to do: a dispatch plan from what is known, checked, priced against doing nothing clever, and kept."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from digital_twin.domain.community import Community
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import SeriesKey
+from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.domain.units import Array
+from digital_twin.optimization.plan import (
+    OBJECTIVES,
+    DispatchProblem,
+    GridLimits,
+    MemberExchange,
+    Outlook,
+    PeakCharge,
+    Schedule,
+    Storage,
+    Weights,
+)
+from digital_twin.services.access import Grant
+from digital_twin.services.computations import Comparison, plan_and_compare
+from digital_twin.services.exchange import MemberSeries, member_exchange
+from digital_twin.services.forecasts import ForecastRequest, ForecastService
+from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
+from digital_twin.services.prices import PriceRequest, prices_of
+from digital_twin.services.provenance import Provenance
+from digital_twin.telemetry import DISPATCH_DURATION
+
+KIND = "dispatch"
+FRESH_STATE_OF_CHARGE = timedelta(hours=2)
+DEFAULT_RESOLUTION_MINUTES = 15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DispatchRequest:
+    """What a caller fixes; everything left out comes from readings, forecast, tariff and documented priors."""
+
+    objective: str | None
+    weights: Weights | None
+    start: datetime | None
+    horizon_hours: float
+    resolution_minutes: int
+    load_kw: Array | None = None
+    pv_kw: Array | None = None
+    prices: PriceRequest = field(default_factory=PriceRequest)
+    current_soc_kwh: float | None = None
+    final_soc_min_kwh: float | None = None
+    peak_price_per_kw: float | None = None
+    battery_wear_per_kwh: float = 0.0
+    members: tuple[MemberSeries, ...] = ()
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    problem: DispatchProblem
+    weights: Weights
+    objective: str
+    provenance: Provenance
+
+
+class ScheduleService:
+    """Use cases around schedules."""
+
+    def __init__(
+        self, store: Store, clock: Clock, pool: ComputePool, forecasts: ForecastService, *, timeout_s: float
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._pool = pool
+        self._forecasts = forecasts
+        self._timeout_s = timeout_s
+
+    async def dispatch(self, grant: Grant, request: DispatchRequest) -> StoredResult:
+        """The optimal plan, kept as a result.
+
+        Raises:
+            Infeasible: no plan respects the limits, which it names.
+            InvalidInput: arrays that do not fit the grid, or a state of charge beyond the capacity.
+            InsufficientData: a dynamic tariff without prices, or a sharing rule without members' readings.
+            Unavailable: no plan within OPTIMIZATION_TIMEOUT_MINUTES.
+        """
+        community_id = str(grant.community_id)
+        prepared = await self._prepare(community_id, request)
+        started = time.perf_counter()
+        # the process is given a little longer than the solver, which then still answers with its best plan
+        comparison = await self._pool.call(
+            plan_and_compare, prepared.problem, prepared.weights, self._timeout_s, timeout_s=self._timeout_s + 5
+        )
+        DISPATCH_DURATION.labels(comparison.schedule.status).observe(time.perf_counter() - started)
+        result = self._result(prepared, comparison)
+        async with self._store.community(community_id) as tx:
+            await tx.results.add(result)
+        return result
+
+    async def results(self, grant: Grant, *, kind: str | None, before: str | None, limit: int) -> list[StoredResult]:
+        """Newest first."""
+        async with self._store.community(str(grant.community_id)) as tx:
+            return await tx.results.page(kind=kind, before=before, limit=limit)
+
+    async def result(self, grant: Grant, result_id: str) -> StoredResult:
+        """Raises NotFound."""
+        async with self._store.community(str(grant.community_id)) as tx:
+            return await tx.results.get(result_id)
+
+    async def _prepare(self, community_id: str, request: DispatchRequest) -> _Prepared:
+        now = self._clock.now()
+        start = request.start or floor_to_step(now, request.resolution_minutes)
+        steps = request.horizon_hours * 60 / request.resolution_minutes
+        if steps != int(steps):
+            raise InvalidInput(
+                f"horizon_hours must be a whole number of {request.resolution_minutes}-minute intervals",
+                field="horizon_hours",
+            )
+        grid = TimeGrid(start, int(steps), request.resolution_minutes)
+        as_of = request.as_of or min(now, start + grid.step)
+        if as_of > now:
+            raise InvalidInput("as_of must not lie in the future", field="as_of")
+        provenance = Provenance(as_of)
+        async with self._store.community(community_id) as tx:
+            community = (await tx.communities.get(community_id)).community
+            prices = await prices_of(tx, community, grid, request.prices, provenance)
+            initial_kwh = await _state_of_charge(tx, community, request, provenance)
+            exchange = await member_exchange(tx, community, grid, request.members, prices, provenance)
+            forecast_request = ForecastRequest(grid, as_of=as_of)
+            needs_forecast = exchange is None and (request.load_kw is None or request.pv_kw is None)
+            gathered = await self._forecasts.gather(tx, community, forecast_request) if needs_forecast else None
+        if gathered is not None:
+            forecast = await self._forecasts.compute(gathered, forecast_request)
+            load_kw, pv_kw, curtailable = _expected(forecast.variables, forecast.net_metered, request)
+            _join(provenance, forecast.provenance)
+        elif exchange is not None:
+            load_kw, pv_kw, curtailable = exchange.load_kw, exchange.pv_kw, False
+        else:
+            assert request.load_kw is not None
+            assert request.pv_kw is not None
+            load_kw, pv_kw, curtailable = request.load_kw, request.pv_kw, True
+            provenance.sources |= {"load_kw": "the request", "pv_kw": "the request"}
+        outlook = Outlook(
+            grid,
+            load_kw,
+            pv_kw,
+            prices.import_price_per_kwh,
+            prices.export_price_per_kwh,
+            prices.emission_factor_kg_per_kwh,
+        )
+        storage = _storage(community, request, initial_kwh)
+        limits = GridLimits(community.grid_import_limit_kw, community.grid_export_limit_kw)
+        peak = _peak_charge(community, request)
+        members = exchange.registers if exchange is not None else None
+        problem = DispatchProblem(outlook, storage, limits, peak, members, curtailable)
+        _fingerprint(provenance, problem)
+        weights, name = _weights(request)
+        return _Prepared(problem, weights, name, provenance)
+
+    def _result(self, prepared: _Prepared, comparison: Comparison) -> StoredResult:
+        schedule = comparison.schedule
+        provenance = prepared.provenance
+        provenance.solver = schedule.solver
+        provenance.notes.extend(schedule.notes)
+        result_id = str(_uuid7(self._clock.now()))
+        document = _document(prepared, comparison) | {"result_id": result_id, "provenance": provenance.to_document()}
+        return StoredResult(result_id, KIND, self._clock.now(), document)
+
+
+async def _state_of_charge(
+    tx: Transaction, community: Community, request: DispatchRequest, provenance: Provenance
+) -> float:
+    capacity_kwh = community.total_storage_capacity_kwh
+    if request.current_soc_kwh is not None:
+        if request.current_soc_kwh > capacity_kwh:
+            raise InvalidInput(
+                f"current_soc_kwh must be at most the storage capacity of {capacity_kwh:g} kWh, "
+                f"got {request.current_soc_kwh:g}",
+                field="current_soc_kwh",
+            )
+        return request.current_soc_kwh
+    known = await _latest_state_of_charge(tx, provenance.as_of)
+    if known is not None:
+        provenance.sources["current_soc_kwh"] = "latest storage_soc_kwh reading"
+        return min(known, capacity_kwh)
+    if capacity_kwh > 0:
+        provenance.assume("the storage is half full until storage_soc_kwh readings of the last 2 hours tell")
+    return capacity_kwh / 2
+
+
+async def _latest_state_of_charge(tx: Transaction, as_of: datetime) -> float | None:
+    since = floor_to_step(as_of - FRESH_STATE_OF_CHARGE, 60)
+    found = await tx.readings.read([SeriesKey("storage_soc_kwh")], since, as_of, as_of=as_of)
+    values = found[0].values if found else np.empty(0)
+    finite = np.flatnonzero(np.isfinite(values))
+    return float(values[finite[-1]]) if finite.size else None
+
+
+def _expected(variables: Mapping[str, Any], net_metered: bool, request: DispatchRequest) -> tuple[Array, Array, bool]:
+    """Expected load and generation; behind net meters only their difference is known, so nothing is curtailed."""
+    if net_metered and request.load_kw is None and request.pv_kw is None:
+        net_kw = variables["net_load_kw"].mean
+        return np.maximum(net_kw, 0.0), np.maximum(-net_kw, 0.0), False
+    load_kw = request.load_kw if request.load_kw is not None else variables["load_kw"].mean
+    pv_kw = request.pv_kw if request.pv_kw is not None else variables["pv_kw"].mean
+    return np.maximum(load_kw, 0.0), np.maximum(pv_kw, 0.0), True
+
+
+def _join(provenance: Provenance, of_forecast: Provenance) -> None:
+    provenance.assume(*of_forecast.assumptions)
+    provenance.models |= of_forecast.models
+    provenance.sources |= of_forecast.sources
+    provenance.cover(of_forecast.data_start, of_forecast.data_end)
+
+
+def _storage(community: Community, request: DispatchRequest, initial_kwh: float) -> Storage:
+    final_min_kwh = initial_kwh if request.final_soc_min_kwh is None else request.final_soc_min_kwh
+    if final_min_kwh > community.total_storage_capacity_kwh:
+        raise InvalidInput(
+            f"final_soc_min_kwh must be at most the storage capacity of "
+            f"{community.total_storage_capacity_kwh:g} kWh, got {final_min_kwh:g}",
+            field="final_soc_min_kwh",
+        )
+    return Storage(
+        capacity_kwh=community.total_storage_capacity_kwh,
+        power_kw=community.max_storage_power_kw,
+        charge_efficiency=community.charge_efficiency,
+        discharge_efficiency=community.discharge_efficiency,
+        initial_kwh=initial_kwh,
+        final_min_kwh=final_min_kwh,
+        wear_per_kwh=request.battery_wear_per_kwh,
+    )
+
+
+def _peak_charge(community: Community, request: DispatchRequest) -> PeakCharge | None:
+    charge = community.tariff.capacity_charge if community.tariff else None
+    so_far_kw = charge.peak_so_far_kw if charge else 0.0
+    if request.peak_price_per_kw is not None:
+        return PeakCharge(request.peak_price_per_kw, so_far_kw)
+    return PeakCharge(charge.per_kw, so_far_kw) if charge else None
+
+
+def _weights(request: DispatchRequest) -> tuple[Weights, str]:
+    if request.weights is not None:
+        return request.weights, "weights"
+    objective = request.objective or "minimize_cost"
+    return OBJECTIVES[objective], objective
+
+
+def _fingerprint(provenance: Provenance, problem: DispatchProblem) -> None:
+    outlook, storage = problem.outlook, problem.storage
+    exchange: list[Array] = []
+    if isinstance(problem.exchange, MemberExchange):
+        exchange = [problem.exchange.import_kw, problem.exchange.export_kw, problem.exchange.gain_per_kwh]
+    provenance.fingerprint(
+        [
+            outlook.grid.start.isoformat(),
+            str(outlook.grid.step_minutes),
+            outlook.load_kw,
+            outlook.pv_kw,
+            outlook.import_price_per_kwh,
+            outlook.export_price_per_kwh,
+            outlook.emission_factor_kg_per_kwh,
+            repr(storage),
+            repr(problem.limits),
+            repr(problem.peak),
+            *exchange,
+        ]
+    )
+
+
+def _document(prepared: _Prepared, comparison: Comparison) -> dict[str, Any]:
+    schedule, grid = comparison.schedule, prepared.problem.outlook.grid
+    document: dict[str, Any] = {
+        "kind": KIND,
+        "objective": prepared.objective,
+        "status": schedule.status,
+        "objective_value": schedule.objective_value,
+        "gap": schedule.gap,
+        "start": grid.start.isoformat().replace("+00:00", "Z"),
+        "resolution_minutes": grid.step_minutes,
+        "load_kw": prepared.problem.outlook.load_kw.tolist(),
+        "pv_kw": prepared.problem.outlook.pv_kw.tolist(),
+        "import_price_per_kwh": prepared.problem.outlook.import_price_per_kwh.tolist(),
+        "export_price_per_kwh": prepared.problem.outlook.export_price_per_kwh.tolist(),
+    }
+    for name in ("charge_kw", "discharge_kw", "soc_kwh", "import_kw", "export_kw", "curtailed_kw"):
+        document[name] = getattr(schedule, name).tolist()
+    if schedule.shared_kwh is not None:
+        document["shared_kwh"] = schedule.shared_kwh.tolist()
+    for name in ("cost", "emissions_kg", "peak_kw", "self_consumption", "self_sufficiency"):
+        document[name] = getattr(schedule, name)
+    document["savings"] = _savings(comparison)
+    document["binding"] = [
+        {
+            "limit": limit.limit,
+            "intervals": limit.intervals,
+            "first_interval": limit.first_interval,
+            "value_per_unit": limit.value_per_unit,
+        }
+        for limit in schedule.binding
+    ]
+    return document
+
+
+def _savings(comparison: Comparison) -> dict[str, Any]:
+    """Against the plain self-consumption rule, and beside it against idle storage."""
+    compared = {
+        name: {"cost": baseline.cost, "saved": baseline.cost - comparison.schedule.cost}
+        for name, baseline in (("self_consumption_rule", comparison.rule), ("idle", comparison.idle))
+        if baseline is not None
+    }
+    reference = compared.get("self_consumption_rule")
+    return {
+        "baseline": "self_consumption_rule",
+        "cost_without_control": reference["cost"] if reference else None,
+        "saved": reference["saved"] if reference else None,
+        "baselines": compared,
+    }
+
+
+def _uuid7(now: datetime) -> uuid.UUID:
+    """A time-ordered UUID (RFC 9562, section 5.7)."""
+    random = uuid.uuid4().int
+    milliseconds = int(now.timestamp() * 1000) & ((1 << 48) - 1)
+    value = (milliseconds << 80) | (0x7 << 76) | (random & ((1 << 76) - 1))
+    return uuid.UUID(int=(value & ~(0b11 << 62)) | (0b10 << 62))
+
+
+__all__ = ["DispatchRequest", "Schedule", "ScheduleService"]
