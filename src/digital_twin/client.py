@@ -1,0 +1,275 @@
+"""The public Python client of the HTTP API; the command line uses it and nothing else.
+
+with TwinClient("http://localhost:8000", api_key="dt_live_...") as twin:
+    plan = twin.dispatch("green_village", objective="minimize_cost")
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from digital_twin.domain import errors
+from digital_twin.domain.readings import SeriesValues
+from digital_twin.domain.units import canonical_unit
+
+Document = dict[str, Any]
+
+NOT_SIGNED_IN = "not-signed-in"
+TOO_MANY_REQUESTS = "too-many-requests"
+
+
+class SignInNeeded(errors.NotAllowed):
+    """The API does not know who asks."""
+
+    kind = NOT_SIGNED_IN
+
+
+_ERRORS: dict[str, type[errors.TwinError]] = {
+    cls.kind: cls
+    for cls in (
+        errors.InvalidInput,
+        errors.NotFound,
+        errors.Conflict,
+        errors.NotAllowed,
+        errors.InsufficientData,
+        errors.Infeasible,
+        errors.Unavailable,
+        SignInNeeded,
+    )
+} | {TOO_MANY_REQUESTS: errors.Unavailable}
+_BY_STATUS: dict[int, type[errors.TwinError]] = {
+    401: SignInNeeded,
+    403: errors.NotAllowed,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    412: errors.Conflict,
+    422: errors.InvalidInput,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a log-in gives."""
+
+    access_token: str
+    refresh_token: str
+
+
+class TwinClient:
+    """A connection to one installation; errors come back as the domain's own.
+
+    Raises (every method):
+        Unavailable: no answer, or the API asks to try later.
+        SignInNeeded: no, or no longer valid, credentials.
+        TwinError: whatever the API's problem says.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        tokens: Tokens | None = None,
+        on_refresh: Callable[[Tokens], None] | None = None,
+        timeout_s: float = 120.0,
+    ) -> None:
+        """With tokens, an expired access token is refreshed once; `on_refresh` is told the new pair."""
+        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        self._api_key = api_key
+        self._tokens = tokens
+        self._on_refresh = on_refresh
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    # Access
+
+    def register(self, username: str, email: str, password: str, role: str) -> Document:
+        """The new account."""
+        body = {"username": username, "email": email, "password": password, "role": role}
+        return self._json("POST", "/auth/register", body)
+
+    def login(self, username: str, password: str) -> Tokens:
+        """Log in; the client uses the tokens from here on."""
+        answer = self._json("POST", "/auth/login", {"username": username, "password": password})
+        self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
+        return self._tokens
+
+    def me(self) -> Document:
+        """Who is signed in."""
+        return self._json("GET", "/auth/me")
+
+    # Communities
+
+    def create_community(self, community: Mapping[str, Any]) -> Document:
+        return self._json("POST", "/communities", dict(community))
+
+    def community(self, community_id: str) -> Document:
+        return self._json("GET", f"/communities/{community_id}")
+
+    def communities(self) -> Iterator[Document]:
+        """All of the caller's communities, page by page."""
+        yield from self._pages("/communities", "communities")
+
+    def put_members(self, community_id: str, members: Sequence[Mapping[str, Any]]) -> Document:
+        return self._json("POST", f"/communities/{community_id}/members", {"members": list(members)})
+
+    def members(self, community_id: str) -> list[Document]:
+        return self._json("GET", f"/communities/{community_id}/members")["members"]
+
+    # Readings
+
+    def record(
+        self,
+        community_id: str,
+        readings: Sequence[SeriesValues],
+        *,
+        assumed_delay_minutes: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Document:
+        """Store readings; when this returns they are committed."""
+        body: Document = {"series": [_column(series) for series in readings]}
+        if assumed_delay_minutes is not None:
+            body["assumed_delay_minutes"] = assumed_delay_minutes
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self._json("POST", f"/communities/{community_id}/readings", body, headers=headers)
+
+    def series(self, community_id: str) -> list[Document]:
+        """What is stored."""
+        return self._json("GET", f"/communities/{community_id}/series")["series"]
+
+    def readings(
+        self, community_id: str, names: Sequence[str], start: datetime, end: datetime, **options: Any
+    ) -> list[Document]:
+        """Readings as columns. Options: member_id, asset_id, resolution, as_of."""
+        return self._json("GET", f"/communities/{community_id}/readings", params=_query(names, start, end, options))[
+            "series"
+        ]
+
+    def readings_csv(
+        self, community_id: str, names: Sequence[str], start: datetime, end: datetime, **options: Any
+    ) -> str:
+        """The same as CSV text."""
+        path = f"/communities/{community_id}/readings"
+        params = _query(names, start, end, options)
+        return self._send("GET", path, params=params, headers={"Accept": "text/csv"}).text
+
+    # Forecasts and plans
+
+    def forecast(self, community_id: str, **request: Any) -> Document:
+        """A forecast. Fields as in `POST .../forecasting/generate`."""
+        return self._json("POST", f"/communities/{community_id}/forecasting/generate", _plain(request))
+
+    def dispatch(self, community_id: str, **request: Any) -> Document:
+        """A dispatch plan. Fields as in `POST .../optimization/dispatch`."""
+        return self._json("POST", f"/communities/{community_id}/optimization/dispatch", _plain(request))
+
+    def results(self, community_id: str) -> Iterator[Document]:
+        """Stored results, newest first, page by page."""
+        yield from self._pages(f"/communities/{community_id}/optimization/results", "results")
+
+    def result(self, community_id: str, result_id: str) -> Document:
+        return self._json("GET", f"/communities/{community_id}/optimization/results/{result_id}")
+
+    def version(self) -> Document:
+        return self._json("GET", "/version")
+
+    # Transport
+
+    def _pages(self, path: str, name: str) -> Iterator[Document]:
+        params: dict[str, Any] = {}
+        while True:
+            page = self._json("GET", path, params=params)
+            yield from page[name]
+            if page["next"] is None:
+                return
+            params = {"cursor": page["next"]}
+
+    def _json(self, method: str, path: str, body: Document | None = None, **options: Any) -> Document:
+        return self._send(method, path, json=body, **options).json()
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {**options.pop("headers", {}), **self._credentials()}
+        response = self._request(method, path, headers=headers, **options)
+        if response.status_code == 401 and self._tokens is not None and not path.startswith("/auth/"):
+            self._refresh(self._tokens)
+            headers |= self._credentials()
+            response = self._request(method, path, headers=headers, **options)
+        if response.is_error:
+            raise _error(response)
+        return response
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise errors.Unavailable(
+                f"no answer from {self._http.base_url}; is the server running? start one with: digital-twin serve",
+                retry_after_s=1,
+            ) from error
+
+    def _credentials(self) -> dict[str, str]:
+        if self._api_key is not None:
+            return {"X-API-Key": self._api_key}
+        return {} if self._tokens is None else {"Authorization": f"Bearer {self._tokens.access_token}"}
+
+    def _refresh(self, tokens: Tokens) -> None:
+        response = self._request("POST", "/auth/refresh", json={"refresh_token": tokens.refresh_token})
+        if response.is_error:
+            raise _error(response)
+        answer = response.json()
+        self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
+        if self._on_refresh is not None:
+            self._on_refresh(self._tokens)
+
+
+def _column(series: SeriesValues) -> Document:
+    unit, kind = canonical_unit(series.key.name)
+    column: Document = {
+        "name": series.key.name,
+        "unit": unit,
+        "kind": kind.value,
+        "start": series.grid.start.isoformat(),
+        "resolution_minutes": series.grid.step_minutes,
+        "values": [None if value != value else value for value in series.values.tolist()],
+    }
+    if series.key.member_id is not None:
+        column["member_id"] = series.key.member_id
+    if series.key.asset_id is not None:
+        column["asset_id"] = series.key.asset_id
+    return column
+
+
+def _query(names: Sequence[str], start: datetime, end: datetime, options: Mapping[str, Any]) -> dict[str, Any]:
+    return _plain({"series": ",".join(names), "start": start, "end": end, **options})
+
+
+def _plain(fields: Mapping[str, Any]) -> Document:
+    """Without what is None, times as text."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def _error(response: httpx.Response) -> errors.TwinError:
+    """The domain's error that the problem document stands for."""
+    try:
+        problem = response.json()
+        detail = str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        return errors.Unavailable(f"the server answered {response.status_code} without a problem document")
+    kind = str(problem.get("type", "")).rpartition("/")[2]
+    facts = {name: value for name, value in problem.items() if name not in ("type", "title", "status", "detail")}
+    cls = _ERRORS.get(kind) or _BY_STATUS.get(response.status_code, errors.Unavailable)
+    return cls(detail, **facts)

@@ -1,0 +1,71 @@
+"""What the site would do without a plan: the yardsticks of every saving."""
+
+import numpy as np
+
+from digital_twin.domain.errors import Infeasible
+from digital_twin.domain.units import Array
+from digital_twin.optimization.accounting import ENERGY_TOLERANCE_KWH, account
+from digital_twin.optimization.check import violations
+from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
+
+_COST = Weights(cost=1.0)
+
+
+def idle(problem: DispatchProblem) -> Schedule:
+    """The storage rests; generation beyond the export limit is curtailed where it may be.
+
+    Raises:
+        Infeasible: the site breaks a limit when the storage rests.
+    """
+    rest = np.zeros(problem.outlook.grid.steps)
+    return _checked(problem, rest, rest)
+
+
+def self_consumption_rule(problem: DispatchProblem, reserve_kwh: float | None = None) -> Schedule:
+    """Surplus charges, deficit discharges down to the reserve: what a hybrid inverter does by itself.
+
+    The reserve defaults to the plan's final energy. Energy that would be left over at the end beyond it is not
+    charged in the first place (the latest first), so that rule and plan end alike.
+
+    Raises:
+        Infeasible: the site breaks a limit under the rule.
+    """
+    storage, hours = problem.storage, problem.outlook.grid.step_hours
+    reserve = storage.final_min_kwh if reserve_kwh is None else reserve_kwh
+    surplus_kw = problem.outlook.pv_kw - problem.outlook.load_kw
+    charge, discharge = np.zeros_like(surplus_kw), np.zeros_like(surplus_kw)
+    soc = storage.initial_kwh
+    for step, surplus in enumerate(surplus_kw):
+        if surplus > 0:
+            room = max(0.0, storage.capacity_kwh - soc) / (storage.charge_efficiency * hours)
+            charge[step] = min(surplus, storage.power_kw, room)
+        else:
+            spare = max(0.0, soc - reserve) * storage.discharge_efficiency / hours
+            discharge[step] = min(-surplus, storage.power_kw, spare)
+        soc += hours * (charge[step] * storage.charge_efficiency - discharge[step] / storage.discharge_efficiency)
+    return _checked(problem, _without_left_over(problem, charge, soc), discharge)
+
+
+def _without_left_over(problem: DispatchProblem, charge_kw: Array, final_kwh: float) -> Array:
+    per_kw = problem.outlook.grid.step_hours * problem.storage.charge_efficiency
+    left_over = final_kwh - problem.storage.final_min_kwh
+    kept = charge_kw.copy()
+    for step in range(kept.size - 1, -1, -1):
+        if left_over <= ENERGY_TOLERANCE_KWH:
+            break
+        removed = min(kept[step], left_over / per_kw)
+        kept[step] -= removed
+        left_over -= removed * per_kw
+    return kept
+
+
+def _checked(problem: DispatchProblem, charge_kw: Array, discharge_kw: Array) -> Schedule:
+    outlook = problem.outlook
+    export_kw = outlook.pv_kw - outlook.load_kw + discharge_kw - charge_kw
+    beyond = np.clip(export_kw - problem.limits.export_kw, 0.0, outlook.pv_kw)
+    curtailed = beyond if problem.curtailable else np.zeros_like(beyond)
+    schedule = account(problem, _COST, charge_kw, discharge_kw, curtailed)
+    broken = violations(problem, schedule)
+    if broken:
+        raise Infeasible(f"without a plan the site breaks {', '.join(broken)}", limits=broken)
+    return schedule

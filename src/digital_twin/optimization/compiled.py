@@ -1,0 +1,168 @@
+"""A model canonicalised once and solved many times on one HiGHS that keeps its basis.
+
+CVXPY turns the model's constraints into row limits on Ax that are affine in the parameters. That map is taken out as
+a sparse matrix; bounds and prices are written straight into the columns of their variable. A new call then costs one
+sparse product and a warm simplex run instead of a canonicalisation and a cold one.
+
+Lexicographic objectives are solved exactly on the optimal face: after a stage, every column with a reduced cost and
+every row with a dual is held where it is, which by complementary slackness leaves exactly the optimal plans of the
+stages so far (Ehrgott 2005, Multicriteria Optimization, section 5.1). One thread only: never share an instance.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cvxpy as cp
+import highspy
+import numpy as np
+import scipy.sparse as sp
+
+from digital_twin.domain.errors import Unavailable
+from digital_twin.domain.units import Array
+from digital_twin.optimization.blocks import Model, Numbers
+
+FACE_TOLERANCE = 1e-9
+"""Reduced costs and duals below this, relative to the largest price, count as zero."""
+
+Prices = Mapping[str, Array]
+"""What each variable costs; missing ones cost nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """The optimal values and, of the first stage, what each bound is worth."""
+
+    values: dict[str, Array]
+    reduced_costs: dict[str, Array]
+    objective: float
+
+
+class NoFeasiblePoint(Exception):
+    """The constraints contradict each other."""
+
+
+class CompiledModel:
+    """One model shape on one persistent solver."""
+
+    def __init__(self, model: Model) -> None:
+        everything = sum(cp.sum(variable) for variable in model.variables.values())
+        problem = cp.Problem(cp.Minimize(everything), model.constraints)
+        for parameter in model.parameters.values():
+            parameter.value = np.ones(parameter.shape)
+        data: dict[str, Any] = problem.get_problem_data(cp.HIGHS, solver_opts={})[0]
+        program = data["param_prob"]
+        self._size = int(program.x.size)
+        self._theta = np.zeros(program.total_param_size + 1)
+        self._theta[-1] = 1.0
+        self._parameter_slices = {
+            name: _slice(program.param_id_to_col[parameter.id], parameter)
+            for name, parameter in model.parameters.items()
+        }
+        self._variable_slices = {
+            name: _slice(program.var_id_to_col[variable.id], variable) for name, variable in model.variables.items()
+        }
+        self._read_rows(program, data)
+        self._highs = self._load(data)
+
+    def _read_rows(self, program: Any, data: dict[str, Any]) -> None:
+        """The map to the right-hand sides: the last column of CVXPY's stacked [A b], which must alone vary."""
+        reduced = program.reduced_A
+        reduced.cache(False)
+        stacked = sp.csr_array(reduced.reduced_mat)
+        rows, starts = reduced.problem_data_index[0], reduced.problem_data_index[1]
+        first = starts[-2]
+        assert stacked[:first, :-1].nnz == 0, "a parameter entered the matrix of the model"
+        self._rows = int(data["A"].shape[0])
+        self._equalities = int(data["dims"].zero)
+        self._limit_rows = rows[first:]
+        self._limit_map = stacked[first:]
+
+    def _load(self, data: dict[str, Any]) -> highspy.Highs:
+        matrix = data["A"].tocsc()
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = self._size, self._rows
+        lp.col_cost_ = np.zeros(self._size)
+        lp.col_lower_, lp.col_upper_ = np.zeros(self._size), np.zeros(self._size)
+        lp.row_lower_, lp.row_upper_ = np.zeros(self._rows), np.zeros(self._rows)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
+        highs = highspy.Highs()
+        for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
+            highs.setOptionValue(option, value)
+        highs.passModel(lp)
+        self._columns = np.arange(self._size, dtype=np.int32)
+        self._row_indices = np.arange(self._rows, dtype=np.int32)
+        return highs
+
+    def solve(self, numbers: Numbers, stages: Sequence[Prices], *, time_limit_s: float) -> Solution:
+        """Minimise the first stage's prices, then the next among the optimal plans, and so on.
+
+        Raises:
+            NoFeasiblePoint: the constraints contradict each other.
+            Unavailable: no optimum within the time limit.
+        """
+        self._highs.setOptionValue("time_limit", float(time_limit_s) + self._highs.getRunTime())
+        lower, upper, row_lower, row_upper = self._set_limits(numbers)
+        first: Solution | None = None
+        for index, prices in enumerate(stages):
+            cost = self._set_prices(prices)
+            self._run()
+            solution = self._highs.getSolution()
+            x, reduced = np.asarray(solution.col_value), np.asarray(solution.col_dual)
+            if first is None:
+                first = Solution(self._named(x), self._named(reduced), float(cost @ x))
+            if index + 1 < len(stages):
+                tolerance = FACE_TOLERANCE * max(1e-6, np.abs(cost).max(initial=0.0))
+                held = np.abs(reduced) > tolerance
+                lower, upper = np.where(held, x, lower), np.where(held, x, upper)
+                bound = np.abs(np.asarray(solution.row_dual)) > tolerance
+                activity = np.asarray(solution.row_value)
+                row_lower = np.where(bound, activity, row_lower)
+                row_upper = np.where(bound, activity, row_upper)
+                self._highs.changeColsBounds(self._size, self._columns, lower, upper)
+                self._highs.changeRowsBounds(self._rows, self._row_indices, row_lower, row_upper)
+        assert first is not None, "a plan has at least one stage"
+        return Solution(self._named(x), first.reduced_costs, first.objective)
+
+    def _set_limits(self, numbers: Numbers) -> tuple[Array, Array, Array, Array]:
+        for name, where in self._parameter_slices.items():
+            self._theta[where] = numbers.right_hand_sides[name]
+        lower, upper = np.zeros(self._size), np.full(self._size, highspy.kHighsInf)
+        for bounds, given in ((lower, numbers.lower), (upper, numbers.upper)):
+            for name, values in given.items():
+                bounds[self._variable_slices[name]] = values
+        limits = np.zeros(self._rows)
+        limits[self._limit_rows] = self._limit_map @ self._theta
+        row_lower = limits.copy()
+        row_lower[self._equalities :] = -highspy.kHighsInf
+        self._highs.changeColsBounds(self._size, self._columns, lower, upper)
+        self._highs.changeRowsBounds(self._rows, self._row_indices, row_lower, limits)
+        return lower, upper, row_lower, limits
+
+    def _set_prices(self, prices: Prices) -> Array:
+        cost = np.zeros(self._size)
+        for name, values in prices.items():
+            cost[self._variable_slices[name]] = values
+        self._highs.changeColsCost(self._size, self._columns, cost)
+        return cost
+
+    def _run(self) -> None:
+        self._highs.run()
+        status = self._highs.getModelStatus()
+        if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+            raise NoFeasiblePoint
+        if status == highspy.HighsModelStatus.kTimeLimit:
+            raise Unavailable(
+                "no optimal plan was found in time; ask for a shorter horizon or raise OPTIMIZATION_TIMEOUT_MINUTES",
+                retry_after_s=5,
+            )
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise RuntimeError(f"HiGHS ended with {self._highs.modelStatusToString(status)}")
+
+    def _named(self, x: Array) -> dict[str, Array]:
+        return {name: x[where] for name, where in self._variable_slices.items()}
+
+
+def _slice(start: int, symbol: cp.Variable | cp.Parameter) -> slice:
+    return slice(start, start + symbol.size)
