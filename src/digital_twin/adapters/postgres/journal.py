@@ -1,0 +1,82 @@
+"""What a batch changed, packed: enough to read the past again exactly.
+
+An entry covers the rows of one batch, one month and one resolution. For each row it keeps which slots were written
+first, which were corrected, and the corrected slots' values before.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from digital_twin.domain.series_days import DayRows, Indices, Mask, Slots
+
+_HEAD = struct.Struct("<IIHI")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Undo:
+    """The rows a batch changed."""
+
+    day: Indices  # (R,)
+    series: Indices  # (R,)
+    first: Mask  # (R, S)
+    corrected: Mask  # (R, S)
+    before: Slots  # (R, S), NaN but where corrected
+
+    def where(self, chosen: Mask) -> "Undo":
+        """The chosen rows."""
+        return Undo(
+            self.day[chosen], self.series[chosen], self.first[chosen], self.corrected[chosen], self.before[chosen]
+        )
+
+    def pack(self) -> bytes:
+        """As bytes; the masks of a usual batch compress to almost nothing."""
+        slots = self.first.shape[1]
+        previous = np.ascontiguousarray(self.before[self.corrected], dtype="<f4")
+        parts = [
+            np.diff(self.day, prepend=0).astype("<i4").tobytes(),
+            np.diff(self.series, prepend=0).astype("<i4").tobytes(),
+            np.packbits(self.first, axis=1).tobytes(),
+            np.packbits(self.corrected, axis=1).tobytes(),
+        ]
+        packed = zlib.compress(b"".join(parts), 1)
+        return _HEAD.pack(self.day.size, previous.size, slots, len(packed)) + packed + previous.tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Undo":
+        """The undo of `pack`'s bytes."""
+        rows, corrections, slots, length = _HEAD.unpack_from(data)
+        body = zlib.decompress(data[_HEAD.size : _HEAD.size + length])
+        width = -(-slots // 8)
+        day = np.cumsum(np.frombuffer(body, "<i4", rows)).astype(np.int64)
+        series = np.cumsum(np.frombuffer(body, "<i4", rows, 4 * rows)).astype(np.int64)
+        masks = np.frombuffer(body, np.uint8, 2 * rows * width, 8 * rows).reshape(2, rows, width)
+        first, corrected = np.unpackbits(masks, axis=2, count=slots).view(np.bool_)
+        before = np.full((rows, slots), np.nan, dtype=np.float32)
+        before[corrected] = np.frombuffer(data, "<f4", corrections, _HEAD.size + length)
+        return cls(day, series, first, corrected, before)
+
+
+def row_keys(day: Indices, series: Indices) -> Indices:
+    """One sortable number for each (day, series)."""
+    return (day << 32) | series
+
+
+def undo_rows(rows: DayRows, keys: Indices, undo: Undo, forget_first: Mask) -> None:
+    """Take a batch back from rows that are sorted by key, in place.
+
+    Args:
+        keys: the rows' keys, ascending.  # (R,)
+        forget_first: first writes that were not known yet at the instant asked for.  # as undo.first
+    """
+    wanted = row_keys(undo.day, undo.series)
+    place = np.searchsorted(keys, wanted)
+    place[place == keys.size] = 0
+    hit = keys[place] == wanted
+    target = rows.slots[place[hit]]
+    corrected = undo.corrected[hit]
+    target[corrected] = undo.before[hit][corrected]
+    target[forget_first[hit]] = np.nan
+    rows.slots[place[hit]] = target

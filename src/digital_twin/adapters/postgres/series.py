@@ -1,0 +1,148 @@
+"""The series a community has: who they belong to and how fine they are."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import SUMMED_SERIES, Series, SeriesKey, SeriesSummary
+
+_COLUMNS = "name, member_id, asset_id, id, resolution_minutes"
+_FEW = 64
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSeries:
+    """A series as the database knows it."""
+
+    id: int
+    key: SeriesKey
+    resolution: int
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether it adds to a sum of the community."""
+        return self.key.member_id is not None and self.key.asset_id is None and self.key.name in SUMMED_SERIES
+
+
+class SeriesTable:
+    """Series of one community."""
+
+    def __init__(self, connection: AsyncConnection[TupleRow], community: int) -> None:
+        self._connection = connection
+        self._community = community
+
+    async def find(self, keys: Sequence[SeriesKey]) -> dict[SeriesKey, KnownSeries]:
+        """Those of the keys that are known."""
+        names = sorted({key.name for key in keys})
+        query = f"select {_COLUMNS} from series where community = %s and name = any(%s)"
+        values: list[Any] = [self._community, names]
+        if len(keys) <= _FEW:  # otherwise asking for all of the names is cheaper than for each key
+            query += " and coalesce(member_id, '') = any(%s)"
+            values.append(sorted({key.member_id or "" for key in keys}))
+        wanted = set(keys)
+        cursor = await self._connection.execute(query, values)  # type: ignore[arg-type]
+        found = (_known(row) for row in await cursor.fetchall())
+        return {one.key: one for one in found if one.key in wanted}
+
+    async def of_members(self, name: str) -> list[KnownSeries]:
+        """The series of that name which add to the community's sum."""
+        cursor = await self._connection.execute(
+            f"select {_COLUMNS} from series where community = %s and name = %s "
+            "and member_id is not null and asset_id is null",
+            (self._community, name),
+        )
+        return [_known(row) for row in await cursor.fetchall()]
+
+    async def resolve(self, wanted: Iterable[tuple[SeriesKey, int]]) -> dict[SeriesKey, KnownSeries]:
+        """Every series with its id, new ones registered.
+
+        Raises:
+            InvalidInput: a series is known at another resolution, or its member or asset is not there.
+        """
+        resolutions: dict[SeriesKey, int] = {}
+        for key, resolution in wanted:
+            if resolutions.setdefault(key, resolution) != resolution:
+                raise _other_resolution(key, resolutions[key], resolution)
+        known = await self.find(list(resolutions))
+        for key, series in known.items():
+            if series.resolution != resolutions[key]:
+                raise _other_resolution(key, series.resolution, resolutions[key])
+        new = sorted((key for key in resolutions if key not in known), key=_sort_key)
+        if new:
+            await self._check_owners(new)
+            known |= await self._register(new, resolutions)
+        return known
+
+    async def _check_owners(self, keys: Sequence[SeriesKey]) -> None:
+        for table, column in (("member", "member_id"), ("asset", "asset_id")):
+            ids = sorted({getattr(key, column) for key in keys} - {None})
+            cursor = await self._connection.execute(
+                f"select id from unnest(%s::text[]) id where not exists "
+                f"(select from {table} where community = %s and {column} = id) order by id limit 1",
+                (ids, self._community),
+            )
+            missing = await cursor.fetchone()
+            if missing is not None:
+                raise InvalidInput(
+                    f"{column} {missing[0]!r} is not in this community; add it with POST .../{table}s first",
+                    field=column,
+                )
+
+    async def _register(
+        self, keys: Sequence[SeriesKey], resolutions: dict[SeriesKey, int]
+    ) -> dict[SeriesKey, KnownSeries]:
+        cursor = await self._connection.execute(
+            "insert into series (community, name, member_id, asset_id, resolution_minutes) "
+            "select %s, * from unnest(%s::text[], %s::text[], %s::text[], %s::int[]) "
+            f"returning {_COLUMNS}",
+            (
+                self._community,
+                [key.name for key in keys],
+                [key.member_id for key in keys],
+                [key.asset_id for key in keys],
+                [resolutions[key] for key in keys],
+            ),
+        )
+        made = [_known(row) for row in await cursor.fetchall()]
+        return {one.key: one for one in made}
+
+    async def summaries(self) -> list[SeriesSummary]:
+        """What is stored, by name and owner."""
+        cursor = await self._connection.execute(
+            f"select {_COLUMNS}, first_day, last_day from series s, lateral ("
+            "  select min(day) as first_day, max(day) as last_day from ("
+            "    select day from reading_open where community = s.community and series = s.id "
+            "    union all select day from reading_closed where community = s.community and series = s.id) days"
+            ") span where community = %s and first_day is not null "
+            'order by name collate "C", member_id collate "C" nulls first, asset_id collate "C" nulls first',
+            (self._community,),
+        )
+        return [_summary(row) for row in await cursor.fetchall()]
+
+
+def _summary(row: tuple[Any, ...]) -> SeriesSummary:
+    known, (first_day, last_day) = _known(row[:5]), row[5:]
+    first, last = (datetime.combine(day, time(), UTC) for day in (first_day, last_day))
+    return SeriesSummary(Series(known.key, known.resolution), first, last)
+
+
+def _known(row: tuple[Any, ...]) -> KnownSeries:
+    name, member_id, asset_id, series_id, resolution = row
+    return KnownSeries(series_id, SeriesKey(name, member_id, asset_id), resolution)
+
+
+def _sort_key(key: SeriesKey) -> tuple[str, str, str]:
+    return key.name, key.member_id or "", key.asset_id or ""
+
+
+def _other_resolution(key: SeriesKey, known: int, given: int) -> InvalidInput:
+    owner = f" of {key.member_id}" if key.member_id else ""
+    return InvalidInput(
+        f"{key.name}{owner} is stored every {known} minutes, got readings every {given}; send them every {known}",
+        field="resolution_minutes",
+    )

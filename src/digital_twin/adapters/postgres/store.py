@@ -1,0 +1,84 @@
+"""Transactions on PostgreSQL: inside one community, or over accounts and the list of communities."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from digital_twin.adapters.postgres.accounts import PostgresAccounts
+from digital_twin.adapters.postgres.communities import PostgresCommunities
+from digital_twin.adapters.postgres.database import Pool
+from digital_twin.adapters.postgres.members import PostgresMembers
+from digital_twin.adapters.postgres.readings import PostgresReadings
+from digital_twin.adapters.postgres.replays import PostgresReplays
+from digital_twin.adapters.postgres.results import PostgresResults
+from digital_twin.domain.errors import NotFound, Unavailable
+
+_OUTSIDE = 0
+"""No community has this key: what belongs to one is empty in platform scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTransaction:
+    """The port `Transaction`."""
+
+    communities: PostgresCommunities
+    members: PostgresMembers
+    readings: PostgresReadings
+    results: PostgresResults
+    accounts: PostgresAccounts
+    replays: PostgresReplays
+
+
+class PostgresStore:
+    """The port `Store` on a pool of connections."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[PostgresTransaction]:
+        async with self._transaction() as connection:
+            await connection.execute("select set_config('digital_twin.scope', 'platform', true)")
+            yield _on(connection, _OUTSIDE)
+
+    @asynccontextmanager
+    async def community(self, community_id: str) -> AsyncIterator[PostgresTransaction]:
+        async with self._transaction() as connection:
+            cursor = await connection.execute("select enter_community(%s)", (community_id,))
+            row = await cursor.fetchone()
+            if row is None or row[0] is None:
+                raise NotFound(f"there is no community {community_id!r} that you may see", community_id=community_id)
+            yield _on(connection, int(row[0]))
+
+    async def is_ready(self) -> bool:
+        try:
+            async with self._pool.connection(timeout=2.0) as connection:
+                await connection.execute("select 1")
+        except (psycopg.Error, PoolTimeout, PoolClosed):
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """One transaction; a lost or missing database is `Unavailable`, and nothing was committed for certain."""
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
+            raise Unavailable("the database does not answer; try again in a moment", retry_after_s=2) from error
+
+
+def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransaction:
+    return PostgresTransaction(
+        PostgresCommunities(connection),
+        PostgresMembers(connection, community),
+        PostgresReadings(connection, community),
+        PostgresResults(connection, community),
+        PostgresAccounts(connection),
+        PostgresReplays(connection),
+    )

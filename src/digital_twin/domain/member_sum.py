@@ -1,0 +1,97 @@
+"""The sum over members: each counts while it is a member, and coverage says how many did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask, Slots
+from digital_twin.domain.units import Array, SeriesKind, canonical_unit
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSpan:
+    """From joining, inclusive, until leaving; open where None."""
+
+    joined_at: datetime | None = None
+    left_at: datetime | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.joined_at is None and self.left_at is None
+
+    def covers(self, starts_s: Indices) -> Mask:
+        """Whether intervals starting at these seconds since 1970 count."""
+        covered = np.ones(starts_s.shape, dtype=np.bool_)
+        if self.joined_at is not None:
+            covered &= starts_s >= self.joined_at.timestamp()
+        if self.left_at is not None:
+            covered &= starts_s < self.left_at.timestamp()
+        return covered
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSeries:
+    """The series that add up: whose each is, at what common resolution, and everybody's span."""
+
+    span_of: Mapping[int, MemberSpan]
+    resolution_minutes: int
+    everybody: tuple[MemberSpan, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DaySums:
+    """Sums by day: NaN where nobody reported."""
+
+    days: Indices  # (D,)
+    resolution_minutes: int
+    total: Array  # (D, S)
+    reporting: NDArray[np.int64]  # (D, S)
+    members: NDArray[np.int64]  # (D, S)
+
+
+def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows], days: Indices) -> DaySums:
+    """The sum of rows (by resolution) on the given ascending days.
+
+    A coarse slot of a finer series needs all its fine slots: means average, instants take the first.
+    """
+    resolution = series.resolution_minutes
+    slots = DAY_MINUTES // resolution
+    total, reporting = np.zeros((days.size, slots)), np.zeros((days.size, slots), dtype=np.int64)
+    kind = canonical_unit(name)[1]
+    for fine, part in rows.items():
+        place = np.minimum(np.searchsorted(days, part.day), days.size - 1)
+        wanted = days[place] == part.day
+        part, place = part.where(wanted), place[wanted]
+        values = _coarser(part.slots, resolution // fine, kind)
+        values[~_counts(series, part, slots)] = np.nan
+        known = ~np.isnan(values)
+        np.add.at(total, place, np.where(known, values, 0.0))
+        np.add.at(reporting, place, known)
+    starts_s = _starts_s(days, slots)
+    members = np.sum([span.covers(starts_s) for span in series.everybody], axis=0, dtype=np.int64)
+    total[reporting == 0] = np.nan
+    return DaySums(days, resolution, total, reporting, np.broadcast_to(members, total.shape).copy())
+
+
+def _coarser(slots: Slots, factor: int, kind: SeriesKind) -> Array:
+    blocks = slots.astype(np.float64).reshape(slots.shape[0], -1, factor)
+    if kind is SeriesKind.INSTANT:
+        return blocks[:, :, 0].copy()
+    return blocks.sum(axis=2) if kind is SeriesKind.ENERGY else blocks.mean(axis=2)
+
+
+def _counts(series: MemberSeries, rows: DayRows, slots: int) -> Mask:
+    """Whether each slot lies in its member's time."""
+    counts = np.ones((rows.size, slots), dtype=np.bool_)
+    partial = [series_id for series_id, span in series.span_of.items() if not span.is_whole]
+    for index in np.flatnonzero(np.isin(rows.series, partial)):
+        span = series.span_of[int(rows.series[index])]
+        counts[index] = span.covers(_starts_s(rows.day[index : index + 1], slots)[0])
+    return counts
+
+
+def _starts_s(days: Indices, slots: int) -> Indices:
+    return 86_400 * days[:, None] + np.arange(slots) * (86_400 // slots)
