@@ -1,13 +1,10 @@
 """The only place that knows everything: settings -> adapters -> services."""
 
 import asyncio
-import json
-import os
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import timedelta
 
 from digital_twin.adapters.clock import SystemClock
 from digital_twin.adapters.compute import WarmPool
@@ -16,18 +13,42 @@ from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.adapters.rate_limits import InProcessLimiter
+from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
+from digital_twin.services import computations
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService
+from digital_twin.services.api_keys import ApiKeyService
 from digital_twin.services.communities import CommunityService
 from digital_twin.services.forecasts import ForecastService
 from digital_twin.services.members import MemberService
-from digital_twin.services.ports import Clock, ComputePool, Store
+from digital_twin.services.memberships import MembershipService
+from digital_twin.services.ports import Clock, ComputePool, PasswordHasher, RateLimiter, Store, TokenSigner
 from digital_twin.services.readings import ReadingService
 from digital_twin.services.schedules import ScheduleService
+from digital_twin.services.sessions import SessionService
 from digital_twin.settings import Settings
+from digital_twin.telemetry import get_logger
 
-PRELOADED = ("digital_twin.services.computations",)
+PRELOADED = (
+    "digital_twin.services.computations",
+    "digital_twin.optimization.dispatch",
+    "digital_twin.forecasting.registry",
+    "pvlib",
+)
+WATCH_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The outside, as the use cases see it."""
+
+    store: Store
+    clock: Clock
+    pool: ComputePool
+    hasher: PasswordHasher
+    signer: TokenSigner
+    limiter: RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +60,131 @@ class Twin:
     clock: Clock
     access: Access
     accounts: AccountService
+    sessions: SessionService
+    api_keys: ApiKeyService
+    memberships: MembershipService
     communities: CommunityService
     members: MemberService
     readings: ReadingService
     forecasts: ForecastService
     schedules: ScheduleService
+
+
+def wire(settings: Settings, adapters: Adapters) -> Twin:
+    """The use cases on these adapters."""
+    store, clock, pool, hasher, limiter = (
+        adapters.store,
+        adapters.clock,
+        adapters.pool,
+        adapters.hasher,
+        adapters.limiter,
+    )
+    access = Access(store, clock)
+    forecasts = ForecastService(store, clock, pool)
+    return Twin(
+        settings=settings,
+        store=store,
+        clock=clock,
+        access=access,
+        accounts=AccountService(store, clock, hasher, limiter, registration=settings.registration_policy.value),
+        sessions=SessionService(
+            store, clock, hasher, adapters.signer, limiter, attempts=settings.login_attempts_per_5_minutes
+        ),
+        api_keys=ApiKeyService(store, clock, access),
+        memberships=MembershipService(store),
+        communities=CommunityService(store, max_prosumers=settings.max_prosumers_per_community),
+        members=MemberService(store),
+        readings=ReadingService(store, clock),
+        forecasts=forecasts,
+        schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
+    )
+
+
+@asynccontextmanager
+async def open_twin(settings: Settings) -> AsyncIterator[Twin]:
+    """The application with its database and warm processes, until the block ends."""
+    async with AsyncExitStack() as stack:
+        pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
+        stack.callback(pool.close)
+        pool.start()
+        store = await stack.enter_async_context(_open_store(settings))
+        twin = wire(settings, _adapters(settings, store, pool))
+        await _announce_setup_token(twin)
+        yield twin
+
+
+def _adapters(settings: Settings, store: Store, pool: ComputePool) -> Adapters:
+    keys = load_secret_keys(
+        settings.digital_twin_home,
+        root=settings.secret_key.get_secret_value() if settings.secret_key else None,
+        jwt=settings.jwt_secret_key.get_secret_value() if settings.jwt_secret_key else None,
+    )
+    lifetime = timedelta(minutes=settings.jwt_access_token_expire_minutes)
+    return Adapters(
+        store=store,
+        clock=SystemClock(),
+        pool=pool,
+        hasher=BcryptHasher(keys.derive("password-pepper"), cost=settings.password_cost),
+        signer=JwtSigner(keys.jwt, lifetime=lifetime),
+        limiter=InProcessLimiter(),
+    )
+
+
+@asynccontextmanager
+async def _open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The given database, or an embedded one that is watched and started again when it dies."""
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            address = settings.database_url.get_secret_value()
+        else:
+            embedded = EmbeddedPostgres(settings.digital_twin_home)
+            stack.callback(embedded.stop)
+            address = await asyncio.to_thread(embedded.start)
+            watch = asyncio.create_task(_watch(embedded))
+            stack.push_async_callback(_cancel, watch)
+        await migrate(address)
+        yield PostgresStore(await stack.enter_async_context(open_pool(address, size=settings.database_pool_size)))
+
+
+async def _watch(embedded: EmbeddedPostgres) -> None:
+    while True:
+        await asyncio.sleep(WATCH_EVERY_S)
+        try:
+            if not await asyncio.to_thread(embedded.is_running):
+                get_logger().warning("embedded_database_restarting")
+                await asyncio.to_thread(embedded.start)
+        except Exception as error:
+            # keep watching: the next round may succeed, and readiness tells the truth meanwhile
+            get_logger().error("embedded_database_down", exc_info=error)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _announce_setup_token(twin: Twin) -> None:
+    token = await twin.accounts.setup_token()
+    if token is not None:
+        print(  # noqa: T201  for the one who starts a fresh installation, and for no log
+            "No administrator exists yet. Make one within the hour with this one-time setup token:\n"
+            f"  setup token: {token}\n"
+            "  POST /auth/register with `Authorization: Bearer <setup token>`, "
+            "or run: digital-twin admin create",
+            flush=True,
+        )
+
+
+async def migrate_database(settings: Settings) -> None:
+    """Bring the database to this version's schema."""
+    async with _open_store(settings):
+        pass
+
+
+async def create_administrator(settings: Settings, *, username: str, email: str, password: str) -> None:
+    """Make an administrator in the database of these settings."""
+    async with _open_store(settings) as store:
+        pool = WarmPool(1)  # starts no process until it is asked to compute
+        twin = wire(settings, _adapters(settings, store, pool))
+        await twin.accounts.create_administrator(username=username, email=email, password=password)
+        pool.close()

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 WEAK_SECRETS = ("secret", "change", "example", "password", "default", "insecure")
 MINIMUM_SECRET_LENGTH = 32
+MINIMUM_PRODUCTION_PASSWORD_COST = 12
 
 
 class Environment(StrEnum):
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     max_body_mib: int = Field(default=32, ge=1, le=1024)
     optimization_timeout_minutes: float = Field(default=1.0, gt=0, le=60)
     compute_processes: int = Field(default=2, ge=1, le=64)
+    password_cost: int = Field(default=12, ge=4, le=16)
     login_attempts_per_5_minutes: int = Field(default=10, ge=1)
     log_level: str = "INFO"
 
@@ -61,6 +63,8 @@ class Settings(BaseSettings):
     def _refuse_weak_secrets_in_production(self) -> Self:
         if self.environment is not Environment.PRODUCTION:
             return self
+        if self.password_cost < MINIMUM_PRODUCTION_PASSWORD_COST:
+            raise ValueError(f"PASSWORD_COST must be at least {MINIMUM_PRODUCTION_PASSWORD_COST} in production")
         for name in ("secret_key", "jwt_secret_key"):
             secret: SecretStr | None = getattr(self, name)
             value = secret.get_secret_value() if secret else ""

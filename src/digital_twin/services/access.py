@@ -4,8 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from digital_twin.domain.errors import NotAllowed, NotFound
+from digital_twin.domain.errors import NotAllowed, NotFound, TwinError, Unavailable
 from digital_twin.services.ports import Clock, Membership, Store
+
+
+class NotSignedIn(TwinError):
+    """Nobody is known to ask; the message says how to get a token."""
+
+    kind = "not-signed-in"
+
+
+class TooManyRequests(Unavailable):
+    """More requests than allowed; `retry_after_s` says when the next one may come."""
+
+    kind = "too-many-requests"
 
 
 class Role(StrEnum):

@@ -360,3 +360,38 @@ class Store(Protocol):
     async def is_ready(self) -> bool:
         """Whether the database answers now."""
         ...
+
+
+class PasswordHasher(Protocol):
+    """Slow on purpose, and never for more than a few at once."""
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether it is the password. Takes as long for None, which no password fits."""
+        ...
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether the hash should be made again with today's cost."""
+        ...
+
+
+class TokenSigner(Protocol):
+    """Access tokens: who and which session, for a short time."""
+
+    @property
+    def lifetime(self) -> timedelta: ...
+
+    def sign(self, *, account_id: int, session_id: str, now: datetime) -> str: ...
+
+    def verify(self, token: str, *, now: datetime) -> tuple[int, str] | None:
+        """Account and session of a good token, None for any other."""
+        ...
+
+
+class RateLimiter(Protocol):
+    """Counts requests in a window of time."""
+
+    async def hit(self, key: str, *, limit: int, window: timedelta) -> timedelta | None:
+        """Count one; None if it is within the limit, else how long to wait."""
+        ...
