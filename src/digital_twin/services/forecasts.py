@@ -15,7 +15,8 @@ from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
-from digital_twin.forecasting.registry import ModelDescription, combine_net_load, list_models
+from digital_twin.forecasting.net_load import combine_net_load
+from digital_twin.forecasting.registry import ModelDescription, list_models
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import forecast_all
 from digital_twin.services.history import KnownSeries, community_series, history_of
