@@ -63,6 +63,7 @@ class WarmPool:
 
 
 def _start_process(preload: tuple[str, ...], warm_up: Callable[[], object] | None) -> None:
+    os.dup2(2, 1)  # solvers greet on standard output, which belongs to the parent's answers
     for module in preload:
         importlib.import_module(module)
     if warm_up is not None:

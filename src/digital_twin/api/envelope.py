@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digital_twin.api.problems import problem
+from digital_twin.api.problems import UNEXPECTED, problem
 from digital_twin.telemetry import HTTP_DURATION, HTTP_REQUESTS, get_logger
 
 SECURITY_HEADERS = (
@@ -69,7 +69,7 @@ class _Exchange:
             await self._answer(413, f"the body is larger than {limit_mib} MiB; send it in smaller parts")
         except Exception as error:
             get_logger().error("unhandled_error", exc_info=error)
-            await self._answer(500, "something went wrong on our side; the request_id helps us to find it")
+            await self._answer(500, UNEXPECTED)
         finally:
             self._measure(time.perf_counter() - started)
 

@@ -23,6 +23,7 @@ from digital_twin.domain.errors import (
 from digital_twin.services.access import NotSignedIn, TooManyRequests
 
 PROBLEM_TYPE = "application/problem+json"
+UNEXPECTED = "something went wrong on our side; the request_id helps us to find it"
 
 STATUS_OF: dict[type[TwinError], HTTPStatus] = {
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -108,6 +109,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
+    async def on_any_error(request: Request, error: Exception) -> Response:
+        return problem(request_id_of(request), 500, UNEXPECTED)
+
+    app.add_exception_handler(Exception, on_any_error)  # it is raised again afterwards, and logged by the envelope
     app.add_exception_handler(TwinError, on_twin_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)

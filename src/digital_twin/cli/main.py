@@ -128,7 +128,7 @@ def login(
 
 
 @app.command()
-def forecast(
+def forecast(  # noqa: PLR0913  each is a flag
     community: CommunityOption,
     start: Annotated[datetime | None, typer.Option(help="UTC; default: the next full hour")] = None,
     hours: Annotated[float, typer.Option(help="How far ahead")] = 24.0,
@@ -181,8 +181,50 @@ def dispatch(
     output.console.print(output.assumptions_text(answer), style="dim", markup=False)
 
 
+@app.command("import")
+def import_readings(  # noqa: PLR0913  each is a flag
+    file: Annotated[
+        Path, typer.Argument(help="CSV, Parquet or XLSX; one column per home, or one row per home and time")
+    ],
+    community: CommunityOption,
+    series: Annotated[str | None, typer.Option(help="What the values are: load_kw, pv_kw, net_load_kw")] = None,
+    unit: Annotated[str | None, typer.Option(help="kWh or Wh per interval, kW or W")] = None,
+    timezone: Annotated[str | None, typer.Option(help="The zone that times without one were written in")] = None,
+    label: Annotated[str | None, typer.Option(help="Whether a time names the start or the end of its interval")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Minutes per interval")] = None,
+    cumulative: Annotated[bool | None, typer.Option(help="Whether values are a register's count")] = None,
+    negatives: Annotated[str, typer.Option(help="refuse, clip or drop negative loads and generation")] = "refuse",
+    keep_glitches: Annotated[bool, typer.Option(help="Import values far outside the usual")] = False,
+    time_column: Annotated[str | None, typer.Option()] = None,
+    member_column: Annotated[str | None, typer.Option()] = None,
+    delimiter: Annotated[str | None, typer.Option()] = None,
+    decimal: Annotated[str | None, typer.Option()] = None,
+    sheet: Annotated[str | None, typer.Option()] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be imported")] = False,
+    url: Url = None,
+) -> None:
+    """Import a meter file; shows what it guessed, and asks by a flag where a guess would change numbers."""
+    from digital_twin.cli import output
+    from digital_twin.cli.credentials import connect
+    from digital_twin.cli.guesses import ImportOptions
+    from digital_twin.cli.meter_file import read_meter_file
+    from digital_twin.cli.upload import upload
+
+    options = ImportOptions(
+        time_column, member_column, series, unit, resolution, _one_of(label, "label", ("start", "end")), cumulative,
+        timezone, delimiter, decimal, sheet, _one_of(negatives, "negatives", ("refuse", "clip", "drop")), keep_glitches,
+    )  # fmt: skip
+    read = read_meter_file(file, options)
+    output.show_meter_file(read)
+    if dry_run:
+        return
+    with connect(url) as client, output.progress("sending", sum(one.values.size for one in read.columns)) as advance:
+        counts = upload(client, community, read, file, advance)
+    output.console.print(output.table("Imported", ["what", "count"], list(counts.items())))
+
+
 @app.command("export")
-def export_readings(
+def export_readings(  # noqa: PLR0913  each is a flag
     community: CommunityOption,
     series: Annotated[str, typer.Option(help="Names, separated by commas")],
     start: Annotated[datetime, typer.Option(help="UTC")],
@@ -201,6 +243,12 @@ def export_readings(
         sys.stdout.write(text)
     else:
         output.write_text(text)
+
+
+def _one_of(value: Any, name: str, allowed: tuple[str, ...]) -> Any:
+    if value is not None and value not in allowed:
+        raise errors.InvalidInput(f"--{name} must be {' or '.join(allowed)}, got {value}", field=name)
+    return value
 
 
 def _settings(home: Path | None, host: str | None = None, port: int | None = None) -> Any:
@@ -231,8 +279,6 @@ def _utc(value: datetime | None) -> datetime | None:
 
 
 def _next_hour() -> datetime:
-    from datetime import timedelta
+    from datetime import UTC, timedelta
 
-    from digital_twin.cli.now import now
-
-    return now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

@@ -1,11 +1,15 @@
 """Answers as tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from digital_twin.cli.guesses import MeterFile
 
 console = Console()
 error_console = Console(stderr=True)
@@ -92,3 +96,39 @@ def schedule_summary(schedule: Document) -> Table:
 def assumptions_text(document: Document) -> str:
     """The documented priors that stood in for data, one a line; empty without any."""
     return "\n".join(f"assumed: {sentence}" for sentence in document["provenance"]["assumptions"])
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for a long piece of work; the block is given the function that advances it."""
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=error_console) as bar:
+        task = bar.add_task(what, total=max(1, total))
+        yield lambda amount: bar.advance(task, amount)
+
+
+def show_meter_file(file: MeterFile) -> None:
+    """What was guessed and found in a file."""
+    if file.guesses:
+        console.print(
+            table("Guessed", ["what", "as", "because"], [[one.what, one.value, one.because] for one in file.guesses])
+        )
+    grouped: dict[str, list[Any]] = {}
+    for finding in file.findings:
+        row = grouped.setdefault(finding.kind, [finding.kind, 0, 0, f"{finding.series}: {finding.example}"])
+        row[1] += finding.count
+        row[2] += 1
+    if grouped:
+        console.print(table("Found", ["what", "readings", "series", "first"], list(grouped.values())))
+    names = sorted({one.key.name for one in file.columns})
+    start = min(one.grid.start for one in file.columns)
+    end = max(one.grid.end for one in file.columns)
+    console.print(
+        f"{file.readings:,} readings of {', '.join(names)} for {len(file.members) or 'no'} members, "
+        f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+    )

@@ -62,4 +62,9 @@ class Provenance:
 
 
 def _instant(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat().replace("+00:00", "Z")
+    return None if value is None else instant_text(value)
+
+
+def instant_text(value: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return value.isoformat().replace("+00:00", "Z")

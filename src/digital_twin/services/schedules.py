@@ -31,7 +31,7 @@ from digital_twin.services.exchange import MemberSeries, member_exchange
 from digital_twin.services.forecasts import ForecastRequest, ForecastService
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import PriceRequest, prices_of
-from digital_twin.services.provenance import Provenance
+from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.telemetry import DISPATCH_DURATION
 
 KIND = "dispatch"
@@ -281,7 +281,7 @@ def _document(prepared: _Prepared, comparison: Comparison) -> dict[str, Any]:
         "status": schedule.status,
         "objective_value": schedule.objective_value,
         "gap": schedule.gap,
-        "start": grid.start.isoformat().replace("+00:00", "Z"),
+        "start": instant_text(grid.start),
         "resolution_minutes": grid.step_minutes,
         "load_kw": prepared.problem.outlook.load_kw.tolist(),
         "pv_kw": prepared.problem.outlook.pv_kw.tolist(),
@@ -299,7 +299,7 @@ def _document(prepared: _Prepared, comparison: Comparison) -> dict[str, Any]:
         {
             "limit": limit.limit,
             "intervals": limit.intervals,
-            "first_interval": limit.first_interval,
+            "first_interval": None if limit.first_interval is None else instant_text(limit.first_interval),
             "value_per_unit": limit.value_per_unit,
         }
         for limit in schedule.binding
