@@ -1,10 +1,13 @@
 """The only place that knows everything: settings -> adapters -> services."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
 
 from digital_twin.adapters.clock import SystemClock
 from digital_twin.adapters.compute import WarmPool
@@ -15,6 +18,7 @@ from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.adapters.rate_limits import InProcessLimiter
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
+from digital_twin.domain.errors import InvalidInput
 from digital_twin.services import computations
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService
@@ -27,8 +31,20 @@ from digital_twin.services.ports import Clock, ComputePool, PasswordHasher, Rate
 from digital_twin.services.readings import ReadingService
 from digital_twin.services.schedules import ScheduleService
 from digital_twin.services.sessions import SessionService
-from digital_twin.settings import Settings
+from digital_twin.settings import Environment, Settings
 from digital_twin.telemetry import get_logger
+
+__all__ = [
+    "Adapters",
+    "Environment",
+    "Settings",
+    "Twin",
+    "create_administrator",
+    "migrate_database",
+    "open_twin",
+    "read_settings",
+    "wire",
+]
 
 PRELOADED = (
     "digital_twin.services.computations",
@@ -37,6 +53,19 @@ PRELOADED = (
     "pvlib",
 )
 WATCH_EVERY_S = 2.0
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings of the environment and `config/.env`; what is given and not None goes before them.
+
+    Raises:
+        InvalidInput: a setting breaks its rule.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        rules = [f"{'.'.join(map(str, one['loc'])).upper()} {one['msg']}".strip() for one in error.errors()]
+        raise InvalidInput(f"the settings are not valid: {'; '.join(rules)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +130,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
 
 
 @asynccontextmanager
-async def open_twin(settings: Settings) -> AsyncIterator[Twin]:
+async def open_twin(settings: Settings) -> AsyncGenerator[Twin, None]:
     """The application with its database and warm processes, until the block ends."""
     async with AsyncExitStack() as stack:
         pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
@@ -131,7 +160,7 @@ def _adapters(settings: Settings, store: Store, pool: ComputePool) -> Adapters:
 
 
 @asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncIterator[Store]:
+async def _open_store(settings: Settings) -> AsyncGenerator[Store, None]:
     """The given database, or an embedded one that is watched and started again when it dies."""
     async with AsyncExitStack() as stack:
         if settings.database_url is not None:
@@ -166,7 +195,7 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
 async def _announce_setup_token(twin: Twin) -> None:
     token = await twin.accounts.setup_token()
     if token is not None:
-        print(  # noqa: T201  for the one who starts a fresh installation, and for no log
+        print(
             "No administrator exists yet. Make one within the hour with this one-time setup token:\n"
             f"  setup token: {token}\n"
             "  POST /auth/register with `Authorization: Bearer <setup token>`, "

@@ -28,19 +28,18 @@ class SignInNeeded(errors.NotAllowed):
     kind = NOT_SIGNED_IN
 
 
-_ERRORS: dict[str, type[errors.TwinError]] = {
-    cls.kind: cls
-    for cls in (
-        errors.InvalidInput,
-        errors.NotFound,
-        errors.Conflict,
-        errors.NotAllowed,
-        errors.InsufficientData,
-        errors.Infeasible,
-        errors.Unavailable,
-        SignInNeeded,
-    )
-} | {TOO_MANY_REQUESTS: errors.Unavailable}
+_KINDS: tuple[type[errors.TwinError], ...] = (
+    errors.InvalidInput,
+    errors.NotFound,
+    errors.Conflict,
+    errors.NotAllowed,
+    errors.InsufficientData,
+    errors.Infeasible,
+    errors.Unavailable,
+    SignInNeeded,
+)
+_ERRORS: dict[str, type[errors.TwinError]] = {cls.kind: cls for cls in _KINDS}
+_ERRORS[TOO_MANY_REQUESTS] = errors.Unavailable
 _BY_STATUS: dict[int, type[errors.TwinError]] = {
     401: SignInNeeded,
     403: errors.NotAllowed,

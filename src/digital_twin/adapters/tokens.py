@@ -4,6 +4,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 import jwt
+from jwt.types import Options
 
 ALGORITHM = "HS256"
 TYPE = "at+jwt"
@@ -40,7 +41,7 @@ class JwtSigner:
             if jwt.get_unverified_header(token).get("typ") != TYPE:
                 return None
             # times are compared below with the twin's own clock
-            options = {"require": CLAIMS, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+            options = Options(require=CLAIMS, verify_exp=False, verify_nbf=False, verify_iat=False)
             claims = self._jwt.decode(
                 token, self._key, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE, options=options
             )

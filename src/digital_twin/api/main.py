@@ -1,6 +1,6 @@
 """`uvicorn digital_twin.api.main:app`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -24,9 +24,8 @@ from digital_twin.api.routes import (
     schedules,
     users,
 )
-from digital_twin.bootstrap import Twin, open_twin
+from digital_twin.bootstrap import Environment, Settings, Twin, open_twin, read_settings
 from digital_twin.services.provenance import CODE_VERSION
-from digital_twin.settings import Environment, Settings
 from digital_twin.telemetry import configure_logging
 
 ROUTERS = (
@@ -44,11 +43,11 @@ ROUTERS = (
 
 def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManager[Twin] | None = None) -> ASGIApp:
     """The application; tests hand in a wired twin, otherwise it is wired from the settings at start."""
-    settings = settings or Settings()
+    settings = settings or read_settings()
     configure_logging(settings.log_level)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         async with twin or open_twin(settings) as wired:
             app.state.twin = wired
             yield

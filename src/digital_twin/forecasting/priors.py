@@ -80,7 +80,7 @@ def standard_household_kw(clock: LocalClock) -> Array:
 
 def _dynamisation(day_of_year: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array:
     """The seasonal factor of H0 (BDEW 1999)."""
-    return np.polyval([-3.92e-10, 3.20e-7, -7.02e-5, 2.10e-3, 1.24], day_of_year)
+    return np.asarray(np.polyval([-3.92e-10, 3.20e-7, -7.02e-5, 2.10e-3, 1.24], day_of_year), dtype=np.float64)
 
 
 def lognormal_quantiles(mean: Array, deviation: float, levels: tuple[float, ...]) -> Array:

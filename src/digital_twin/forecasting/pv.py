@@ -82,26 +82,26 @@ def rated_output(site: Site, grid: TimeGrid, orientation: Orientation, weather: 
 
     middles = pd.DatetimeIndex(grid.starts, tz="UTC") + pd.Timedelta(minutes=grid.step_minutes / 2)
     sun = pvlib.solarposition.get_solarposition(middles, site.latitude, site.longitude)
-    zenith = sun["apparent_zenith"].to_numpy()
+    zenith = np.asarray(sun["apparent_zenith"])
     given = weather.get("ghi_wm2")
-    ghi = np.asarray(given) if given is not None else pvlib.clearsky.haurwitz(sun["apparent_zenith"])["ghi"].to_numpy()
-    ghi = np.where(zenith < 90, ghi, 0.0)
-    split = pvlib.irradiance.erbs(ghi, sun["zenith"].to_numpy(), middles)
+    ghi = given if given is not None else pvlib.clearsky.haurwitz(sun["apparent_zenith"])["ghi"]
+    ghi = np.where(zenith < 90, np.asarray(ghi), 0.0)
+    split = pvlib.irradiance.erbs(ghi, np.asarray(sun["zenith"]), middles)
     plane = pvlib.irradiance.get_total_irradiance(
         orientation.tilt_degrees,
         orientation.azimuth_degrees,
         zenith,
-        sun["azimuth"].to_numpy(),
+        np.asarray(sun["azimuth"]),
         np.clip(np.nan_to_num(split["dni"]), 0.0, 1_000.0),
         ghi,
         np.nan_to_num(split["dhi"]),
-        dni_extra=pvlib.irradiance.get_extra_radiation(middles).to_numpy(),
+        dni_extra=np.asarray(pvlib.irradiance.get_extra_radiation(middles)),
         model="haydavies",
     )["poa_global"]
     plane = np.clip(np.nan_to_num(np.asarray(plane)), 0.0, None)
     air_c = weather.get("temperature_c", np.full(grid.steps, DEFAULT_TEMPERATURE_C))
     wind_ms = weather.get("wind_speed_ms", np.full(grid.steps, DEFAULT_WIND_MS))
-    cell_c = pvlib.temperature.faiman(plane, air_c, np.maximum(wind_ms, 0.5))
+    cell_c = pvlib.temperature.faiman(plane, air_c, np.maximum(wind_ms, 0.5))  # type: ignore[arg-type]  pvlib takes arrays, too
     output = orientation.scale * plane / 1_000.0 * (1 + TEMPERATURE_COEFFICIENT_PER_C * (cell_c - 25.0))
     return np.where(zenith < 90, np.clip(output, 0.0, 1.0), 0.0)
 

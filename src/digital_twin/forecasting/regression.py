@@ -13,7 +13,7 @@ from digital_twin.domain.units import Array
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.features import FeatureInputs, holidays_of, load_features
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
-from digital_twin.forecasting.local_days import LocalDays, cells_of, days_back, local_days_of, to_local_days
+from digital_twin.forecasting.local_days import Indices, LocalDays, cells_of, days_back, local_days_of, to_local_days
 from digital_twin.forecasting.naive import residual_quantiles
 
 NEEDED_DAYS = 21.0
@@ -66,7 +66,7 @@ def calibrated_ridge(task: ForecastTask, levels: tuple[float, ...]) -> Predictio
     return Prediction(raw.mean, np.sort(raw.quantiles + shifts[slot], axis=1), raw.assumptions)
 
 
-def _prepare(task: ForecastTask) -> tuple[FeatureInputs, LocalDays, Array, Array]:
+def _prepare(task: ForecastTask) -> tuple[FeatureInputs, LocalDays, Indices, Indices]:
     history = task.history
     if history is None or history.days < NEEDED_DAYS:
         found = 0.0 if history is None else history.days
@@ -86,7 +86,7 @@ def _prepare(task: ForecastTask) -> tuple[FeatureInputs, LocalDays, Array, Array
     return inputs, local, days_back(targets, local.last_known), targets.slot
 
 
-def _rows(task: ForecastTask, local: LocalDays) -> Array:
+def _rows(task: ForecastTask, local: LocalDays) -> Indices:
     return cells_of(task.grid, task.site.timezone).day - local.first_day
 
 

@@ -105,6 +105,7 @@ class CompiledModel:
         self._highs.setOptionValue("time_limit", float(time_limit_s) + self._highs.getRunTime())
         lower, upper, row_lower, row_upper = self._set_limits(numbers)
         first: Solution | None = None
+        x = np.zeros(self._size)
         for index, prices in enumerate(stages):
             cost = self._set_prices(prices)
             self._run()
@@ -121,7 +122,7 @@ class CompiledModel:
                 row_lower = np.where(bound, activity, row_lower)
                 row_upper = np.where(bound, activity, row_upper)
                 self._highs.changeColsBounds(self._size, self._columns, lower, upper)
-                self._highs.changeRowsBounds(self._rows, self._row_indices, row_lower, row_upper)
+                self._change_rows(row_lower, row_upper)
         assert first is not None, "a plan has at least one stage"
         return Solution(self._named(x), first.reduced_costs, first.objective)
 
@@ -137,7 +138,7 @@ class CompiledModel:
         row_lower = limits.copy()
         row_lower[self._equalities :] = -highspy.kHighsInf
         self._highs.changeColsBounds(self._size, self._columns, lower, upper)
-        self._highs.changeRowsBounds(self._rows, self._row_indices, row_lower, limits)
+        self._change_rows(row_lower, limits)
         return lower, upper, row_lower, limits
 
     def _set_prices(self, prices: Prices) -> Array:
@@ -146,6 +147,9 @@ class CompiledModel:
             cost[self._variable_slices[name]] = values
         self._highs.changeColsCost(self._size, self._columns, cost)
         return cost
+
+    def _change_rows(self, lower: Array, upper: Array) -> None:
+        self._highs.changeRowsBounds(self._rows, self._row_indices, lower, upper)  # type: ignore[attr-defined]
 
     def _run(self) -> None:
         self._highs.run()

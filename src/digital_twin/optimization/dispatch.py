@@ -8,6 +8,7 @@ from datetime import datetime
 
 import cvxpy as cp
 import numpy as np
+from cvxpy.settings import INFEASIBLE_OR_UNBOUNDED
 
 from digital_twin.domain.errors import TwinError, Unavailable
 from digital_twin.domain.units import Array
@@ -104,7 +105,7 @@ def _one_way(problem: DispatchProblem, prices: Prices, numbers: Numbers, time_li
     cost = sum(values @ model.variables[name] for name, values in prices.items())
     mixed = cp.Problem(cp.Minimize(cost), model.constraints)
     mixed.solve(cp.HIGHS, time_limit=time_limit_s, mip_rel_gap=MODE_GAP, threads=1)
-    if mixed.status in (cp.INFEASIBLE, cp.INFEASIBLE_OR_UNBOUNDED):
+    if mixed.status in (cp.INFEASIBLE, INFEASIBLE_OR_UNBOUNDED):
         raise NoFeasiblePoint
     if mixed.status != cp.OPTIMAL:
         raise Unavailable(

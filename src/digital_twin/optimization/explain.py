@@ -3,6 +3,7 @@
 from typing import Any
 
 import cvxpy as cp
+import numpy as np
 
 from digital_twin.domain.errors import Infeasible
 from digital_twin.optimization.blocks import Shape, apply_numbers, build, numbers_of
@@ -60,4 +61,4 @@ def _least_relaxation(problem: DispatchProblem, relaxed: tuple[str, ...]) -> dic
     relaxation.solve(cp.HIGHS, threads=1)
     if relaxation.status != cp.OPTIMAL:
         return None
-    return {name: float(variable.value) for name, variable in slack.items()}
+    return {name: float(np.asarray(variable.value)) for name, variable in slack.items()}

@@ -70,32 +70,33 @@ def _tariff(document: Document) -> Tariff:
     return Tariff(
         _price(document["import_price"]),
         _price(document["export_price"]),
-        None if charge is None else CapacityCharge(**{**charge, "period": BillingPeriod(charge["period"])}),
+        None if charge is None else CapacityCharge(**_changed(charge, period=BillingPeriod(charge["period"]))),
     )
 
 
 def _price(document: Document) -> Price:
     given = {name: value for name, value in document.items() if name != "kind"}
     if document["kind"] == "time_of_use":
-        windows = [TimeWindow(**{**window, "weekdays": frozenset(window["weekdays"])}) for window in given["windows"]]
+        windows = [
+            TimeWindow(**_changed(window, weekdays=frozenset(window["weekdays"]))) for window in given["windows"]
+        ]
         return TimeOfUsePrice(given["default_per_kwh"], tuple(windows))
     return _PRICES[document["kind"]](**given)
 
 
 def _sharing(document: Document) -> Sharing:
     premium = document["premium"]
-    return Sharing(
-        **{
-            **document,
-            "rule": SharingRule(document["rule"]),
-            "premium": None if premium is None else SharingPremium(**premium),
-        }
-    )
+    premium = None if premium is None else SharingPremium(**premium)
+    return Sharing(**_changed(document, rule=SharingRule(document["rule"]), premium=premium))
 
 
 def member_from(document: Document) -> Member:
     """The member of a document made by `to_document`."""
-    return Member(**{**document, "joined_at": _time(document["joined_at"]), "left_at": _time(document["left_at"])})
+    return Member(**_changed(document, joined_at=_time(document["joined_at"]), left_at=_time(document["left_at"])))
+
+
+def _changed(document: Document, **changes: Any) -> Document:
+    return {**document, **changes}
 
 
 def _time(value: str | None) -> datetime | None:

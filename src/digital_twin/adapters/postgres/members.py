@@ -1,6 +1,7 @@
 """Members and assets in SQL."""
 
 from collections.abc import Sequence
+from typing import LiteralString
 
 from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow
@@ -58,7 +59,7 @@ class PostgresMembers:
         )
         return [asset_from(document) for (document,) in await cursor.fetchall()]
 
-    async def _count(self, table: str) -> int:
+    async def _count(self, table: LiteralString) -> int:
         cursor = await self._connection.execute(
             f"select count(*) from {table} where community = %s",
             (self._community,),

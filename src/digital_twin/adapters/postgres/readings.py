@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import LiteralString
 
 import numpy as np
 from psycopg import AsyncConnection
@@ -58,7 +59,10 @@ class PostgresReadings:
             received += counts.received
             superseded += counts.superseded
             is_open = rows.day >= open_from
-            parts = (("reading_open", rows.where(is_open)), ("reading_closed", rows.where(~is_open)))
+            parts: tuple[tuple[LiteralString, DayRows], ...] = (
+                ("reading_open", rows.where(is_open)),
+                ("reading_closed", rows.where(~is_open)),
+            )
             changes[resolution] = [await self._merge(table, part) for table, part in parts if part.size]
         undos = [undo for group in changes.values() for undo in group]
         stored = sum(int(undo.first.sum()) for undo in undos)
@@ -155,7 +159,7 @@ class PostgresReadings:
             (self._community, before),
         )
 
-    async def _merge(self, table: str, rows: DayRows) -> Undo:
+    async def _merge(self, table: LiteralString, rows: DayRows) -> Undo:
         """Merge rows into a table; what that changed."""
         found, old = await self._fetch_rows(table, rows)
         current = np.full_like(rows.slots, np.nan)
@@ -166,7 +170,7 @@ class PostgresReadings:
         before = np.where(merged.corrected, current, np.nan).astype(np.float32)
         return Undo(rows.day, rows.series, merged.first, merged.corrected, before).where(changed)
 
-    async def _fetch_rows(self, table: str, rows: DayRows) -> tuple[Indices, Slots]:
+    async def _fetch_rows(self, table: LiteralString, rows: DayRows) -> tuple[Indices, Slots]:
         cursor = await self._connection.execute(
             "select coalesce(string_agg(int4send(k.i::int), ''::bytea), ''), "
             "coalesce(string_agg(array_send(t.slots), ''::bytea), '') "
@@ -179,7 +183,7 @@ class PostgresReadings:
         assert row is not None
         return binary.read_int4(row[0]) - 1, binary.read_slots(row[1], rows.slots.shape[1])
 
-    async def _write(self, table: str, rows: DayRows) -> None:
+    async def _write(self, table: LiteralString, rows: DayRows) -> None:
         """Through a staging table: COPY itself is not allowed where row-level security holds."""
         if not rows.size:
             return

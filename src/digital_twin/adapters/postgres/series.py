@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -79,7 +79,8 @@ class SeriesTable:
         return known
 
     async def _check_owners(self, keys: Sequence[SeriesKey]) -> None:
-        for table, column in (("member", "member_id"), ("asset", "asset_id")):
+        owners: tuple[tuple[LiteralString, LiteralString], ...] = (("member", "member_id"), ("asset", "asset_id"))
+        for table, column in owners:
             ids = sorted({getattr(key, column) for key in keys} - {None})
             cursor = await self._connection.execute(
                 f"select id from unnest(%s::text[]) id where not exists "

@@ -1,6 +1,6 @@
 """Transactions on PostgreSQL: inside one community, or over accounts and the list of communities."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -41,13 +41,13 @@ class PostgresStore:
         self._pool = pool
 
     @asynccontextmanager
-    async def platform(self) -> AsyncIterator[PostgresTransaction]:
+    async def platform(self) -> AsyncGenerator[PostgresTransaction, None]:
         async with self._transaction() as connection:
             await connection.execute("select set_config('digital_twin.scope', 'platform', true)")
             yield _on(connection, _OUTSIDE)
 
     @asynccontextmanager
-    async def community(self, community_id: str) -> AsyncIterator[PostgresTransaction]:
+    async def community(self, community_id: str) -> AsyncGenerator[PostgresTransaction, None]:
         async with self._transaction() as connection:
             cursor = await connection.execute("select enter_community(%s)", (community_id,))
             row = await cursor.fetchone()
@@ -64,7 +64,7 @@ class PostgresStore:
         return True
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+    async def _transaction(self) -> AsyncGenerator[AsyncConnection[TupleRow], None]:
         """One transaction; a lost or missing database is `Unavailable`, and nothing was committed for certain."""
         try:
             async with self._pool.connection() as connection, connection.transaction():

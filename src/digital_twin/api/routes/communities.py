@@ -42,7 +42,7 @@ async def get_community(community_id: str, twin: TwinDep, grant: GrantDep, respo
 
 
 @router.put("/communities/{community_id}", **requires(Permission.COMMUNITY_WRITE))
-async def replace_community(  # noqa: PLR0913  FastAPI injects the arguments
+async def replace_community(
     community_id: str, body: CommunityBody, twin: TwinDep, grant: GrantDep, request: Request, response: Response
 ) -> CommunityAnswer:
     """Replace its numbers; with If-Match only the version that you saw."""
@@ -51,7 +51,7 @@ async def replace_community(  # noqa: PLR0913  FastAPI injects the arguments
 
 
 @router.put("/communities/{community_id}/sharing", **requires(Permission.COMMUNITY_WRITE))
-async def put_sharing(  # noqa: PLR0913  FastAPI injects the arguments
+async def put_sharing(
     community_id: str, body: SharingBody, twin: TwinDep, grant: GrantDep, request: Request, response: Response
 ) -> CommunityAnswer:
     """Set the rule by which members share energy, and its prices."""

@@ -57,7 +57,7 @@ class TokenAnswer(Answer):
     """Send the access token as `Authorization: Bearer ...`; exchange the refresh token once for the next pair."""
 
     access_token: str
-    token_type: Literal["bearer"] = "bearer"
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  no password
     expires_in: int
     refresh_token: str
     refresh_expires_in: int

@@ -56,7 +56,9 @@ class TimeWindowBody(Body):
     per_kwh: PricePerKwh
     start_hour: Annotated[float, Field(ge=0, le=24)]
     end_hour: Annotated[float, Field(ge=0, le=24)]
-    weekdays: Annotated[list[Annotated[int, Field(ge=0, le=6)]], Field(min_length=1, max_length=7)] = list(range(7))
+    weekdays: Annotated[list[Annotated[int, Field(ge=0, le=6)]], Field(min_length=1, max_length=7)] = Field(
+        default_factory=lambda: list(range(7))
+    )
 
 
 class TimeOfUsePriceBody(Body):

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from digital_twin.api.schemas.model import Answer, Body, Instant, InvalidValue, Provenance
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid
-from digital_twin.services.forecasts import VARIABLES, ForecastRequest
+from digital_twin.services.forecasts import ForecastRequest
 
 MAX_HORIZON_HOURS = 24 * 35
 Variable = Literal["load_kw", "pv_kw", "net_load_kw"]
@@ -31,7 +31,9 @@ class ForecastBody(Body):
     horizon_hours: Annotated[float, Field(gt=0, le=MAX_HORIZON_HOURS)] | None = None
     confidence_level: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9
     include_uncertainty: bool = True
-    variables: Annotated[list[Variable], Field(min_length=1, max_length=3)] = list(VARIABLES)  # type: ignore[assignment]
+    variables: Annotated[list[Variable], Field(min_length=1, max_length=3)] = Field(
+        default_factory=lambda: ["load_kw", "pv_kw", "net_load_kw"]
+    )
     resolution_minutes: Literal[15, 30, 60] = 15
     model: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]+$")] = "auto"
     as_of: Instant | None = None

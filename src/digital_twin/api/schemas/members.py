@@ -1,6 +1,6 @@
 """Members and assets as bodies."""
 
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -109,7 +109,7 @@ _DEVICES: dict[type[Body], type[AssetDevice]] = {
     HeatPumpBody: HeatPump,
     FuseBody: Fuse,
 }
-_BODIES = {device: body for body, device in _DEVICES.items()}
+_BODIES: dict[type[AssetDevice], Any] = {device: body for body, device in _DEVICES.items()}
 
 
 class AssetBody(Body):

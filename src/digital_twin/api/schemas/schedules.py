@@ -84,7 +84,7 @@ class DispatchBody(Body):
     final_soc_min_kwh: EnergyKwh | None = None
     peak_price_per_kw: Annotated[float, Field(ge=0, le=1e6)] | None = None
     battery_wear_per_kwh: Annotated[float, Field(ge=0, le=100)] = 0.0
-    members: Annotated[list[MemberSeriesBody], Field(max_length=1000)] = []
+    members: Annotated[list[MemberSeriesBody], Field(max_length=1000)] = Field(default_factory=list[MemberSeriesBody])
     as_of: Instant | None = None
 
     @model_validator(mode="after")
