@@ -125,6 +125,11 @@ class TwinClient:
     def members(self, community_id: str) -> list[Document]:
         return self._json("GET", f"/communities/{community_id}/members")["members"]
 
+    def put_membership(self, community_id: str, username: str, role: str) -> Document:
+        """Give an account a right in the community."""
+        body = {"username": username, "role": role}
+        return self._json("PUT", f"/communities/{community_id}/memberships", body)
+
     # Readings
 
     def record(
@@ -178,6 +183,13 @@ class TwinClient:
 
     def result(self, community_id: str, result_id: str) -> Document:
         return self._json("GET", f"/communities/{community_id}/optimization/results/{result_id}")
+
+    def is_ready(self) -> bool:
+        """Whether the server and everything it needs answer now."""
+        try:
+            return bool(self._json("GET", "/health/ready")["database"])
+        except errors.Unavailable:
+            return False
 
     def version(self) -> Document:
         return self._json("GET", "/version")

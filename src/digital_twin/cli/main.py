@@ -76,6 +76,20 @@ def serve(
 
 
 @app.command()
+def demo(
+    home: Annotated[Path | None, typer.Option(help="Where the demo keeps its data")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the API; default: 8000 or a free one")
+    ] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the report instead of serving on")] = False,
+) -> None:
+    """Show it all: a community with a history, its forecast and its plan; then serve until Ctrl-C."""
+    from digital_twin.cli.demo import run_demo
+
+    run_demo(home, port, leave=leave)
+
+
+@app.command()
 def migrate(home: Home = None) -> None:
     """Bring the database to the schema of this version."""
     import asyncio
@@ -271,3 +285,7 @@ def _next_hour() -> datetime:
     from datetime import UTC, timedelta
 
     return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Answers as tables for people."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     """A table; the first column is text, the others are numbers."""
     made = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index == 0 else "right")
+        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made
@@ -30,24 +30,21 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, float):
-        return f"{value:,.3f}" if abs(value) < 1 else f"{value:,.1f}"
-    return str(value)
+    return _short(value) if isinstance(value, float) else str(value)
 
 
-def hourly(document: Document, names: Sequence[str]) -> list[list[Any]]:
-    """Means per hour of series in a document, one row an hour."""
+def _short(value: float, decimals: int = 1) -> str:
+    """Rounded, without a minus before 0."""
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"
+
+
+def _hours(document: Document) -> Iterator[tuple[str, slice]]:
+    """Each hour of a document's series: its name, and where it stands in them."""
     step = document["resolution_minutes"]
     per_hour = max(1, 60 // step)
     start = datetime.fromisoformat(document["start"])
-    length = len(document[names[0]])
-    return [
-        [
-            f"{start + timedelta(minutes=first * step):%a %d %H:%M}",
-            *(_mean(document[name][first : first + per_hour]) for name in names),
-        ]
-        for first in range(0, length, per_hour)
-    ]
+    for first in range(0, document["length"], per_hour):
+        yield f"{start + timedelta(minutes=first * step):%a %H:%M}", slice(first, first + per_hour)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -56,41 +53,57 @@ def _mean(values: Sequence[float]) -> float:
 
 def forecast_table(forecast: Document) -> Table:
     """Mean and interval of each variable by hour, in kW."""
-    flat: Document = {"start": forecast["start"], "resolution_minutes": forecast["resolution_minutes"]}
-    columns: list[str] = []
-    for name, variable in forecast["variables"].items():
-        for part in ("lower", "mean", "upper"):
-            if part in variable:
-                flat[f"{name} {part}"] = variable[part]
-                columns.append(f"{name} {part}")
+    variables: Document = forecast["variables"]
+    length = len(next(iter(variables.values()))["mean"])
+    rows = [
+        [hour, *(_expected(variable, where) for variable in variables.values())]
+        for hour, where in _hours(forecast | {"length": length})
+    ]
     percent = round(100 * forecast["confidence_level"])
-    title = f"Forecast issued {forecast['issued_at']}, {percent} % interval, hourly means in kW (times UTC)"
-    return table(title, ["hour", *columns], hourly(flat, columns))
+    title = f"Forecast from {forecast['start']}: kW, hourly means with their {percent} % interval (UTC)"
+    return table(title, ["hour", *(f"{name.removesuffix('_kw')} kW" for name in variables)], rows)
 
 
-PLAN_COLUMNS = ("load_kw", "pv_kw", "charge_kw", "discharge_kw", "soc_kwh", "import_kw", "export_kw")
+def _expected(variable: Document, where: slice) -> str:
+    mean = _short(_mean(variable["mean"][where]))
+    if "lower" not in variable:
+        return mean
+    lower, upper = (_short(_mean(variable[bound][where]), 0) for bound in ("lower", "upper"))
+    return f"{mean} ({lower} .. {upper})"
+
+
+PLAN_COLUMNS = ("load_kw", "pv_kw", "charge_kw", "discharge_kw", "import_kw", "export_kw")
 
 
 def schedule_table(schedule: Document) -> Table:
-    """The plan by hour; powers are means, the state of charge stands at the end of the interval."""
-    title = f"Dispatch plan {schedule['result_id']}, {schedule['objective']}, hourly (times UTC)"
-    return table(title, ["hour", *PLAN_COLUMNS], hourly(schedule, PLAN_COLUMNS))
+    """The plan by hour; powers are means, the stored energy stands at the end of the hour."""
+    rows = [
+        [hour, *(_mean(schedule[name][where]) for name in PLAN_COLUMNS), schedule["soc_kwh"][where][-1]]
+        for hour, where in _hours(schedule | {"length": len(schedule["soc_kwh"])})
+    ]
+    title = f"Dispatch plan from {schedule['start']}, {schedule['objective']}: kW, hourly means (UTC)"
+    columns = ["hour", *(name.removesuffix("_kw") for name in PLAN_COLUMNS), "stored kWh"]
+    return table(title, columns, rows)
 
 
 def schedule_summary(schedule: Document) -> Table:
     """What the plan costs and saves."""
     savings = schedule["savings"]
-    rows: list[list[Any]] = [
-        ["cost", schedule["cost"]],
-        *([f"saved against {name}", one["saved"]] for name, one in savings["baselines"].items()),
-        ["emissions, kg", schedule["emissions_kg"]],
-        ["peak import, kW", schedule["peak_kw"]],
-        ["self-consumption", schedule["self_consumption"]],
-        ["self-sufficiency", schedule["self_sufficiency"]],
+    rows: list[list[str]] = [
+        ["cost", f"{schedule['cost']:,.2f}"],
+        *([f"saved against {name.replace('_', ' ')}", f"{one['saved']:,.2f}"] for name, one in _baselines(savings)),
+        ["emissions", f"{schedule['emissions_kg']:,.1f} kg"],
+        ["peak import", f"{schedule['peak_kw']:,.1f} kW"],
+        ["self-consumption", f"{schedule['self_consumption']:.1%}"],
+        ["self-sufficiency", f"{schedule['self_sufficiency']:.1%}"],
         ["certified gap", f"{schedule['gap']:.1e}"],
     ]
-    rows += [[f"one more unit of {one['limit']} is worth", one["value_per_unit"]] for one in schedule["binding"][:5]]
-    return table(f"Plan: {schedule['status']}", ["figure", "value"], rows)
+    rows += [[f"relaxing {one['limit']} by 1 is worth", f"{one['value_per_unit']:.3f}"] for one in schedule["binding"]]
+    return table(f"Plan {schedule['result_id']}: {schedule['status']}", ["figure", "value"], rows)
+
+
+def _baselines(savings: Document) -> list[tuple[str, Document]]:
+    return list(savings["baselines"].items())
 
 
 def assumptions_text(document: Document) -> str:

@@ -6,6 +6,7 @@ first, which were corrected, and the corrected slots' values before.
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,11 @@ class Undo:
     first: Mask  # (R, S)
     corrected: Mask  # (R, S)
     before: Slots  # (R, S), NaN but where corrected
+
+    @classmethod
+    def of(cls, parts: Sequence["Undo"]) -> "Undo":
+        """Several parts as one."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
     def where(self, chosen: Mask) -> "Undo":
         """The chosen rows."""

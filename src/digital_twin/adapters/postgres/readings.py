@@ -52,7 +52,7 @@ class PostgresReadings:
         open_from = await self._open_from()
         known = await self._series.resolve([(one.key, one.grid.step_minutes) for one in readings])
         received = superseded = 0
-        changes: dict[int, list[Undo]] = {}
+        changes: dict[int, Undo] = {}
         for resolution, group in _by_resolution(readings).items():
             ids = [known[one.key].id for one in group]
             rows, counts = to_day_rows(ids, group, resolution)
@@ -63,8 +63,8 @@ class PostgresReadings:
                 ("reading_open", rows.where(is_open)),
                 ("reading_closed", rows.where(~is_open)),
             )
-            changes[resolution] = [await self._merge(table, part) for table, part in parts if part.size]
-        undos = [undo for group in changes.values() for undo in group]
+            changes[resolution] = Undo.of([await self._merge(table, part) for table, part in parts])
+        undos = list(changes.values())
         stored = sum(int(undo.first.sum()) for undo in undos)
         corrected = sum(int(undo.corrected.sum()) for undo in undos)
         duplicate = received - stored - corrected - superseded
@@ -161,9 +161,10 @@ class PostgresReadings:
 
     async def _merge(self, table: LiteralString, rows: DayRows) -> Undo:
         """Merge rows into a table; what that changed."""
-        found, old = await self._fetch_rows(table, rows)
         current = np.full_like(rows.slots, np.nan)
-        current[found] = old
+        if rows.size:
+            found, old = await self._fetch_rows(table, rows)
+            current[found] = old
         merged = merge(current, rows.slots)
         changed = merged.changed_rows
         await self._write(table, replace(rows, slots=merged.merged).where(changed))
@@ -212,15 +213,15 @@ class PostgresReadings:
         return int(row[0]), row[1]
 
     async def _write_journal(
-        self, batch: int, received_at: datetime, assumed_delay: timedelta | None, changes: dict[int, list[Undo]]
+        self, batch: int, received_at: datetime, assumed_delay: timedelta | None, changes: dict[int, Undo]
     ) -> None:
         entries = [
             (
                 self._community, batch, _date(month), resolution, received_at, assumed_delay,
                 _date(int(part.day.min())), _date(int(part.day.max())), part.pack(),
             )
-            for resolution, undos in changes.items()
-            for month, part in _by_month(undos)
+            for resolution, undo in changes.items()
+            for month, part in _by_month(undo)
         ]  # fmt: skip
         async with self._connection.cursor() as cursor:
             await cursor.executemany(
@@ -301,12 +302,11 @@ def _by_resolution(readings: Sequence[SeriesValues]) -> dict[int, list[SeriesVal
     return groups
 
 
-def _by_month(undos: Sequence[Undo]) -> Iterable[tuple[int, Undo]]:
+def _by_month(undo: Undo) -> Iterable[tuple[int, Undo]]:
     """The changes of each month with its first day."""
-    for undo in undos:
-        months = undo.day.astype("datetime64[D]").astype("datetime64[M]")
-        for month in np.unique(months):
-            yield int(month.astype("datetime64[D]").astype(np.int64)), undo.where(months == month)
+    months = undo.day.astype("datetime64[D]").astype("datetime64[M]")
+    for month in np.unique(months):
+        yield int(month.astype("datetime64[D]").astype(np.int64)), undo.where(months == month)
 
 
 def _on_grid(key: SeriesKey, series: KnownSeries, rows: DayRows, start: datetime, end: datetime) -> SeriesValues:
