@@ -28,6 +28,8 @@ def flows(problem: DispatchProblem, charge_kw: Array, discharge_kw: Array, curta
     outlook, storage = problem.outlook, problem.storage
     stored_kwh = charge_kw * storage.charge_efficiency - discharge_kw / storage.discharge_efficiency
     soc_kwh = storage.initial_kwh + outlook.grid.step_hours * np.cumsum(stored_kwh)
+    # rounding leaves -1e-13; anything larger that is clipped here fails the independent check
+    soc_kwh = np.clip(soc_kwh, 0.0, storage.capacity_kwh)
     net_kw = outlook.load_kw - outlook.pv_kw + curtailed_kw + charge_kw - discharge_kw
     if problem.exchange is None:
         return Flows(soc_kwh, np.maximum(net_kw, 0.0), np.maximum(-net_kw, 0.0), net_kw, None)

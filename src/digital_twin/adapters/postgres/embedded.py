@@ -64,6 +64,11 @@ class EmbeddedPostgres:
         password = (root / "password").read_text()
         return f"postgresql://{OWNER}:{password}@/postgres?host={_socket_dir(root)}"
 
+    @property
+    def data_dir(self) -> Path:
+        """Where the cluster lives."""
+        return self._root(self._user or server_user()) / "data"
+
     def is_running(self) -> bool:
         """Whether the server accepts connections now."""
         user = self._user or server_user()

@@ -1,0 +1,94 @@
+"""The product as a process: started, asked over HTTP, killed without warning, started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
+
+PASSWORD = "correct horse battery"
+START_TIMEOUT_S = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Installation:
+    """A home of its own and the server that runs on it."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {"PASSWORD_COST": "4", "LOG_LEVEL": "WARNING", **environment}
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """A command of the program on this home, to its end."""
+        return subprocess.run(
+            self._command(*arguments), input=stdin, text=True, capture_output=True, env=self._env(), check=False
+        )
+
+    def create_administrator(self, username: str = "root_admin") -> None:
+        options = ("--username", username, "--email", f"{username}@example.org", "--home", str(self.home))
+        done = self.run("admin", "create", *options, "--password-stdin", stdin=PASSWORD + "\n")
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready."""
+        command = self._command("serve", "--home", str(self.home), "--port", str(self.port), "--no-dashboard")
+        with (self.home / "server.log").open("ab") as log:
+            self._server = subprocess.Popen(command, stdout=log, stderr=log, env=self._env())
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.is_ready():
+            assert self._server.poll() is None, (self.home / "server.log").read_text()[-3000:]
+            assert time.monotonic() < deadline, "the server does not become ready"
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill_server(self) -> None:
+        """SIGKILL: no handler runs."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait()
+
+    def kill_database(self) -> None:
+        """SIGKILL to the postmaster; its backends follow."""
+        pid_file = EmbeddedPostgres(self.home).data_dir / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As Ctrl-C does; the last one out stops the database."""
+        if self._server is not None and self._server.poll() is None:
+            self._server.terminate()
+            self._server.wait(60)
+
+    def client(self, username: str, password: str = PASSWORD) -> httpx.Client:
+        """A client that is logged in."""
+        client = httpx.Client(base_url=self.url, timeout=60)
+        answer = client.post("/auth/login", json={"username": username, "password": password})
+        assert answer.status_code == 200, answer.text
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return client
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "digital_twin.cli.main", *arguments]
+
+    def _env(self) -> dict[str, str]:
+        ours = ("DATABASE_URL", "SECRET_KEY", "JWT_SECRET_KEY", "ENVIRONMENT")
+        kept = {name: value for name, value in os.environ.items() if name not in ours}
+        return {**kept, **self._environment}
