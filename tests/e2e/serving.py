@@ -78,7 +78,7 @@ class Installation:
             self._server.wait(60)
 
     def client(self, username: str, password: str = PASSWORD) -> httpx.Client:
-        """A client that is logged in."""
+        """A client that is logged in, to be closed by the one who asked."""
         client = httpx.Client(base_url=self.url, timeout=60)
         answer = client.post("/auth/login", json={"username": username, "password": password})
         assert answer.status_code == 200, answer.text

@@ -136,7 +136,11 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 def test_nothing_acknowledged_is_lost_doubled_or_changed_when_server_and_database_are_killed(
     installation: Installation,
 ) -> None:
-    client = installation.client("root_admin")
+    with installation.client("root_admin") as client:
+        _survive(installation, client)
+
+
+def _survive(installation: Installation, client: httpx.Client) -> None:
     assert client.post("/communities", json=COMMUNITY).status_code == 201
     members = [{"member_id": f"home_{index}"} for index in range(MEMBERS)]
     assert client.post("/communities/ledger/members", json={"members": members}).status_code == 201

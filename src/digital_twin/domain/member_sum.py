@@ -77,7 +77,7 @@ def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows
 
 
 def _coarser(slots: Slots, factor: int, kind: SeriesKind) -> Array:
-    blocks = slots.astype(np.float64).reshape(slots.shape[0], -1, factor)
+    blocks = slots.astype(np.float64).reshape(slots.shape[0], slots.shape[1] // factor, factor)
     if kind is SeriesKind.INSTANT:
         return blocks[:, :, 0].copy()
     return blocks.sum(axis=2) if kind is SeriesKind.ENERGY else blocks.mean(axis=2)

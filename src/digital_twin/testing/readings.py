@@ -1,0 +1,178 @@
+"""Readings as a log of writes, replayed for each question: too slow for work, too plain to be wrong.
+
+It is the oracle that the real store is compared with, so it shares no code with it: no days, no masks, no journal.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+
+import numpy as np
+
+from digital_twin.domain.assets import Asset, Member
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.domain.units import SeriesKind
+from digital_twin.services.ports import Clock, CommunitySum
+
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One value that changed a slot, and when it counts as known."""
+
+    value: float
+    known_at: datetime
+
+
+@dataclass
+class ReadingLog:
+    """Everything a community was ever told."""
+
+    resolutions: dict[SeriesKey, int] = field(default_factory=dict[SeriesKey, int])
+    writes: dict[tuple[SeriesKey, datetime], list[_Write]] = field(
+        default_factory=dict[tuple[SeriesKey, datetime], list[_Write]]
+    )
+    receipts: dict[str, Receipt] = field(default_factory=dict[str, Receipt])
+
+
+class MemoryReadings:
+    """The port `Readings`."""
+
+    def __init__(
+        self, log: ReadingLog, members: Mapping[str, Member], assets: Mapping[str, Asset], clock: Clock
+    ) -> None:
+        self._log = log
+        self._members = members
+        self._assets = assets
+        self._clock = clock
+
+    async def record(
+        self, readings: Sequence[SeriesValues], *, key: str, assumed_delay: timedelta | None = None
+    ) -> Receipt:
+        if key in self._log.receipts:
+            return replace(self._log.receipts[key], replayed=True)
+        resolutions = dict(self._log.resolutions)
+        for one in readings:
+            self._check(one, resolutions)
+            resolutions[one.key] = one.grid.step_minutes
+        self._log.resolutions = resolutions
+        received_at = self._stamp()
+        told: dict[tuple[SeriesKey, datetime], list[float]] = defaultdict(list)
+        for one in readings:
+            for index in np.flatnonzero(~np.isnan(one.values)):
+                told[one.key, one.grid.instant(int(index))].append(float(np.float32(one.values[index])) + 0.0)
+        counts = Counter[str]()
+        for (series, start), values in told.items():
+            for value in values[:-1]:
+                counts["duplicate" if value == values[-1] else "superseded"] += 1
+            counts[self._write(series, start, values[-1], received_at, assumed_delay)] += 1
+        outcomes = (counts[name] for name in ("stored", "duplicate", "corrected", "superseded"))
+        receipt = Receipt(counts.total(), *outcomes, received_at=received_at)
+        self._log.receipts[key] = receipt
+        return receipt
+
+    def _check(self, one: SeriesValues, resolutions: Mapping[SeriesKey, int]) -> None:
+        known = resolutions.get(one.key, one.grid.step_minutes)
+        if known != one.grid.step_minutes:
+            raise InvalidInput(
+                f"{one.key.name} is stored every {known} minutes, got readings every {one.grid.step_minutes}",
+                field="resolution_minutes",
+            )
+        if one.key.member_id is not None and one.key.member_id not in self._members:
+            raise InvalidInput(f"member_id {one.key.member_id!r} is not in this community", field="member_id")
+        if one.key.asset_id is not None and one.key.asset_id not in self._assets:
+            raise InvalidInput(f"asset_id {one.key.asset_id!r} is not in this community", field="asset_id")
+
+    def _stamp(self) -> datetime:
+        latest = max((receipt.received_at for receipt in self._log.receipts.values()), default=None)
+        now = self._clock.now()
+        return now if latest is None else max(now, latest + _TICK)
+
+    def _write(
+        self, series: SeriesKey, start: datetime, value: float, received_at: datetime, delay: timedelta | None
+    ) -> str:
+        writes = self._log.writes.setdefault((series, start), [])
+        if writes and writes[-1].value == value:
+            return "duplicate"
+        known_at = received_at
+        if not writes and delay is not None:
+            known_at = min(received_at, start + timedelta(minutes=self._log.resolutions[series]) + delay)
+        writes.append(_Write(value, known_at))
+        return "corrected" if len(writes) > 1 else "stored"
+
+    def _value(self, series: SeriesKey, start: datetime, as_of: datetime | None) -> float:
+        writes = self._log.writes.get((series, start), [])
+        known = [one.value for one in writes if as_of is None or one.known_at <= as_of]
+        return known[-1] if known else np.nan
+
+    async def series(self) -> list[SeriesSummary]:
+        starts: dict[SeriesKey, list[datetime]] = defaultdict(list)
+        for series, start in self._log.writes:
+            starts[series].append(start)
+        return [
+            SeriesSummary(
+                Series(key, self._log.resolutions[key]), _midnight(min(starts[key])), _midnight(max(starts[key]))
+            )
+            for key in sorted(starts, key=lambda key: (key.name, key.member_id or "", key.asset_id or ""))
+        ]
+
+    async def read(
+        self, keys: Sequence[SeriesKey], start: datetime, end: datetime, *, as_of: datetime | None = None
+    ) -> list[SeriesValues]:
+        answers: list[SeriesValues] = []
+        for key in keys:
+            if key in self._log.resolutions:
+                grid = _covering(start, end, self._log.resolutions[key])
+                values = [self._value(key, grid.instant(index), as_of) for index in range(grid.steps)]
+                answers.append(SeriesValues(key, grid, np.array(values)))
+        return answers
+
+    async def community_sum(
+        self, name: str, start: datetime, end: datetime, *, as_of: datetime | None = None
+    ) -> CommunitySum | None:
+        parts = [
+            Series(key, resolution)
+            for key, resolution in self._log.resolutions.items()
+            if key.name == name and key.member_id is not None and key.asset_id is None
+        ]
+        if not parts:
+            return None
+        grid = _covering(start, end, max(part.resolution_minutes for part in parts))
+        total, reporting, members = np.full(grid.steps, np.nan), np.zeros(grid.steps, int), np.zeros(grid.steps, int)
+        for index in range(grid.steps):
+            at = grid.instant(index)
+            present = {name for name, member in self._members.items() if _is_member(member, at)}
+            values = [self._over(part, at, grid, as_of) for part in parts if part.key.member_id in present]
+            known = [value for value in values if not np.isnan(value)]
+            members[index], reporting[index] = len(present), len(known)
+            total[index] = sum(known) if known else np.nan
+        return CommunitySum(grid, total, reporting, members)
+
+    def _over(self, part: Series, at: datetime, grid: TimeGrid, as_of: datetime | None) -> float:
+        """The value of a finer series over one interval of the grid."""
+        step = timedelta(minutes=part.resolution_minutes)
+        values = [
+            self._value(part.key, at + index * step, as_of)
+            for index in range(grid.step_minutes // part.resolution_minutes)
+        ]
+        if part.kind is SeriesKind.INSTANT:
+            return values[0]
+        return float(np.sum(values) if part.kind is SeriesKind.ENERGY else np.mean(values))
+
+
+def _is_member(member: Member, at: datetime) -> bool:
+    joined = member.joined_at is None or member.joined_at <= at
+    return joined and (member.left_at is None or at < member.left_at)
+
+
+def _covering(start: datetime, end: datetime, resolution: int) -> TimeGrid:
+    first, last = floor_to_step(start, resolution), floor_to_step(end - _TICK, resolution)
+    return TimeGrid.spanning(first, last + timedelta(minutes=resolution), resolution)
+
+
+def _midnight(instant: datetime) -> datetime:
+    return datetime.combine(instant.date(), time(), UTC)

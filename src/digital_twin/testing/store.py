@@ -1,0 +1,214 @@
+"""The port `Store` in memory: plain dictionaries, copied for each transaction and swapped in when it ends well."""
+
+import asyncio
+import copy
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from digital_twin.domain.assets import Asset, Member
+from digital_twin.domain.community import Community
+from digital_twin.domain.errors import Conflict, NotFound
+from digital_twin.services.ports import Clock, Replay, StoredCommunity, StoredResult
+from digital_twin.testing.accounts import AccountTables, MemoryAccounts
+from digital_twin.testing.fakes import FakeClock
+from digital_twin.testing.readings import MemoryReadings, ReadingLog
+
+
+@dataclass
+class _CommunityTables:
+    stored: StoredCommunity
+    members: dict[str, Member] = field(default_factory=dict[str, Member])
+    assets: dict[str, Asset] = field(default_factory=dict[str, Asset])
+    results: dict[str, StoredResult] = field(default_factory=dict[str, StoredResult])
+    log: ReadingLog = field(default_factory=ReadingLog)
+
+
+@dataclass
+class _Tables:
+    communities: dict[str, _CommunityTables] = field(default_factory=dict[str, _CommunityTables])
+    accounts: AccountTables = field(default_factory=AccountTables)
+    replays: dict[tuple[str, str], Replay] = field(default_factory=dict[tuple[str, str], Replay])
+
+
+class MemoryStore:
+    """The port `Store`; transactions run one after the other."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or FakeClock()
+        self._tables = _Tables()
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncGenerator["MemoryTransaction", None]:
+        async with self._transaction() as tables:
+            yield MemoryTransaction(tables, None, self._clock)
+
+    @asynccontextmanager
+    async def community(self, community_id: str) -> AsyncGenerator["MemoryTransaction", None]:
+        async with self._transaction() as tables:
+            if community_id not in tables.communities:
+                raise unknown_community(community_id)
+            yield MemoryTransaction(tables, community_id, self._clock)
+
+    async def is_ready(self) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[_Tables, None]:
+        async with self._turn:
+            mine = copy.deepcopy(self._tables)
+            yield mine
+            self._tables = mine
+
+
+class MemoryTransaction:
+    """The port `Transaction`; without a community it sees what platform scope sees."""
+
+    def __init__(self, tables: _Tables, entered: str | None, clock: Clock) -> None:
+        # outside of every community its nouns are empty, and what is written to them is lost
+        inside = tables.communities[entered] if entered is not None else _CommunityTables(_NOWHERE)
+        visible = set(tables.communities) if entered is None else {entered}
+        self.communities = MemoryCommunities(tables, visible, clock)
+        self.members = MemoryMembers(inside)
+        self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock)
+        self.results = MemoryResults(inside)
+        self.accounts = MemoryAccounts(tables.accounts, visible, clock)
+        self.replays = MemoryReplays(tables)
+
+
+class MemoryCommunities:
+    """The port `Communities`."""
+
+    def __init__(self, tables: _Tables, visible: set[str], clock: Clock) -> None:
+        self._tables = tables
+        self._visible = visible
+        self._clock = clock
+
+    async def create(self, community: Community) -> StoredCommunity:
+        if community.community_id in self._tables.communities:
+            raise Conflict(f"the community {community.community_id!r} exists already; choose another community_id")
+        stored = StoredCommunity(community, 1, self._clock.now())
+        self._tables.communities[community.community_id] = _CommunityTables(stored)
+        self._visible.add(community.community_id)
+        return stored
+
+    async def get(self, community_id: str) -> StoredCommunity:
+        if community_id not in self._visible:
+            raise unknown_community(community_id)
+        return self._tables.communities[community_id].stored
+
+    async def replace(self, community: Community, *, expected_version: int | None) -> StoredCommunity:
+        before = await self._expect(community.community_id, expected_version)
+        stored = replace(before, community=community, version=before.version + 1)
+        self._tables.communities[community.community_id].stored = stored
+        return stored
+
+    async def delete(self, community_id: str, *, expected_version: int | None) -> None:
+        await self._expect(community_id, expected_version)
+        del self._tables.communities[community_id]
+        self._visible.discard(community_id)
+        memberships = self._tables.accounts.memberships
+        for key in [key for key in memberships if key[1] == community_id]:
+            del memberships[key]
+
+    async def page(self, *, account_id: int | None, after: str | None, limit: int) -> list[StoredCommunity]:
+        now = self._clock.now()
+        chosen = sorted(name for name in self._visible if name > (after or ""))
+        if account_id is not None:
+            memberships = self._tables.accounts.memberships
+            mine = {
+                community_id
+                for (holder, community_id), one in memberships.items()
+                if holder == account_id
+                and (one.valid_from is None or one.valid_from <= now)
+                and (one.valid_until is None or one.valid_until > now)
+            }
+            chosen = [name for name in chosen if name in mine]
+        return [self._tables.communities[name].stored for name in chosen[:limit]]
+
+    async def _expect(self, community_id: str, version: int | None) -> StoredCommunity:
+        current = await self.get(community_id)
+        if version not in (None, current.version):
+            raise Conflict(
+                f"the community was changed meanwhile and is at version {current.version} now; read it again"
+            )
+        return current
+
+
+class MemoryMembers:
+    """The port `Members`."""
+
+    def __init__(self, inside: _CommunityTables) -> None:
+        self._inside = inside
+
+    async def put_members(self, members: Sequence[Member]) -> int:
+        before = len(self._inside.members)
+        self._inside.members.update({one.member_id: one for one in members})
+        return len(self._inside.members) - before
+
+    async def members(self) -> list[Member]:
+        return [one for _, one in sorted(self._inside.members.items())]
+
+    async def put_assets(self, assets: Sequence[Asset]) -> int:
+        if any(one.member_id is not None and one.member_id not in self._inside.members for one in assets):
+            raise NotFound("an asset names a member that is not there; add members with POST .../members")
+        before = len(self._inside.assets)
+        self._inside.assets.update({one.asset_id: one for one in assets})
+        return len(self._inside.assets) - before
+
+    async def assets(self) -> list[Asset]:
+        return [one for _, one in sorted(self._inside.assets.items())]
+
+
+class MemoryResults:
+    """The port `Results`."""
+
+    def __init__(self, inside: _CommunityTables) -> None:
+        self._inside = inside
+
+    async def add(self, result: StoredResult) -> None:
+        self._inside.results[result.result_id] = result
+
+    async def get(self, result_id: str) -> StoredResult:
+        if result_id not in self._inside.results:
+            raise NotFound(f"there is no result {result_id}")
+        return self._inside.results[result_id]
+
+    async def page(self, *, kind: str | None, before: str | None, limit: int) -> list[StoredResult]:
+        newest_first = sorted(self._inside.results.values(), key=lambda one: one.result_id, reverse=True)
+        chosen = [
+            one for one in newest_first if kind in (None, one.kind) and (before is None or one.result_id < before)
+        ]
+        return chosen[:limit]
+
+
+class MemoryReplays:
+    """The port `Replays`; forgets nothing."""
+
+    def __init__(self, tables: _Tables) -> None:
+        self._replays = tables.replays
+
+    async def claim(self, scope: str, key: str, fingerprint: bytes) -> bool:
+        if (scope, key) in self._replays:
+            return False
+        self._replays[scope, key] = Replay(fingerprint, 0, {}, b"")
+        return True
+
+    async def find(self, scope: str, key: str) -> Replay | None:
+        return self._replays.get((scope, key))
+
+    async def finish(self, scope: str, key: str, replay: Replay) -> None:
+        before = self._replays.get((scope, key))
+        if before is not None:
+            self._replays[scope, key] = replace(replay, fingerprint=before.fingerprint)
+
+    async def release(self, scope: str, key: str) -> None:
+        self._replays.pop((scope, key), None)
+
+
+def unknown_community(community_id: str) -> NotFound:
+    return NotFound(f"there is no community {community_id!r} that you may see", community_id=community_id)
+
+
+_NOWHERE = StoredCommunity(Community("nowhere", 1, 0, 0, 0, 0, 0, 0), 0, FakeClock().now())

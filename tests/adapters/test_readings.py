@@ -1,0 +1,350 @@
+"""Readings: exactly once, exactly counted, and readable as they were known at any instant."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.builders import MONDAY, community, series
+
+from digital_twin.domain.assets import Asset, Member, Photovoltaics
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import Receipt, SeriesKey, SeriesValues
+from digital_twin.domain.time import TimeGrid
+from digital_twin.services.ports import CommunitySum, Readings, Store
+from digital_twin.testing import FakeClock, MemoryStore
+
+NAN = float("nan")
+HOMES = [
+    Member("h1"),
+    Member("h2", joined_at=MONDAY + timedelta(hours=1)),
+    Member("h3", left_at=MONDAY + timedelta(days=2)),
+]
+
+
+async def open_community(store: Store, name: str = "solar_valley") -> None:
+    async with store.platform() as tx:
+        await tx.communities.create(community(name))
+    async with store.community(name) as tx:
+        await tx.members.put_members(HOMES)
+        await tx.members.put_assets([Asset("roof", Photovoltaics(9), "h1")])
+
+
+async def record(store: Store, *readings: SeriesValues, key: str, delay: timedelta | None = None) -> Receipt:
+    async with store.community("solar_valley") as tx:
+        return await tx.readings.record(readings, key=key, assumed_delay=delay)
+
+
+async def read(
+    store: Store, key: SeriesKey, start: datetime, hours: float, as_of: datetime | None = None
+) -> list[float]:
+    async with store.community("solar_valley") as tx:
+        [found] = await tx.readings.read([key], start, start + timedelta(hours=hours), as_of=as_of)
+    return found.values.tolist()
+
+
+def outcome(receipt: Receipt) -> tuple[int, int, int, int, int]:
+    return receipt.received, receipt.stored, receipt.duplicate, receipt.corrected, receipt.superseded
+
+
+async def test_every_reading_of_a_batch_is_counted_once(store: Store) -> None:
+    await open_community(store)
+    first = await record(store, series("load_kw", [1, 2, NAN, 4], member="h1"), key="a")
+    again = await record(store, series("load_kw", [1, 2.5, 3, NAN], member="h1"), key="b")
+    assert outcome(first) == (3, 3, 0, 0, 0)
+    assert outcome(again) == (3, 1, 1, 1, 0)
+    assert await read(store, SeriesKey("load_kw", "h1"), MONDAY, 1) == [1, 2.5, 3, 4]
+
+
+async def test_a_missing_value_never_erases_a_neighbour_or_itself(store: Store) -> None:
+    await open_community(store)
+    await record(store, series("load_kw", [1, 2, 3, 4], member="h1"), key="a")
+    receipt = await record(store, series("load_kw", [NAN] * 96, member="h1"), key="b")
+    assert outcome(receipt) == (0, 0, 0, 0, 0)
+    assert await read(store, SeriesKey("load_kw", "h1"), MONDAY, 1) == [1, 2, 3, 4]
+
+
+async def test_a_repeated_key_changes_nothing_and_says_so(store: Store) -> None:
+    await open_community(store)
+    first = await record(store, series("load_kw", [1, 2], member="h1"), key="a")
+    again = await record(store, series("load_kw", [7, 8, 9], member="h1"), key="a")
+    assert again.replayed
+    assert not first.replayed
+    assert outcome(again) == outcome(first)
+    assert again.received_at == first.received_at
+    assert await read(store, SeriesKey("load_kw", "h1"), MONDAY, 0.5) == [1, 2]
+
+
+async def test_the_last_of_several_values_for_a_slot_wins(store: Store) -> None:
+    await open_community(store)
+    receipt = await record(
+        store,
+        series("load_kw", [1, 2], member="h1"),
+        series("load_kw", [1, 3], member="h1"),
+        series("load_kw", [1], member="h1"),
+        key="a",
+    )
+    assert outcome(receipt) == (5, 2, 2, 0, 1)
+    assert await read(store, SeriesKey("load_kw", "h1"), MONDAY, 0.5) == [1, 3]
+
+
+async def test_negative_zero_is_zero(store: Store) -> None:
+    await open_community(store)
+    await record(store, series("net_load_kw", [0.0], member="h1"), key="a")
+    assert outcome(await record(store, series("net_load_kw", [-0.0], member="h1"), key="b")) == (1, 0, 1, 0, 0)
+
+
+async def test_a_series_keeps_its_resolution(store: Store) -> None:
+    await open_community(store)
+    await record(store, series("load_kw", [1], member="h1"), key="a")
+    for readings in (
+        [series("load_kw", [1], member="h1", minutes=60)],
+        [series("pv_kw", [1], member="h1"), series("pv_kw", [1], member="h1", minutes=5)],
+    ):
+        with pytest.raises(InvalidInput, match="every 15"):
+            await record(store, *readings, key="b")
+
+
+async def test_readings_need_their_member_and_asset(store: Store) -> None:
+    await open_community(store)
+    for stranger in (series("load_kw", [1], member="h9"), series("pv_kw", [1], asset="shed")):
+        with pytest.raises(InvalidInput, match="is not in this community"):
+            await record(store, series("load_kw", [5], member="h1"), stranger, key="a")
+    async with store.community("solar_valley") as tx:
+        assert await tx.readings.series() == []
+    await record(store, series("pv_kw", [1], asset="roof"), series("temperature_c", [21]), key="a")
+
+
+async def test_what_is_stored_is_listed_with_its_span(store: Store) -> None:
+    await open_community(store)
+    await record(
+        store,
+        series("pv_kw", [1.0] * 200, member="h1"),
+        series("load_kw", [1.0], member="h2", minutes=60),
+        series("load_kw", [1.0]),
+        series("temperature_c", [NAN]),
+        key="a",
+    )
+    async with store.community("solar_valley") as tx:
+        known = await tx.readings.series()
+    assert [(one.series.key.name, one.series.key.member_id, one.series.resolution_minutes) for one in known] == [
+        ("load_kw", None, 15),
+        ("load_kw", "h2", 60),
+        ("pv_kw", "h1", 15),
+    ]
+    assert (known[2].first_day, known[2].last_day) == (MONDAY, MONDAY + timedelta(days=2))
+
+
+async def test_a_question_may_begin_and_end_anywhere(store: Store) -> None:
+    await open_community(store)
+    await record(store, series("load_kw", range(96), member="h1"), key="a")
+    key = SeriesKey("load_kw", "h1")
+    assert await read(store, key, MONDAY + timedelta(minutes=20), 0.5) == [1, 2, 3]
+    before = await read(store, key, MONDAY - timedelta(hours=1), 1.25)
+    np.testing.assert_array_equal(before, [NAN, NAN, NAN, NAN, 0])
+    async with store.community("solar_valley") as tx:
+        assert await tx.readings.read([SeriesKey("pv_kw", "h1")], MONDAY, MONDAY + timedelta(days=1)) == []
+
+
+async def test_the_past_is_read_as_it_was_known_then(store: Store) -> None:
+    await open_community(store)
+    key = SeriesKey("load_kw", "h1")
+    first = await record(store, series("load_kw", [1, 2, 3], member="h1"), key="a")
+    second = await record(store, series("load_kw", [NAN, 20, 3, 4], member="h1"), key="b")
+    third = await record(store, series("load_kw", [NAN, 2], member="h1"), key="c")
+    assert first.received_at < second.received_at < third.received_at
+    before = first.received_at - timedelta(microseconds=1)
+    np.testing.assert_array_equal(await read(store, key, MONDAY, 1, before), [NAN] * 4)
+    np.testing.assert_array_equal(await read(store, key, MONDAY, 1, first.received_at), [1, 2, 3, NAN])
+    assert await read(store, key, MONDAY, 1, second.received_at) == [1, 20, 3, 4]
+    assert await read(store, key, MONDAY, 1, third.received_at) == [1, 2, 3, 4]
+    assert await read(store, key, MONDAY, 1) == [1, 2, 3, 4]
+
+
+async def test_imported_history_counts_as_known_a_while_after_it_happened(store: Store) -> None:
+    await open_community(store)
+    key, delay = SeriesKey("load_kw", "h1"), timedelta(hours=1)
+    imported = await record(store, series("load_kw", [1, 2, 3, 4], member="h1"), key="a", delay=delay)
+    corrected = await record(store, series("load_kw", [9], member="h1"), key="b", delay=delay)
+    # the first interval ends at 00:15 and counts as known from 01:15 on
+    np.testing.assert_array_equal(await read(store, key, MONDAY, 1, MONDAY + timedelta(minutes=74)), [NAN] * 4)
+    np.testing.assert_array_equal(await read(store, key, MONDAY, 1, MONDAY + timedelta(minutes=90)), [1, 2, NAN, NAN])
+    assert await read(store, key, MONDAY, 1, imported.received_at) == [1, 2, 3, 4]
+    assert await read(store, key, MONDAY, 1, corrected.received_at) == [9, 2, 3, 4]
+
+
+async def test_a_community_sum_says_how_many_took_part(store: Store) -> None:
+    await open_community(store)
+    await record(
+        store,
+        series("load_kw", [1.0] * 8, member="h1"),
+        series("load_kw", [NAN, 10, 10, 10, 10, NAN, 10, 10], member="h2"),
+        series("load_kw", [100.0] * 300, member="h3"),
+        key="a",
+    )
+    async with store.community("solar_valley") as tx:
+        total = await tx.readings.community_sum("load_kw", MONDAY, MONDAY + timedelta(hours=2))
+        late = await tx.readings.community_sum(
+            "load_kw", MONDAY + timedelta(hours=47.5), MONDAY + timedelta(hours=48.5)
+        )
+        assert await tx.readings.community_sum("pv_kw", MONDAY, MONDAY + timedelta(hours=2)) is None
+    assert total is not None
+    assert total.total.tolist() == [101, 101, 101, 101, 111, 101, 111, 111]
+    assert total.reporting.tolist() == [2, 2, 2, 2, 3, 2, 3, 3]
+    assert total.members.tolist() == [2, 2, 2, 2, 3, 3, 3, 3]
+    assert late is not None
+    np.testing.assert_array_equal(late.total, [100, 100, NAN, NAN])
+    assert late.members.tolist() == [3, 3, 2, 2]
+
+
+async def test_members_of_several_resolutions_add_up_on_the_coarsest(store: Store) -> None:
+    await open_community(store)
+    await record(
+        store,
+        series("load_kw", [1, 3, 5, NAN, 2, 2, 2, 2], member="h1"),
+        series("load_kw", [10, 20], member="h3", minutes=60),
+        series("storage_soc_kwh", [1, 2, 3, 4], member="h1"),
+        series("storage_soc_kwh", [7], member="h3", minutes=60),
+        key="a",
+    )
+    async with store.community("solar_valley") as tx:
+        load = await tx.readings.community_sum("load_kw", MONDAY, MONDAY + timedelta(hours=2))
+        soc = await tx.readings.community_sum("storage_soc_kwh", MONDAY, MONDAY + timedelta(hours=1))
+    assert load is not None
+    assert soc is not None
+    assert (load.total.tolist(), load.reporting.tolist()) == ([10, 22], [1, 2])
+    assert soc.total.tolist() == [8]
+
+
+async def test_a_change_of_dates_changes_the_sums(store: Store) -> None:
+    await open_community(store)
+    await record(store, series("load_kw", [1.0] * 4, member="h1"), series("load_kw", [2.0] * 4, member="h3"), key="a")
+
+    async def total() -> list[float]:
+        async with store.community("solar_valley") as tx:
+            found = await tx.readings.community_sum("load_kw", MONDAY, MONDAY + timedelta(hours=1))
+        assert found is not None
+        return found.total.tolist()
+
+    assert await total() == [3] * 4
+    async with store.community("solar_valley") as tx:
+        await tx.members.put_members([Member("h3", joined_at=MONDAY + timedelta(minutes=30))])
+    assert await total() == [1, 1, 3, 3]
+
+
+async def test_writers_at_once_lose_nothing_and_count_exactly(store: Store) -> None:
+    await open_community(store)
+    randomness = random.Random(3)
+
+    async def writer(number: int) -> list[Receipt]:
+        receipts: list[Receipt] = []
+        for batch in range(6):
+            start = MONDAY + timedelta(minutes=15 * randomness.randrange(90))
+            values = [float(1 + (number + slot) % 3) for slot in range(12)]
+            receipts.append(
+                await record(
+                    store,
+                    series("load_kw", values, member="h1", start=start),
+                    series("load_kw", values[::-1], member="h3", start=start),
+                    key=f"{number}-{batch}",
+                )
+            )
+        return receipts
+
+    receipts = [one for part in await asyncio.gather(*(writer(number) for number in range(4))) for one in part]
+    stored = 0
+    for member in ("h1", "h3"):
+        stored += np.count_nonzero(~np.isnan(await read(store, SeriesKey("load_kw", member), MONDAY, 30)))
+    assert sum(one.stored for one in receipts) == stored
+    assert sum(one.received for one in receipts) == 4 * 6 * 24
+    assert len({one.received_at for one in receipts}) == 24
+
+
+# Random histories against the plainest possible store
+
+SLOTS = 200
+"""Two days of quarters and a little more, around the border of open and closed days."""
+
+SERIES = [SeriesKey("load_kw", "h1"), SeriesKey("load_kw", "h2"), SeriesKey("load_kw", "h3"), SeriesKey("pv_kw")]
+
+one_series = st.tuples(
+    st.sampled_from(SERIES),
+    st.integers(0, SLOTS - 1),
+    st.lists(st.sampled_from([NAN, 0.0, 0.1, 1.5, 2.0]), min_size=1, max_size=110),
+)
+batch_of_readings = st.tuples(st.lists(one_series, min_size=1, max_size=4), st.booleans(), st.integers(0, 12))
+history = st.lists(batch_of_readings, min_size=1, max_size=8)
+_number = count()
+
+
+@pytest.mark.parametrize("store", ["embedded", "given"], indirect=True)
+@pytest.mark.parametrize("days_ago", [1, 36, 400], ids=["open", "across the border", "closed"])
+@settings(max_examples=25)
+@given(batches=history, instants=st.lists(st.floats(-0.2, 1.2), min_size=1, max_size=4))
+async def test_any_history_reads_back_as_a_dictionary_would(
+    store: Store,
+    days_ago: int,
+    batches: list[tuple[list[tuple[SeriesKey, int, list[float]]], bool, int]],
+    instants: list[float],
+) -> None:
+    start = datetime.combine(datetime.now(UTC).date() - timedelta(days=days_ago), datetime.min.time(), UTC)
+    name, clock = f"c{next(_number)}", FakeClock(datetime(2020, 1, 1, tzinfo=UTC))
+    oracle = MemoryStore(clock)
+    for one in (store, oracle):
+        await open_community(one, name)
+    stamps: list[datetime] = []
+    for parts, imported, key in batches:
+        readings = [
+            SeriesValues(series_key, TimeGrid(start + slot * timedelta(minutes=15), len(values), 15), np.array(values))
+            for series_key, slot, values in parts
+        ]
+        delay = timedelta(hours=1) if imported else None
+        async with store.community(name) as tx:
+            receipt = await tx.readings.record(readings, key=str(key), assumed_delay=delay)
+        if not receipt.replayed:
+            clock.advance(seconds=(receipt.received_at - clock.now()).total_seconds())
+        async with oracle.community(name) as tx:
+            expected = await tx.readings.record(readings, key=str(key), assumed_delay=delay)
+        assert (outcome(receipt), receipt.replayed) == (outcome(expected), expected.replayed)
+        assert receipt.received_at == expected.received_at
+        stamps.append(receipt.received_at)
+    first, last = min(stamps), max(stamps)
+    between = [first + fraction * (last - first) for fraction in instants]
+    in_history = [start + fraction * timedelta(days=3) for fraction in instants]
+    for as_of in [None, *stamps, *between, *in_history]:
+        async with store.community(name) as tx, oracle.community(name) as other:
+            await _assert_equal(tx.readings, other.readings, start, as_of)
+
+
+async def _assert_equal(ours: Readings, oracle: Readings, start: datetime, as_of: datetime | None) -> None:
+    end = start + timedelta(days=4)
+    _assert_same_series(
+        await ours.read(SERIES, start, end, as_of=as_of), await oracle.read(SERIES, start, end, as_of=as_of)
+    )
+    _assert_same_sum(
+        await ours.community_sum("load_kw", start, end, as_of=as_of),
+        await oracle.community_sum("load_kw", start, end, as_of=as_of),
+    )
+    assert await ours.series() == await oracle.series()
+
+
+def _assert_same_series(ours: Sequence[SeriesValues], oracle: Sequence[SeriesValues]) -> None:
+    assert [(one.key, one.grid) for one in ours] == [(one.key, one.grid) for one in oracle]
+    for mine, theirs in zip(ours, oracle, strict=True):
+        np.testing.assert_array_equal(mine.values, theirs.values)
+
+
+def _assert_same_sum(ours: CommunitySum | None, oracle: CommunitySum | None) -> None:
+    if ours is None or oracle is None:
+        assert ours is oracle
+        return
+    assert ours.grid == oracle.grid
+    # the order of a sum of three float32 values may differ
+    np.testing.assert_allclose(ours.total, oracle.total, rtol=1e-12)
+    np.testing.assert_array_equal(ours.reporting, oracle.reporting)
+    np.testing.assert_array_equal(ours.members, oracle.members)

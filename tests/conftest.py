@@ -1,0 +1,23 @@
+"""What tests of all kinds share."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from tests.databases import DatabaseServer
+
+from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
+
+# no deadline: the machine is shared; and what a run finds, every run finds
+settings.register_profile(
+    "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+    """The program's own PostgreSQL, one for the whole session."""
+    embedded = EmbeddedPostgres(tmp_path_factory.mktemp("embedded"))
+    yield DatabaseServer(embedded.start())
+    embedded.stop()
