@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -77,13 +79,14 @@ class Installation:
             self._server.terminate()
             self._server.wait(60)
 
-    def client(self, username: str, password: str = PASSWORD) -> httpx.Client:
-        """A client that is logged in, to be closed by the one who asked."""
-        client = httpx.Client(base_url=self.url, timeout=60)
-        answer = client.post("/auth/login", json={"username": username, "password": password})
-        assert answer.status_code == 200, answer.text
-        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        return client
+    @contextmanager
+    def client(self, username: str, password: str = PASSWORD) -> Iterator[httpx.Client]:
+        """A client that is logged in."""
+        with httpx.Client(base_url=self.url, timeout=60) as client:
+            answer = client.post("/auth/login", json={"username": username, "password": password})
+            assert answer.status_code == 200, answer.text
+            client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+            yield client
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "digital_twin.cli.main", *arguments]

@@ -18,14 +18,22 @@ from digital_twin.services.access import Caller, Grant, Permission
 from digital_twin.services.ports import Replay
 
 PERMISSION = "x-required-permission"
+OWN_REPLAYS = "x-keeps-idempotency-keys-with-its-data"
 IDEMPOTENCY_KEY = "idempotency-key"
 MAX_IDEMPOTENCY_KEY = 128
 
 
-def requires(permission: Permission) -> dict[str, Any]:
-    """What a route's decorator takes to declare its permission."""
+def requires(permission: Permission, *, own_replays: bool = False) -> dict[str, Any]:
+    """What a route's decorator takes to declare its permission.
+
+    With `own_replays` the use case commits the Idempotency-Key together with its data, so that not even a kill between
+    the two leaves the key in doubt.
+    """
     security = [] if permission is Permission.PUBLIC else [{"bearer": []}, {"api_key": []}]
-    return {"openapi_extra": {PERMISSION: str(permission), "security": security}}
+    extra: dict[str, Any] = {PERMISSION: str(permission), "security": security}
+    if own_replays:
+        extra[OWN_REPLAYS] = True
+    return {"openapi_extra": extra}
 
 
 class StrictRequest(Request):
@@ -50,6 +58,7 @@ class TwinRoute(APIRoute):
         """FastAPI's handler behind the house's own checks."""
         handle = super().get_route_handler()
         permission = self.permission
+        own_replays = OWN_REPLAYS in (self.openapi_extra or {})
         has_query_model = bool(self.dependant.query_params)  # which refuses unknown parameters itself
 
         async def checked(request: Request) -> Response:
@@ -61,6 +70,9 @@ class TwinRoute(APIRoute):
                 _refuse_other_content(strict)
             key = strict.headers.get(IDEMPOTENCY_KEY)
             if key is None or strict.method != "POST" or grant is None:
+                return await handle(strict)
+            _check_key(key)
+            if own_replays:
                 return await handle(strict)
             return await _once(strict, handle, grant.caller, key)
 
@@ -117,12 +129,15 @@ def _refuse_other_content(request: Request) -> None:
         raise HttpProblem(415, "send the body as application/json")
 
 
+def _check_key(key: str) -> None:
+    if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+        raise InvalidInput(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
+
+
 async def _once(
     request: StrictRequest, handle: Callable[[Request], Coroutine[Any, Any, Response]], caller: Caller, key: str
 ) -> Response:
     """Run the request once per key; the same key and body replay the first answer."""
-    if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
-        raise InvalidInput(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
     scope = f"{caller.account_id} {request.method} {request.url.path}"
     fingerprint = hashlib.sha256(await request.body()).digest()
     store = twin_of(request).store

@@ -186,14 +186,16 @@ def numbers_of(problem: DispatchProblem) -> Numbers:
 def _sharing_numbers(problem: DispatchProblem) -> tuple[dict[str, Array], dict[str, Array]]:
     """The members' registers in each settlement interval as right-hand sides, and upper bounds of what is received."""
     exchange = problem.exchange
-    if exchange is None:
+    if exchange is None or exchange.rule is SharingRule.NONE:
         return {}, {}
     hours = problem.outlook.grid.step_hours
     members = exchange.import_kw.shape[0]
     imports = hours * exchange.import_kw.reshape(members, -1, problem.settlement_steps).sum(axis=2)
     exports = hours * exchange.export_kw.reshape(members, -1, problem.settlement_steps).sum(axis=2)
-    sides = {"members_export_kwh": exports.sum(axis=0), "members_import_kwh": imports.sum(axis=0)}
-    return sides, {f"received_{member}_kwh": imports[member] for member in range(members)}
+    sides = {"members_export_kwh": exports.sum(axis=0)}
+    if exchange.rule is SharingRule.STATIC:
+        return sides, {f"received_{member}_kwh": imports[member] for member in range(members)}
+    return sides | {"members_import_kwh": imports.sum(axis=0)}, {}
 
 
 def prices_of(problem: DispatchProblem, weights: Weights) -> dict[str, Array]:
@@ -223,8 +225,13 @@ def prices_of(problem: DispatchProblem, weights: Weights) -> dict[str, Array]:
     prices["import_kw"] = hours * carbon
     prices["export_kw"] = -hours * carbon
     gain = -weights.cost * gain_per_settlement(problem)
-    members = range(problem.exchange.import_kw.shape[0])
-    return prices | {"shared_kwh": gain} | {f"received_{member}_kwh": gain for member in members}
+    match problem.exchange.rule:
+        case SharingRule.NONE:
+            return prices
+        case SharingRule.STATIC:
+            return prices | {f"received_{member}_kwh": gain for member in range(problem.exchange.import_kw.shape[0])}
+        case _:
+            return prices | {"shared_kwh": gain}
 
 
 def _idle_prices(problem: DispatchProblem) -> dict[str, Array]:

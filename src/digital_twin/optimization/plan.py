@@ -131,6 +131,8 @@ class DispatchProblem:
             if registers.ndim != 2 or registers.shape[1] != steps:
                 raise InvalidInput(f"{name} of members must have {steps} values each, got shape {registers.shape}")
             _check_series(registers.ravel(), name, registers.size, low=0.0)
+        if self.exchange.rule is SharingRule.SINGLE_METER:
+            raise InvalidInput("behind a single meter nothing is exchanged between members", field="sharing.rule")
         if steps % self.settlement_steps:
             raise InvalidInput(
                 f"the horizon must be a whole number of settlement intervals of {self.exchange.settlement_minutes} "

@@ -24,7 +24,7 @@ from digital_twin.services.readings import ReadingQuery
 
 router = twin_router("readings")
 
-_WRITE = requires(Permission.READINGS_WRITE)
+_WRITE = requires(Permission.READINGS_WRITE, own_replays=True)
 _WRITE["openapi_extra"] |= {
     "requestBody": {
         "required": True,
@@ -50,7 +50,9 @@ BODY_SCHEMAS = (ReadingColumns, ReadingRows)
 
 
 @router.post("/communities/{community_id}/readings", **_WRITE)
-async def record_readings(community_id: str, request: Request, twin: TwinDep, grant: GrantDep) -> IngestAnswer:
+async def record_readings(
+    community_id: str, request: Request, response: Response, twin: TwinDep, grant: GrantDep
+) -> IngestAnswer:
     """Store readings: an answer means committed; sending again is harmless; every refused reading is named."""
     readings, delay_minutes = await parse_readings(request)
     report = await twin.readings.record(
@@ -60,6 +62,8 @@ async def record_readings(community_id: str, request: Request, twin: TwinDep, gr
         fingerprint=hashlib.sha256(await request.body()).digest(),
         assumed_delay=None if delay_minutes is None else timedelta(minutes=delay_minutes),
     )
+    if report.receipt.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
     return IngestAnswer.from_report(report)
 
 
