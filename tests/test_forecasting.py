@@ -1,0 +1,356 @@
+"""Forecasts: nothing is seen before its time, quantiles keep their order, and the sums are those of the books."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.builders import MONDAY
+
+from digital_twin.domain.errors import InsufficientData, InvalidInput
+from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.forecasting.conformal import adaptive_shifts
+from digital_twin.forecasting.features import FeatureInputs, load_features
+from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
+from digital_twin.forecasting.local_days import days_back, to_local_days
+from digital_twin.forecasting.net_load import combine_net_load
+from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
+from digital_twin.forecasting.pv import Orientation, fit_orientation, rated_output
+from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, choose_model, list_models, make_forecast
+from digital_twin.forecasting.regression import HALF_LIFE_DAYS, PENALTY, fit_slots, predict_slots
+from digital_twin.forecasting.scores import coverage, normalised_pinball_loss, pinball_loss
+
+VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
+WEATHER = ("ghi_wm2", "temperature_c", "wind_speed_ms")
+
+
+def history(days: int, *, end: datetime = MONDAY, seed: int = 0, minutes: int = 60, weather: bool = False) -> History:
+    """A load with habits, weekends, and chance."""
+    steps = days * 1440 // minutes
+    grid = TimeGrid(end - timedelta(days=days), steps, minutes)
+    clock = local_clock(grid, VIENNA.timezone)
+    shape = 40 + 20 * np.sin((clock.hour - 9) / 24 * 2 * np.pi) - 8 * (clock.weekday >= 5)
+    noise = np.random.default_rng(seed).normal(0, 3, steps)
+    columns = {name: np.abs(np.random.default_rng(9).normal(5, 3, steps)) for name in WEATHER} if weather else {}
+    return History(grid, shape + noise, columns)
+
+
+def task(past: History | None, *, variable: str = "load_kw", steps: int = 24, site: Site = VIENNA) -> ForecastTask:
+    minutes = past.grid.step_minutes if past else 60
+    issued_at = past.grid.end if past else MONDAY
+    return ForecastTask(variable, TimeGrid(issued_at, steps, minutes), issued_at, site, past, None)
+
+
+def pv_history(days: int, orientation: Orientation, capacity: float = 500.0) -> History:
+    grid = TimeGrid(MONDAY - timedelta(days=days), days * 96, 15)
+    cloud = np.random.default_rng(4).choice([0.3, 0.6, 1.0], days * 96, p=[0.2, 0.3, 0.5])
+    return History(grid, capacity * cloud * rated_output(VIENNA, grid, orientation, {}), {})
+
+
+ENOUGH = {"load_kw": history(70), "pv_kw": pv_history(30, Orientation(30, 180))}
+
+
+# Every model
+
+
+@pytest.mark.parametrize(("model", "variable"), [(name, one.variables[0]) for name, one in MODELS.items()])
+def test_quantiles_of_every_model_are_finite_and_never_cross(model: str, variable: str) -> None:
+    made = make_forecast(task(ENOUGH[variable], variable=variable, steps=40), model=model)
+    assert made.quantiles.shape == (40, len(DEFAULT_LEVELS))
+    assert np.isfinite(made.quantiles).all()
+    assert np.isfinite(made.mean).all()
+    assert (np.diff(made.quantiles, axis=1) >= 0).all()
+    assert (made.mean >= 0).all()
+
+
+def test_a_history_that_knows_the_future_is_refused() -> None:
+    past = history(30)
+    issued_at = past.grid.end - timedelta(hours=2)
+    asked = TimeGrid(issued_at, 24, 60)
+    with pytest.raises(InvalidInput, match="after the forecast is issued"):
+        ForecastTask("load_kw", asked, issued_at, VIENNA, past, None)
+    blank = replace(past, values=np.where(np.arange(past.grid.steps) < past.grid.steps - 2, past.values, np.nan))
+    assert ForecastTask("load_kw", asked, issued_at, VIENNA, blank, None).history is blank
+
+
+@pytest.mark.parametrize("model", ["seasonal_naive", "ridge", "ridge_conformal"])
+@settings(max_examples=8)
+@given(holes=st.lists(st.tuples(st.integers(0, 69), st.integers(1, 12)), max_size=5), seed=st.integers(0, 9))
+def test_gaps_in_the_history_leave_no_gap_in_the_forecast(model: str, holes: list[tuple[int, int]], seed: int) -> None:
+    past = history(70, seed=seed)
+    values = past.values.copy()
+    for day, length in holes:
+        values[24 * day : 24 * (day + length)] = np.nan
+    gappy = replace(past, values=values)
+    if gappy.days < 21:
+        return
+    made = make_forecast(task(gappy), model=model)
+    assert np.isfinite(made.quantiles).all()
+    assert 10 < made.mean.mean() < 80
+
+
+@pytest.mark.parametrize(("model", "days"), [("seasonal_naive", 1), ("ridge", 20), ("ridge_conformal", 20)])
+def test_a_model_that_lacks_history_says_how_much_it_needs(model: str, days: int) -> None:
+    with pytest.raises(InsufficientData) as caught:
+        make_forecast(task(history(days)), model=model)
+    assert caught.value.facts["needed"] > caught.value.facts["found"] == days
+
+
+def test_a_forecast_is_better_than_the_weekly_naive_one_and_its_interval_holds() -> None:
+    """A smoke test of skill on a made-up series; real data stand in the benchmarks."""
+    losses: dict[str, list[float]] = {"seasonal_naive": [], "ridge": [], "ridge_conformal": []}
+    inside: list[float] = []
+    whole = history(140, end=MONDAY, seed=5)
+    for day in range(100, 139):
+        known = 24 * day
+        past = History(TimeGrid(whole.grid.start, known, 60), whole.values[:known], {})
+        actual = whole.values[known : known + 24]
+        for model, found in losses.items():
+            made = make_forecast(task(past), model=model)
+            found.append(normalised_pinball_loss(actual, made.quantiles, made.levels))
+            if model == "ridge_conformal":
+                inside.append(coverage(actual, *made.interval(0.9)))
+    assert np.mean(losses["ridge"]) < 0.85 * np.mean(losses["seasonal_naive"])
+    assert np.mean(losses["ridge_conformal"]) < 0.85 * np.mean(losses["seasonal_naive"])
+    # 936 cells of independent noise: four standard deviations are 4 points
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.04)
+
+
+# The choice
+
+
+@pytest.mark.parametrize(
+    ("days", "variable", "chosen"),
+    [
+        (0, "load_kw", "standard_load"),
+        (3, "load_kw", "standard_load"),
+        (4, "load_kw", "seasonal_naive"),
+        (21, "load_kw", "ridge_conformal"),
+        (0, "pv_kw", "pvwatts"),
+        (5, "net_load_kw", "seasonal_naive"),
+    ],
+)
+def test_auto_takes_the_best_model_there_is_history_for(days: int, variable: str, chosen: str) -> None:
+    assert choose_model(task(history(days) if days else None, variable=variable)) == chosen
+
+
+def test_old_history_is_no_history() -> None:
+    past = history(60, end=MONDAY - timedelta(days=40))
+    asked = ForecastTask("load_kw", TimeGrid(MONDAY, 24, 60), MONDAY, VIENNA, past, None)
+    assert choose_model(asked) == "standard_load"
+    with pytest.raises(InsufficientData, match="not older"):
+        choose_model(replace(asked, variable="net_load_kw"))
+
+
+def test_models_are_asked_for_by_name() -> None:
+    with pytest.raises(InvalidInput, match="auto or one of"):
+        make_forecast(task(history(30)), model="crystal_ball")
+    with pytest.raises(InvalidInput, match="pv_kw only"):
+        make_forecast(task(history(30)), model="pvwatts")
+    assert {one.name for one in list_models()} >= set(MODELS)
+
+
+# Ridge
+
+
+def test_ridge_is_the_solution_of_its_normal_equations() -> None:
+    generator = np.random.default_rng(1)
+    features, table = generator.normal(3, 2, (4, 50, 6)), generator.normal(0, 1, (50, 4))
+    table[7, 2] = np.nan
+    fitted = fit_slots(features, table, until=50)
+    for slot in range(4):
+        known = np.isfinite(table[:, slot])
+        weight = np.where(known, 0.5 ** (np.arange(50)[::-1] / HALF_LIFE_DAYS), 0)
+        x = (features[slot] - fitted.center[slot]) / fitted.scale[slot]
+        design = np.column_stack([x, np.ones(50)])
+        y = np.where(known, table[:, slot], 0)
+        expected = np.linalg.solve(design.T @ (design * weight[:, None]) + PENALTY * np.eye(7), design.T @ (weight * y))
+        np.testing.assert_allclose(fitted.coefficients[slot], expected, rtol=1e-8)
+        np.testing.assert_allclose(predict_slots(fitted, features)[slot], design @ expected, rtol=1e-8)
+
+
+def test_leave_one_out_residuals_are_those_of_refits_without_the_day() -> None:
+    generator = np.random.default_rng(2)
+    features, table = generator.normal(0, 1, (1, 40, 3)), generator.normal(0, 1, (40, 1))
+    fitted = fit_slots(features, table, until=40)
+    x = np.column_stack([(features[0] - fitted.center[0]) / fitted.scale[0], np.ones(40)])
+    weight = 0.5 ** (np.arange(40)[::-1] / HALF_LIFE_DAYS)
+    for day in (0, 13, 39):
+        kept = np.arange(40) != day
+        gram = x[kept].T @ (x[kept] * weight[kept, None]) + PENALTY * np.eye(4)
+        without = np.linalg.solve(gram, x[kept].T @ (weight[kept] * table[kept, 0]))
+        assert fitted.residuals[0, day] == pytest.approx(table[day, 0] - x[day] @ without)
+
+
+def test_features_for_a_day_do_not_see_that_day() -> None:
+    generator = np.random.default_rng(3)
+    table = generator.normal(10, 1, (60, 24))
+    day_numbers = np.arange(60)
+    for back in (1, 2, 8):
+        inputs = FeatureInputs(table, day_numbers % 7, np.zeros(60, bool), day_numbers % 366 + 1, None)
+        before = load_features(inputs, back)
+        changed = table.copy()
+        changed[50 - back + 1 :] = 99
+        changed[50 - back, 13:] = 99  # later than the cell that is `back` days older
+        after = load_features(replace(inputs, table=changed), back)
+        # the slot fallback of missing lags looks at the whole table, but no lag is missing here
+        np.testing.assert_array_equal(before[12, 50], after[12, 50])
+
+
+def test_targets_take_lags_from_days_that_are_over() -> None:
+    grid = TimeGrid(MONDAY, 48, 60)
+    table = to_local_days(np.arange(48.0), grid, "UTC", until_day=0)
+    assert table.table.shape == (2, 24)
+    day, slot = table.last_known
+    cells = to_cells(MONDAY + timedelta(days=2), 30)
+    assert days_back(cells, (day, slot)).tolist() == [1] * 24 + [2] * 6
+    assert days_back(cells, (day, 11)).tolist() == [1] * 12 + [2] * 12 + [2] * 6
+
+
+def to_cells(start: datetime, steps: int):
+    from digital_twin.forecasting.local_days import cells_of
+
+    return cells_of(TimeGrid(start, steps, 60), "UTC")
+
+
+def test_the_day_of_23_hours_lacks_a_slot_and_the_day_of_25_has_its_mean() -> None:
+    spring = TimeGrid(datetime(2026, 3, 28, 23, tzinfo=UTC), 23, 60)
+    autumn = TimeGrid(datetime(2026, 10, 24, 22, tzinfo=UTC), 25, 60)
+    short = to_local_days(np.arange(23.0), spring, "Europe/Vienna", until_day=0).table
+    long = to_local_days(np.arange(25.0), autumn, "Europe/Vienna", until_day=0).table
+    assert np.flatnonzero(np.isnan(short[0])).tolist() == [2]
+    assert long[0, :5].tolist() == [0, 1, 2.5, 4, 5]
+
+
+@pytest.mark.parametrize("issued_at", [datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 10, 24, 22, tzinfo=UTC)])
+@pytest.mark.parametrize("model", ["seasonal_naive", "ridge", "ridge_conformal", "standard_load"])
+def test_the_days_on_which_the_clock_changes_are_forecast_like_others(issued_at: datetime, model: str) -> None:
+    past = history(60, end=issued_at)
+    made = make_forecast(
+        ForecastTask("load_kw", TimeGrid(issued_at, 25, 60), issued_at, VIENNA, past, None), model=model
+    )
+    assert np.isfinite(made.quantiles).all()
+    steps = np.abs(np.diff(made.mean))
+    assert steps.max() < 25
+
+
+# Conformal, scores, intervals
+
+
+def test_shifts_bring_a_claim_that_is_too_narrow_to_what_it_promises() -> None:
+    generator = np.random.default_rng(8)
+    levels = (0.05, 0.5, 0.95)
+    actual = generator.normal(0, 1, (400, 24))
+    claimed = np.broadcast_to(np.array([-0.5, 0, 0.5]), (400, 24, 3))
+    shifts = adaptive_shifts(actual, claimed, levels)
+    below = (actual[:, :, None] <= claimed + shifts).mean(axis=(0, 1))
+    np.testing.assert_allclose(below, levels, atol=0.03)
+
+
+def test_pinball_loss_is_least_at_the_quantiles() -> None:
+    actual = np.random.default_rng(0).normal(0, 1, 20_000)
+    levels = (0.1, 0.5, 0.9)
+    best = pinball_loss(actual, np.tile(np.quantile(actual, levels), (20_000, 1)), levels)
+    assert pinball_loss(np.array([1.0, 3.0]), np.array([[0.0], [4.0]]), (0.25,)) == pytest.approx((0.25 + 0.75) / 2)
+    for moved in (-0.2, 0.2):
+        shifted = np.tile(np.quantile(actual, levels) + moved, (20_000, 1))
+        assert pinball_loss(actual, shifted, levels) > best
+
+
+def test_an_interval_is_read_off_the_quantiles() -> None:
+    grid = TimeGrid(MONDAY, 1, 60)
+    made = Forecast("load_kw", grid, MONDAY, np.array([5.0]), (0.1, 0.5, 0.9), np.array([[1.0, 5.0, 9.0]]), "x")
+    low, high = made.interval(0.8)
+    assert (low[0], high[0]) == (1, 9)
+    low, high = made.interval(0.4)
+    assert (low[0], high[0]) == pytest.approx((3, 7))
+    with pytest.raises(InvalidInput, match=r"at most 0\.8"):
+        made.interval(0.9)
+
+
+# Priors and physics
+
+
+def test_a_standard_household_uses_its_year() -> None:
+    year = TimeGrid(datetime(2026, 1, 1, tzinfo=UTC) - timedelta(hours=1), 8760 * 4, 15)
+    used = standard_household_kw(local_clock(year, "Europe/Vienna")).sum() / 4
+    assert used == pytest.approx(ANNUAL_KWH_PER_HOME, rel=0.02)
+
+
+def test_fewer_homes_are_less_certain() -> None:
+    widths = [
+        np.diff(make_forecast(task(None, site=replace(VIENNA, num_prosumers=homes))).interval(0.9), axis=0).mean()
+        / homes
+        for homes in (1, 10, 1000)
+    ]
+    assert widths[0] > widths[1] > widths[2] > 0
+
+
+def test_lognormal_quantiles_have_the_mean_and_deviation_asked_for() -> None:
+    levels = tuple((np.arange(4000) + 0.5) / 4000)
+    sample = lognormal_quantiles(np.array([10.0]), 0.3, levels)[0]
+    assert sample.mean() == pytest.approx(10, rel=1e-3)
+    assert sample.std() == pytest.approx(3, rel=0.01)
+
+
+def test_the_sun_is_down_at_night_and_never_exceeds_what_is_rated() -> None:
+    grid = TimeGrid(datetime(2026, 6, 21, tzinfo=UTC), 96, 15)
+    output = rated_output(VIENNA, grid, Orientation(30, 180), {})
+    assert output[:8].max() == 0
+    assert output[-8:].max() == 0
+    assert 0.7 < output.max() <= 1
+    assert grid.instant(int(output.argmax())).hour in (10, 11)  # solar noon in Vienna is at 10:56 UTC
+
+
+def test_an_orientation_is_found_again() -> None:
+    for truth in (Orientation(30, 180), Orientation(40, 100), Orientation(45, 250)):
+        found, agreement = fit_orientation(VIENNA, pv_history(40, truth))
+        assert abs(found.azimuth_degrees - truth.azimuth_degrees) <= 20
+        assert agreement > 0.9
+
+
+def test_generation_is_zero_at_night_and_at_most_the_capacity() -> None:
+    for past in (None, pv_history(30, Orientation(30, 180))):
+        made = make_forecast(task(past, variable="pv_kw", steps=96))
+        clock = local_clock(made.grid, VIENNA.timezone)
+        night = (clock.hour < 5) | (clock.hour > 20)
+        assert made.quantiles[night].max() == 0
+        assert made.quantiles.max() <= 500
+
+
+def test_readings_that_no_sun_at_the_place_explains_are_followed_as_they_are() -> None:
+    past = pv_history(30, Orientation(30, 180))
+    shifted = replace(past, values=np.roll(past.values, 40))
+    made = make_forecast(task(shifted, variable="pv_kw", steps=96))
+    assert any("do not fit the sun" in one for one in made.assumptions)
+    expected = np.nanmean(shifted.values.reshape(-1, 96), axis=0)
+    np.testing.assert_allclose(made.mean, expected, rtol=1e-6, atol=1e-6)
+
+
+# Net load
+
+
+def test_net_load_has_the_difference_of_the_means_and_wider_bounds_than_either() -> None:
+    grid = TimeGrid(MONDAY, 3, 60)
+    levels = DEFAULT_LEVELS
+
+    def spread(variable: str, mean: float, width: float) -> Forecast:
+        offsets = np.interp(levels, (0, 1), (-width, width))
+        return Forecast(variable, grid, MONDAY, np.full(3, mean), levels, mean + np.tile(offsets, (3, 1)), "x")
+
+    net = combine_net_load(spread("load_kw", 10, 4), spread("pv_kw", 6, 3))
+    np.testing.assert_allclose(net.mean, 4)
+    assert (np.diff(net.quantiles, axis=1) > 0).all()
+    low, high = net.interval(0.9)
+    # the difference of two uniform variables: var = (4^2 + 3^2) / 3, bounded by the sum of both widths
+    assert 0.9 * 4 < (high[0] - low[0]) / 2 < 0.9 * 7
+    certain = combine_net_load(spread("load_kw", 10, 4), spread("pv_kw", 6, 0))
+    np.testing.assert_allclose(certain.quantiles, spread("load_kw", 10, 4).quantiles - 6, atol=0.15)
+
+
+def test_levels_are_sorted_and_symmetric() -> None:
+    assert all(low < high for low, high in pairwise(DEFAULT_LEVELS))
+    np.testing.assert_allclose(np.array(DEFAULT_LEVELS) + np.array(DEFAULT_LEVELS[::-1]), 1)
