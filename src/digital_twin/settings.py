@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 WEAK_SECRETS = ("secret", "change", "example", "password", "default", "insecure")
@@ -58,6 +58,11 @@ class Settings(BaseSettings):
         if self.registration is not None:
             return self.registration
         return Registration.INVITE if self.environment is Environment.PRODUCTION else Registration.OPEN
+
+    @field_validator("digital_twin_home")
+    @classmethod
+    def _expand_home(cls, value: Path) -> Path:
+        return value.expanduser()
 
     @model_validator(mode="after")
     def _refuse_weak_secrets_in_production(self) -> Self:

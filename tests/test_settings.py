@@ -1,0 +1,61 @@
+"""Settings: what production refuses, and where they are read from."""
+
+from pathlib import Path
+
+import pytest
+
+from digital_twin.bootstrap import read_settings
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.settings import Registration
+
+STRONG = "kX7-pQ2_vT9mR4wZ8nB3cF6hJ1sL5dG0yA"
+OTHER = "Zt5_bN8-eU1qW3xC6vM9kP2rY7aS4fH0jD"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ENVIRONMENT", "SECRET_KEY", "JWT_SECRET_KEY", "REGISTRATION", "DIGITAL_TWIN_HOME", "API_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("secret", [None, "short", "change-me-change-me-change-me-change-me", "password" * 8])
+def test_production_refuses_missing_short_and_telling_secrets(secret: str | None) -> None:
+    with pytest.raises(InvalidInput, match="SECRET_KEY must be set to at least 32 random characters"):
+        read_settings(environment="production", secret_key=secret, jwt_secret_key=OTHER)
+    with pytest.raises(InvalidInput, match="JWT_SECRET_KEY"):
+        read_settings(environment="production", secret_key=STRONG, jwt_secret_key=secret)
+
+
+def test_a_refused_secret_is_not_repeated() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_settings(environment="production", secret_key="change-me-canary", jwt_secret_key=OTHER)
+    assert "canary" not in refused.value.message
+
+
+def test_production_refuses_quick_password_hashes() -> None:
+    with pytest.raises(InvalidInput, match="PASSWORD_COST must be at least 12"):
+        read_settings(environment="production", secret_key=STRONG, jwt_secret_key=OTHER, password_cost=4)
+
+
+def test_production_invites_and_development_is_open() -> None:
+    production = read_settings(environment="production", secret_key=STRONG, jwt_secret_key=OTHER)
+    assert production.registration_policy is Registration.INVITE
+    assert read_settings().registration_policy is Registration.OPEN
+    assert read_settings(registration="closed").registration_policy is Registration.CLOSED
+
+
+def test_a_broken_setting_is_named() -> None:
+    with pytest.raises(InvalidInput, match="API_PORT"):
+        read_settings(api_port=70_000)
+
+
+def test_the_environment_wins_over_the_file_and_a_tilde_is_the_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / ".env").write_text("API_PORT=8001\nDIGITAL_TWIN_HOME=~/twin\n")
+    assert read_settings().api_port == 8001
+    assert read_settings().digital_twin_home == Path.home() / "twin"
+    monkeypatch.setenv("API_PORT", "8002")
+    assert read_settings().api_port == 8002
