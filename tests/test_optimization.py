@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import highspy
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -348,6 +349,17 @@ def test_the_check_finds_every_tampering() -> None:
     curtailed = replace(plan, curtailed_kw=np.array([1.0, 0, 0, 0]))
     assert "curtailment where there is none" in violations(replace(problem, curtailable=False), curtailed)
     assert violations(problem, plan) == []
+
+
+def test_a_plan_is_found_where_others_run_the_solver_on_more_threads() -> None:
+    """HiGHS shares its threads over the process and refuses another number of them once they run."""
+    others = highspy.Highs()
+    others.setOptionValue("output_flag", False)
+    others.setOptionValue("threads", 2)
+    others.addVar(1.0, 2.0)
+    highspy.Highs.resetGlobalScheduler(True)
+    assert others.run() == highspy.HighsStatus.kOk
+    assert plan_dispatch(case_1(), COST).cost == pytest.approx(18.36)
 
 
 @given(st.lists(st.sampled_from(["one", "two", "three", "infeasible", "other shape"]), min_size=2, max_size=8))

@@ -152,7 +152,10 @@ class CompiledModel:
         self._highs.changeRowsBounds(self._rows, self._row_indices, lower, upper)  # type: ignore[attr-defined]
 
     def _run(self) -> None:
-        self._highs.run()
+        if self._highs.run() == highspy.HighsStatus.kError:
+            # HiGHS refuses our one thread where others in this process have started its shared ones in another number
+            highspy.Highs.resetGlobalScheduler(True)
+            self._highs.run()
         status = self._highs.getModelStatus()
         if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
             raise NoFeasiblePoint
