@@ -38,13 +38,11 @@ class CommunityService:
             return await tx.communities.get(community_id)
 
     async def page(self, caller: Caller, *, after: str | None, limit: int) -> list[StoredCommunity]:
-        """The caller's communities in the order of their ids; all of them for an administrator."""
-        account_id = None if caller.role is Role.ADMIN and not caller.is_key else caller.account_id
+        """The caller's communities in the order of their ids: all for an administrator, a key's own for a key."""
+        account_id = None if caller.role is Role.ADMIN else caller.account_id
+        among = (caller.key_communities or frozenset()) if caller.is_key else None
         async with self._store.platform() as tx:
-            page = await tx.communities.page(account_id=account_id, after=after, limit=limit)
-        if caller.key_communities is None:
-            return page
-        return [stored for stored in page if stored.community.community_id in caller.key_communities]
+            return await tx.communities.page(account_id=account_id, after=after, limit=limit, among=among)
 
     async def replace(self, grant: Grant, community: Community, *, expected_version: int | None) -> StoredCommunity:
         """The community as it is now; the sharing rule stays, it has a use case of its own.
@@ -60,7 +58,7 @@ class CommunityService:
         async with self._store.community(community_id) as tx:
             current = await tx.communities.get(community_id)
             changed = replace(community, sharing=current.community.sharing)
-            return await tx.communities.replace(changed, expected_version=expected_version)
+            return await tx.communities.replace(changed, expected_version=_seen(expected_version, current))
 
     async def share_by(self, grant: Grant, sharing: Sharing, *, expected_version: int | None) -> StoredCommunity:
         """The community under another sharing rule. Raises Conflict as `replace` does."""
@@ -68,7 +66,7 @@ class CommunityService:
         async with self._store.community(community_id) as tx:
             current = await tx.communities.get(community_id)
             changed = replace(current.community, sharing=sharing)
-            return await tx.communities.replace(changed, expected_version=expected_version)
+            return await tx.communities.replace(changed, expected_version=_seen(expected_version, current))
 
     async def delete(self, grant: Grant, *, expected_version: int | None) -> None:
         """Delete it with everything it holds. Raises Conflict as `replace` does."""
@@ -83,6 +81,11 @@ class CommunityService:
                 f"(MAX_PROSUMERS_PER_COMMUNITY), got {community.num_prosumers}",
                 field="num_prosumers",
             )
+
+
+def _seen(expected_version: int | None, current: StoredCommunity) -> int:
+    """The version a change builds on: what it was read at, so that of two changes at once none is lost."""
+    return current.version if expected_version is None else expected_version
 
 
 def _entered(grant: Grant) -> str:

@@ -1,6 +1,6 @@
 """What the use cases need from the outside; adapters and the in-memory fakes of `testing` provide it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -74,8 +74,10 @@ class Communities(Protocol):
         """With everything it holds. Raises NotFound and Conflict."""
         ...
 
-    async def page(self, *, account_id: int | None, after: str | None, limit: int) -> list[StoredCommunity]:
-        """Communities by id, of one account's memberships or, for None, all."""
+    async def page(
+        self, *, account_id: int | None, after: str | None, limit: int, among: Collection[str] | None = None
+    ) -> list[StoredCommunity]:
+        """Communities by id, of one account's memberships or, for None, all; only those `among` where it is given."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -112,9 +112,12 @@ class MemoryCommunities:
         for key in [key for key in memberships if key[1] == community_id]:
             del memberships[key]
 
-    async def page(self, *, account_id: int | None, after: str | None, limit: int) -> list[StoredCommunity]:
+    async def page(
+        self, *, account_id: int | None, after: str | None, limit: int, among: Collection[str] | None = None
+    ) -> list[StoredCommunity]:
         now = self._clock.now()
-        chosen = sorted(name for name in self._visible if name > (after or ""))
+        wanted = self._visible if among is None else self._visible & set(among)
+        chosen = sorted(name for name in wanted if name > (after or ""))
         if account_id is not None:
             memberships = self._tables.accounts.memberships
             mine = {

@@ -1,5 +1,6 @@
 """Communities in SQL."""
 
+from collections.abc import Collection
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -65,14 +66,18 @@ class PostgresCommunities:
         current = await self.get(community_id)
         return Conflict(f"the community was changed meanwhile and is at version {current.version} now; read it again")
 
-    async def page(self, *, account_id: int | None, after: str | None, limit: int) -> list[StoredCommunity]:
+    async def page(
+        self, *, account_id: int | None, after: str | None, limit: int, among: Collection[str] | None = None
+    ) -> list[StoredCommunity]:
+        chosen = None if among is None else sorted(among)
         cursor = await self._connection.execute(
             f'select {_COLUMNS} from community c where community_id collate "C" > %s '
             "and (%s::bigint is null or exists (select from membership m where m.community = c.id and m.account = %s "
             "     and coalesce(m.valid_from <= clock_timestamp(), true) "
             "     and coalesce(m.valid_until > clock_timestamp(), true))) "
+            "and (%s::text[] is null or community_id = any(%s)) "
             'order by community_id collate "C" limit %s',
-            (after or "", account_id, account_id, limit),
+            (after or "", account_id, account_id, chosen, chosen, limit),
         )
         return [_stored(row) for row in await cursor.fetchall()]
 
