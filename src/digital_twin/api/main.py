@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from digital_twin.api.docs import add_docs
 from digital_twin.api.envelope import Envelope
 from digital_twin.api.openapi import complete
 from digital_twin.api.problems import add_problem_handlers
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManag
         title="Digital twin of energy communities",
         version=CODE_VERSION,
         lifespan=lifespan,
-        docs_url="/docs" if in_development else None,
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if in_development else None,
         redirect_slashes=False,
@@ -65,6 +66,8 @@ def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManag
     for router in ROUTERS:
         app.include_router(router)
     check_every_route_declares_its_permission(app)
+    if in_development:
+        add_docs(app)
     add_problem_handlers(app)
     _describe(app)
     hosts = [host.strip() for host in settings.allowed_hosts.split(",")]
