@@ -26,7 +26,9 @@ from digital_twin.optimization import (
     Weights,
 )
 from digital_twin.optimization.baseline import idle, self_consumption_rule
+from digital_twin.optimization.blocks import IDLE_WEIGHT, Shape, build, numbers_of, prices_of
 from digital_twin.optimization.check import violations
+from digital_twin.optimization.compiled import CompiledModel
 from digital_twin.optimization.dispatch import plan_dispatch
 
 COST = OBJECTIVES["minimize_cost"]
@@ -360,6 +362,32 @@ def test_a_plan_is_found_where_others_run_the_solver_on_more_threads() -> None:
     highspy.Highs.resetGlobalScheduler(True)
     assert others.run() == highspy.HighsStatus.kOk
     assert plan_dispatch(case_1(), COST).cost == pytest.approx(18.36)
+
+
+class NeverSure(CompiledModel):
+    """Goes through every stage, whether or not the stages so far leave one plan only."""
+
+    def _is_only_optimum(self, columns: np.ndarray, rows: np.ndarray) -> bool:
+        return False
+
+
+@given(seed=st.integers(0, 10_000), objective=st.sampled_from(["minimize_cost", "minimize_peak", "minimize_emissions"]))
+@settings(max_examples=60)
+def test_stages_are_skipped_only_where_they_change_nothing(seed: int, objective: str) -> None:
+    """Two prices and few powers make ties; the skipping model must use the devices as little as the thorough one."""
+    generator = np.random.default_rng(seed)
+    load, pv = generator.choice([0.0, 20, 40], (2, 6))
+    price = generator.choice([0.2, 0.3], 6)
+    outlook = Outlook(TimeGrid(MONDAY, 6, 60), load, pv, price, np.full(6, 0.05), generator.choice([0.1, 0.2], 6))
+    problem = DispatchProblem(outlook, Storage(60, 20, 0.9, 0.9, 20, 20), GridLimits(100, 100))
+    shape, weights = Shape.of(problem, OBJECTIVES[objective]), OBJECTIVES[objective]
+    stages = [prices_of(problem, one) for one in (weights, COST, IDLE_WEIGHT)]
+    quick, thorough = (
+        made(build(shape)).solve(numbers_of(problem), stages, time_limit_s=10) for made in (CompiledModel, NeverSure)
+    )
+    for priced in stages:
+        worth = [sum(priced[name] @ one.values[name] for name in priced) for one in (quick, thorough)]
+        assert worth[0] == pytest.approx(worth[1], abs=1e-7)
 
 
 @given(st.lists(st.sampled_from(["one", "two", "three", "infeasible", "other shape"]), min_size=2, max_size=8))

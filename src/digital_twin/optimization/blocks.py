@@ -30,9 +30,11 @@ class Shape:
     rule: SharingRule | None
     settlement_steps: int
     coefficients: tuple[float, ...]
+    has_peak: bool
 
     @classmethod
-    def of(cls, problem: DispatchProblem) -> "Shape":
+    def of(cls, problem: DispatchProblem, weights: Weights | None = None) -> "Shape":
+        """The shape of a problem; the peak is in it only where the tariff or the weights price it."""
         exchange = problem.exchange
         fixed = exchange is not None and exchange.rule is SharingRule.STATIC and exchange.coefficients is not None
         return cls(
@@ -43,6 +45,7 @@ class Shape:
             rule=None if exchange is None else exchange.rule,
             settlement_steps=problem.settlement_steps,
             coefficients=tuple(exchange.coefficients) if fixed and exchange.coefficients is not None else (),  # type: ignore[union-attr]
+            has_peak=problem.peak is not None or (weights is not None and weights.peak > 0),
         )
 
 
@@ -82,7 +85,8 @@ def build(shape: Shape) -> Model:
     storage(model)
     photovoltaics(model)
     grid(model)
-    peak(model)
+    if shape.has_peak:
+        peak(model)
     if shape.rule is not None:
         sharing(model)
     balance = sum(model.supply_kw[1:], start=model.supply_kw[0])
@@ -163,6 +167,7 @@ def numbers_of(problem: DispatchProblem) -> Numbers:
     ones = np.ones(outlook.grid.steps)
     soc_min = np.zeros(outlook.grid.steps)
     soc_min[-1] = store.final_min_kwh
+    billed = {"billed_peak_kw": np.array([problem.peak.so_far_kw])} if problem.peak else {}
     sharing_sides, sharing_upper = _sharing_numbers(problem)
     return Numbers(
         right_hand_sides={
@@ -170,7 +175,7 @@ def numbers_of(problem: DispatchProblem) -> Numbers:
             "net_load_kw": outlook.load_kw - outlook.pv_kw,
             **sharing_sides,
         },
-        lower={"soc_kwh": soc_min, "billed_peak_kw": np.array([problem.peak.so_far_kw if problem.peak else 0.0])},
+        lower={"soc_kwh": soc_min, **billed},
         upper={
             "charge_kw": store.power_kw * ones,
             "discharge_kw": store.power_kw * ones,
@@ -212,9 +217,11 @@ def prices_of(problem: DispatchProblem, weights: Weights) -> dict[str, Array]:
         "charge_kw": hours * wear * ones,
         "discharge_kw": hours * wear * ones,
         "curtailed_kw": hours * weights.exported * ones,
-        "peak_kw": np.array([weights.peak]),
-        "billed_peak_kw": np.array([weights.cost * (problem.peak.per_kw if problem.peak else 0.0)]),
     }
+    if weights.peak:
+        prices["peak_kw"] = np.array([weights.peak])
+    if problem.peak is not None:
+        prices["billed_peak_kw"] = np.array([weights.cost * problem.peak.per_kw])
     if problem.exchange is None:
         prices["import_kw"] = hours * (buying + carbon)
         prices["export_kw"] = hours * (weights.exported - selling - carbon)

@@ -6,7 +6,8 @@ sparse product and a warm simplex run instead of a canonicalisation and a cold o
 
 Lexicographic objectives are solved exactly on the optimal face: after a stage, every column with a reduced cost and
 every row with a dual is held where it is, which by complementary slackness leaves exactly the optimal plans of the
-stages so far (Ehrgott 2005, Multicriteria Optimization, section 5.1). One thread only: never share an instance.
+stages so far (Ehrgott 2005, Multicriteria Optimization, section 5.1). Where that is one plan, the later stages are
+skipped. One thread only: never share an instance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from digital_twin.optimization.blocks import Model, Numbers
 
 FACE_TOLERANCE = 1e-9
 """Reduced costs and duals below this, relative to the largest price, count as zero."""
+
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 Prices = Mapping[str, Array]
 """What each variable costs; missing ones cost nothing."""
@@ -116,8 +119,10 @@ class CompiledModel:
             if index + 1 < len(stages):
                 tolerance = FACE_TOLERANCE * max(1e-6, np.abs(cost).max(initial=0.0))
                 held = np.abs(reduced) > tolerance
-                lower, upper = np.where(held, x, lower), np.where(held, x, upper)
                 bound = np.abs(np.asarray(solution.row_dual)) > tolerance
+                if self._is_only_optimum(held | (lower == upper), bound | (row_lower == row_upper)):
+                    break
+                lower, upper = np.where(held, x, lower), np.where(held, x, upper)
                 activity = np.asarray(solution.row_value)
                 row_lower = np.where(bound, activity, row_lower)
                 row_upper = np.where(bound, activity, row_upper)
@@ -125,6 +130,20 @@ class CompiledModel:
                 self._change_rows(row_lower, row_upper)
         assert first is not None, "a plan has at least one stage"
         return Solution(self._named(x), first.reduced_costs, first.objective)
+
+    def _is_only_optimum(self, columns: Mask, rows: Mask) -> bool:
+        """Whether nothing that is out of the basis can leave its bound without a price, so that no tie is left.
+
+        Args:
+            columns: those that are fixed or have a reduced cost.
+            rows: those that are equalities or have a dual.
+        """
+        status, basic = self._highs.getBasicVariables()  # type: ignore[attr-defined]
+        if status != highspy.HighsStatus.kOk:
+            return False
+        settled = np.concatenate([columns, rows])
+        settled[np.where(basic >= 0, basic, self._size - 1 - basic)] = True
+        return bool(settled.all())
 
     def _set_limits(self, numbers: Numbers) -> tuple[Array, Array, Array, Array]:
         for name, where in self._parameter_slices.items():

@@ -47,14 +47,15 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
         Unavailable: not solved within the time limit.
         PlanRefused: the independent check found a fault.
     """
-    compiled = _compiled(Shape.of(problem))
+    shape = Shape.of(problem, weights)
+    compiled = _compiled(shape)
     numbers = numbers_of(problem)
     stages = _stages(problem, weights)
     try:
         solution = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
         gap, solver = 0.0, "HiGHS simplex"
         if _uses_both_directions(solution):
-            numbers, gap = _one_way(problem, stages[0], numbers, time_limit_s), MODE_GAP
+            numbers, gap = _one_way(shape, stages[0], numbers, time_limit_s), MODE_GAP
             solution = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
             solver = "HiGHS MIP, then simplex"
     except NoFeasiblePoint as error:
@@ -94,11 +95,11 @@ def _uses_both_directions(solution: Solution) -> bool:
     return bool(max(storage, grid) > POWER_TOLERANCE_KW)
 
 
-def _one_way(problem: DispatchProblem, prices: Prices, numbers: Numbers, time_limit_s: float) -> Numbers:
+def _one_way(shape: Shape, prices: Prices, numbers: Numbers, time_limit_s: float) -> Numbers:
     """Upper bounds that leave one direction per interval: those of the best plan of the same model with binaries."""
-    model = build(Shape.of(problem))
+    model = build(shape)
     apply_numbers(model, numbers)
-    forward = {pair: cp.Variable(model.shape.steps, boolean=True) for pair in _PAIRS}
+    forward = {pair: cp.Variable(shape.steps, boolean=True) for pair in _PAIRS}
     for (one, other), is_forward in forward.items():
         model.constraints.append(model.variables[one] <= cp.multiply(numbers.upper[one], is_forward))
         model.constraints.append(model.variables[other] <= cp.multiply(numbers.upper[other], 1 - is_forward))
