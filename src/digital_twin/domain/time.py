@@ -59,7 +59,8 @@ class TimeGrid:
     """Equal half-open intervals [start, end) in UTC, labelled by their start.
 
     Raises:
-        InvalidInput: the start is naive or not on a multiple of the step, or the size is out of range.
+        InvalidInput: the start is naive or not on a multiple of the step, the size is out of range, or the last
+            interval starts after 2099.
     """
 
     start: datetime
@@ -81,6 +82,10 @@ class TimeGrid:
                 f"start must be a multiple of {self.step_minutes} minutes, got {self.start.isoformat()}; "
                 f"the interval that holds it starts at {nearest.isoformat()}",
                 field="start",
+            )
+        if self.instant(self.steps - 1) >= LATEST:
+            raise InvalidInput(
+                f"every interval must start before 2100, got {self.end.isoformat()} as the end", field="horizon_hours"
             )
 
     @classmethod

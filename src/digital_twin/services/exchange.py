@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -61,6 +61,8 @@ async def member_exchange(
             raise InvalidInput("members need a sharing rule other than single_meter; PUT .../sharing", field="members")
         return None
     members = {member.member_id: member for member in await tx.members.members()}
+    if len({one.member_id for one in given}) < len(given):
+        raise InvalidInput("every member must be given once", field="members")
     series = list(given) or await _persisted(tx, members, grid, provenance)
     for one in series:
         if one.load_kw.shape != (grid.steps,) or one.pv_kw.shape != (grid.steps,):
@@ -97,13 +99,14 @@ def _coefficients(rule: SharingRule, series: Sequence[MemberSeries], members: di
 async def _persisted(
     tx: Transaction, members: dict[str, Member], grid: TimeGrid, provenance: Provenance
 ) -> list[MemberSeries]:
-    """Each member as in the same hours of the latest week that is wholly known: weekly persistence."""
-    if not members:
+    """Each member of that time as in the same hours of the latest week that is wholly known: weekly persistence."""
+    current = [one.member_id for one in members.values() if _is_member(one, grid.start)]
+    if not current:
         raise InsufficientData("this sharing rule needs members; add them with POST .../members", needed=1, found=0)
     weeks_ahead = max(1, -(-(grid.end - provenance.as_of) // WEEK))
     for weeks in range(weeks_ahead, weeks_ahead + MAX_WEEKS_BACK):
         past = TimeGrid(grid.start - weeks * WEEK, grid.steps, grid.step_minutes)
-        found = await _member_series(tx, list(members), past, provenance)
+        found = await _member_series(tx, current, past, provenance)
         if found:
             provenance.sources["members"] = f"their readings {weeks} week(s) before"
             provenance.assume(f"members behave as {weeks} week(s) before")
@@ -112,6 +115,10 @@ async def _persisted(
         "the sharing rule needs load_kw readings of members for these hours in one of the last "
         f"{MAX_WEEKS_BACK} weeks; upload them or give `members` in the request",
     )
+
+
+def _is_member(member: Member, at: datetime) -> bool:
+    return (member.joined_at is None or member.joined_at <= at) and (member.left_at is None or member.left_at > at)
 
 
 async def _member_series(

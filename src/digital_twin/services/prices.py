@@ -17,7 +17,8 @@ from digital_twin.services.provenance import Provenance
 DEFAULT_EMISSION_FACTOR_KG_PER_KWH = 0.21
 """Greenhouse-gas intensity of electricity in the EU-27 in 2023 (European Environment Agency, 2024)."""
 
-MARKET_SERIES = "import_price_per_kwh"
+MARKET_SERIES, EXPORT_SERIES = "import_price_per_kwh", "export_price_per_kwh"
+THE_TARIFF = "the tariff"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,14 +53,13 @@ async def prices_of(
         tx, community, grid, MARKET_SERIES, tariff.import_price, request.import_price_per_kwh, provenance
     )
     selling = await _price(
-        tx, community, grid, "export_price_per_kwh", tariff.export_price, request.export_price_per_kwh, provenance
+        tx, community, grid, EXPORT_SERIES, tariff.export_price, request.export_price_per_kwh, provenance
     )
-    if (
-        community.tariff is None
-        and request.import_price_per_kwh is None
-        and "tariff" in provenance.sources.get(MARKET_SERIES, "")
-    ):
-        provenance.assume("energy costs 0.30 per kWh and earns 0.08 when fed in until a tariff is given")
+    if community.tariff is None:
+        defaults = {MARKET_SERIES: "costs 0.30 per kWh", EXPORT_SERIES: "earns 0.08 per kWh when fed in"}
+        assumed = [words for name, words in defaults.items() if provenance.sources[name] == THE_TARIFF]
+        if assumed:
+            provenance.assume(f"energy {' and '.join(assumed)} until a tariff is given")
     factor = await _emission_factor(tx, community, grid, request.emission_factor_kg_per_kwh, provenance)
     return Prices(buying, selling, factor)
 
@@ -84,7 +84,7 @@ async def _price(  # noqa: PLR0913
     if uploaded is not None and np.isfinite(uploaded).all() and community.tariff is None:
         provenance.sources[name] = "readings"
         return uploaded
-    provenance.sources[name] = "the tariff"
+    provenance.sources[name] = THE_TARIFF
     return price_path(price, local_clock(grid, community.timezone or "UTC"))
 
 
@@ -99,11 +99,12 @@ async def _emission_factor(
     if uploaded is not None and np.isfinite(uploaded).all():
         provenance.sources[name] = "readings"
         return uploaded
-    if community.emission_factor_kg_per_kwh is None:
-        provenance.assume(
-            f"the grid emits {DEFAULT_EMISSION_FACTOR_KG_PER_KWH} kg/kWh (EU-27, 2023) until a factor is given"
-        )
-    return np.full(grid.steps, community.emission_factor_kg_per_kwh or DEFAULT_EMISSION_FACTOR_KG_PER_KWH)
+    if community.emission_factor_kg_per_kwh is not None:
+        return np.full(grid.steps, community.emission_factor_kg_per_kwh)
+    provenance.assume(
+        f"the grid emits {DEFAULT_EMISSION_FACTOR_KG_PER_KWH} kg/kWh (EU-27, 2023) until a factor is given"
+    )
+    return np.full(grid.steps, DEFAULT_EMISSION_FACTOR_KG_PER_KWH)
 
 
 async def _uploaded(

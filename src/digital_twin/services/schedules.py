@@ -121,7 +121,7 @@ class ScheduleService:
                 field="horizon_hours",
             )
         grid = TimeGrid(start, int(steps), request.resolution_minutes)
-        as_of = request.as_of or min(now, start + grid.step)
+        as_of = request.as_of or (now if request.start is None else min(now, start))
         if as_of > now:
             raise InvalidInput("as_of must not lie in the future", field="as_of")
         provenance = Provenance(as_of)
@@ -130,6 +130,8 @@ class ScheduleService:
             prices = await prices_of(tx, community, grid, request.prices, provenance)
             initial_kwh = await _state_of_charge(tx, community, request, provenance)
             exchange = await member_exchange(tx, community, grid, request.members, prices, provenance)
+            if exchange is not None:
+                _refuse_sums(community, request)
             forecast_request = ForecastRequest(grid, as_of=as_of)
             needs_forecast = exchange is None and (request.load_kw is None or request.pv_kw is None)
             gathered = await self._forecasts.gather(tx, community, forecast_request) if needs_forecast else None
@@ -169,6 +171,17 @@ class ScheduleService:
         result_id = str(_uuid7(self._clock.now()))
         document = _document(prepared, comparison) | {"result_id": result_id, "provenance": provenance.to_document()}
         return StoredResult(result_id, KIND, self._clock.now(), document)
+
+
+def _refuse_sums(community: Community, request: DispatchRequest) -> None:
+    """Members' registers cannot be told from the sums of all."""
+    for name in ("load_kw", "pv_kw"):
+        if getattr(request, name) is not None:
+            raise InvalidInput(
+                f"under the sharing rule {community.sharing.rule} load and generation are those of `members`; "
+                f"leave {name} out",
+                field=name,
+            )
 
 
 async def _state_of_charge(

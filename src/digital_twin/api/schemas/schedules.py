@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from digital_twin.api.schemas.model import (
+    PLAIN_DIGITS,
     Answer,
     Body,
     Cursor,
@@ -18,6 +19,7 @@ from digital_twin.api.schemas.model import (
     PricePerKwh,
     Provenance,
 )
+from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.units import Array
 from digital_twin.optimization.plan import Weights
 from digital_twin.services.exchange import MemberSeries
@@ -88,21 +90,27 @@ class DispatchBody(Body):
     as_of: Instant | None = None
 
     @model_validator(mode="after")
-    def _arrays_fit(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.objective is not None and self.weights is not None:
             raise InvalidValue("give objective or weights, not both")
         steps = self.horizon_hours * 60 / self.resolution_minutes
         if steps != int(steps) or not 1 <= steps <= MAX_STEPS:
             raise InvalidValue(f"horizon_hours must be 1 to {MAX_STEPS} whole intervals of resolution_minutes")
-        arrays = {name: getattr(self, name) for name in DispatchBody.model_fields}
-        arrays |= {f"members/{one.member_id}/load_kw": one.load_kw for one in self.members}
-        arrays |= {f"members/{one.member_id}/pv_kw": one.pv_kw for one in self.members}
-        for name, values in arrays.items():
-            if name != "members" and isinstance(values, list) and len(values) != steps:
-                raise InvalidValue(f"{name} must have one value for each of the {int(steps)} intervals")
         return self
 
+    def _check_lengths(self) -> None:
+        steps = round(self.horizon_hours * 60 / self.resolution_minutes)
+        arrays = {name: getattr(self, name) for name in DispatchBody.model_fields if name != "members"}
+        for index, one in enumerate(self.members):
+            arrays |= {f"members.{index}.load_kw": one.load_kw, f"members.{index}.pv_kw": one.pv_kw}
+        for field, values in arrays.items():
+            if isinstance(values, list) and len(values) != steps:
+                name = field.rpartition(".")[2]
+                raise InvalidInput(f"{name} must have one value for each of the {steps} intervals", field=field)
+
     def to_domain(self) -> DispatchRequest:
+        """Raises InvalidInput naming the array that has another length than the horizon."""
+        self._check_lengths()
         return DispatchRequest(
             objective=self.objective,
             weights=None if self.weights is None else self.weights.to_domain(),
@@ -227,5 +235,5 @@ class ResultQuery(Body):
     model_config = ConfigDict(strict=False, extra="forbid")
 
     kind: Literal["dispatch"] | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, PLAIN_DIGITS, Field(ge=1, le=1000)] = 100
     cursor: Cursor | None = None
