@@ -14,8 +14,8 @@ from digital_twin.domain.errors import InvalidInput
 RESOLUTIONS_MINUTES = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 """Interval lengths a series may have: those that divide the hour."""
 
-MAX_STEPS = 527_040
-"""A leap year of minutes: the longest grid."""
+MAX_STEPS = 1_054_080
+"""Two leap years of minutes: the longest grid. A year and a month of history with the forecast after it fits."""
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)

@@ -6,20 +6,21 @@ A model is a function of a task and the levels wanted. Others are added by packa
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from importlib import import_module
 from importlib.metadata import entry_points
 
 import numpy as np
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
-from digital_twin.forecasting.forecast import Forecast, ForecastTask, Prediction
+from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Prediction
 
 Forecaster = Callable[[ForecastTask, tuple[float, ...]], Prediction]
 
 DEFAULT_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 AUTO = "auto"
 ENTRY_POINTS = "digital_twin.forecasters"
-LONGEST_GAP_DAYS = 28
+FEWEST_DAYS, RIDGE_DAYS, LONGEST_GAP_DAYS = 4, 21, 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +124,23 @@ def choose_model(task: ForecastTask) -> str:
     if task.variable == "pv_kw":
         return "pvwatts"
     days = task.history.days if task.history else 0.0
-    gap_days = (task.grid.start - task.history.grid.end).total_seconds() / 86_400 if task.history else 0.0
-    if days >= 21 and gap_days <= LONGEST_GAP_DAYS:
-        return "ridge_conformal"
-    if days >= 4 and gap_days <= LONGEST_GAP_DAYS:
-        return "seasonal_naive"
+    if is_enough(task.history, task.grid.start):
+        return "ridge_conformal" if days >= RIDGE_DAYS else "seasonal_naive"
     if task.variable == "load_kw":
         return "standard_load"
     raise InsufficientData(
-        f"forecasting {task.variable} needs 4 days of readings not older than {LONGEST_GAP_DAYS} days, "
+        f"forecasting {task.variable} needs {FEWEST_DAYS} days of readings not older than {LONGEST_GAP_DAYS} days, "
         f"found {days:.1f} days",
-        needed=4,
+        needed=FEWEST_DAYS,
         found=round(days, 1),
     )
+
+
+def is_enough(history: History | None, start: datetime) -> bool:
+    """Whether `auto` forecasts load or net load from these readings rather than from priors."""
+    if history is None or history.days < FEWEST_DAYS:
+        return False
+    return start - history.grid.end <= timedelta(days=LONGEST_GAP_DAYS)
 
 
 def _resolve(description: ModelDescription) -> Forecaster:

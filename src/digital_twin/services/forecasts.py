@@ -16,7 +16,14 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.net_load import combine_net_load
-from digital_twin.forecasting.registry import ModelDescription, list_models
+from digital_twin.forecasting.registry import (
+    AUTO,
+    FEWEST_DAYS,
+    LONGEST_GAP_DAYS,
+    ModelDescription,
+    is_enough,
+    list_models,
+)
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import forecast_all
 from digital_twin.services.history import KnownSeries, community_series, history_of
@@ -87,6 +94,8 @@ class ForecastService:
             for name in VARIABLES
             if (known := await history_of(tx, community, name, request.grid, as_of)) is not None
         }
+        if request.model == AUTO:
+            _drop_short_net_load(histories, request.grid, provenance)
         weather = {
             name: known.values
             for name in WEATHER
@@ -103,16 +112,15 @@ class ForecastService:
         made = await self._pool.call(forecast_all, tasks, request.model, levels, timeout_s=TIMEOUT_S)
         for forecast in made:
             FORECAST_DURATION.labels(forecast.variable, forecast.model).observe(time.perf_counter() - started)
-        forecasts = {forecast.variable: forecast for forecast in made}
+        provenance = gathered.provenance
+        forecasts = {forecast.variable: _on_grid(forecast, request.grid, provenance) for forecast in made}
         if "net_load_kw" in request.variables and "net_load_kw" not in forecasts:
             forecasts["net_load_kw"] = combine_net_load(forecasts["load_kw"], forecasts["pv_kw"])
-        provenance = gathered.provenance
         for name in forecasts:
             provenance.models[name] = forecasts[name].model
             provenance.assume(*forecasts[name].assumptions)
             provenance.cover(forecasts[name].data_start, forecasts[name].data_end)
-        on_grid = {name: _on_grid(forecast, request.grid, provenance) for name, forecast in forecasts.items()}
-        wanted = {name: on_grid[name] for name in request.variables}
+        wanted = {name: forecasts[name] for name in request.variables}
         return CommunityForecast(provenance.as_of, request.grid, wanted, gathered.is_net_metered, provenance)
 
     def _known_at(self, request: ForecastRequest) -> datetime:
@@ -172,6 +180,19 @@ async def _weather(
 ) -> KnownSeries | None:
     start = min(known.values.grid.start for known in histories.values())
     return await community_series(tx, community, name, start, grid.end, as_of)
+
+
+def _drop_short_net_load(histories: dict[str, KnownSeries], grid: TimeGrid, provenance: Provenance) -> None:
+    """Load and generation have priors, net load has none: while net meters tell too little, the priors stay."""
+    known = histories.get("net_load_kw")
+    if known is None or "load_kw" in histories:
+        return
+    if not is_enough(History(known.values.grid, known.values.values, {}), grid.start):
+        del histories["net_load_kw"]
+        provenance.assume(
+            f"net_load_kw readings do not count until there are {FEWEST_DAYS} days of them, "
+            f"the last at most {LONGEST_GAP_DAYS} days before the forecast"
+        )
 
 
 def _site(community: Community, provenance: Provenance) -> Site:
