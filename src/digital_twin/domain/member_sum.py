@@ -1,6 +1,6 @@
 """The sum over members: each counts while it is a member, and coverage says how many did."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,6 +50,15 @@ class DaySums:
     total: Array  # (D, S)
     reporting: NDArray[np.int64]  # (D, S)
     members: NDArray[np.int64]  # (D, S)
+
+    @classmethod
+    def of(cls, parts: Sequence["DaySums"]) -> "DaySums":
+        """Sums of one resolution, one part after the other."""
+        days, total, reporting, members = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("days", "total", "reporting", "members")
+        )
+        return cls(days, parts[0].resolution_minutes, total, reporting, members)
 
 
 def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows], days: Indices) -> DaySums:

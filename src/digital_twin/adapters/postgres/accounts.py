@@ -5,13 +5,19 @@ from typing import Any
 from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow
 
+from digital_twin.adapters.postgres import locks
 from digital_twin.domain.errors import Conflict, NotFound
 from digital_twin.services.ports import Account, ApiKey, Invite, Membership, Session
 
 _ACCOUNT = "id, username, email, role, requested_role, password_hash, active, created_at"
 _SESSION = "id, account, created_at, expires_at, last_used_at, token_hash, previous_hash, rotated_at, revoked"
 _API_KEY = "id, account, name, secret_hash, scopes, communities, created_at, expires_at, last_used_at, revoked"
-_ADMIN_LOCK = 7_101_002
+
+# each new one makes room for some that ended long ago
+_FORGET = (
+    "delete from {table} where {key} in (select {key} from {table} "
+    "where expires_at < clock_timestamp() - interval '30 days' order by expires_at limit 100 for update skip locked)"
+)
 
 
 class PostgresAccounts:
@@ -54,7 +60,7 @@ class PostgresAccounts:
 
     async def count_admins(self) -> int:
         """Active ones. Holds a lock until the transaction ends, so that the count stays true."""
-        await self._connection.execute("select pg_advisory_xact_lock(%s)", (_ADMIN_LOCK,))
+        await self._connection.execute("select pg_advisory_xact_lock(%s)", (locks.ADMINISTRATORS,))
         row = await self._one("select count(*) from account where role = 'admin' and active")
         return 0 if row is None else int(row[0])
 
@@ -66,7 +72,7 @@ class PostgresAccounts:
         active: bool | None = None,
         password_hash: str | None = None,
     ) -> Account:
-        await self._connection.execute("select pg_advisory_xact_lock(%s)", (_ADMIN_LOCK,))
+        await self._connection.execute("select pg_advisory_xact_lock(%s)", (locks.ADMINISTRATORS,))
         row = await self._one(
             "update account set role = coalesce(%s, role), active = coalesce(%s, active), "
             "password_hash = coalesce(%s, password_hash), "
@@ -121,6 +127,7 @@ class PostgresAccounts:
     # Sessions
 
     async def add_session(self, session: Session) -> None:
+        await self._connection.execute(_FORGET.format(table="session", key="id"))  # type: ignore[arg-type]
         await self._connection.execute(
             f"insert into session ({_SESSION}) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
@@ -205,6 +212,7 @@ class PostgresAccounts:
     # Invites
 
     async def add_invite(self, invite: Invite) -> None:
+        await self._connection.execute(_FORGET.format(table="invite", key="token_hash"))  # type: ignore[arg-type]
         await self._connection.execute(
             "insert into invite (token_hash, role, community_id, member_id, created_by, expires_at) "
             "values (%s, %s, %s, %s, %s, %s)",

@@ -8,6 +8,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from digital_twin.adapters.postgres.codec import community_from, to_document
+from digital_twin.adapters.postgres.locks import hold_community
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import Conflict, NotFound
 from digital_twin.services.ports import StoredCommunity
@@ -55,6 +56,11 @@ class PostgresCommunities:
         return _stored(row)
 
     async def delete(self, community_id: str, *, expected_version: int | None) -> None:
+        cursor = await self._connection.execute("select id from community where community_id = %s", (community_id,))
+        row = await cursor.fetchone()
+        if row is None:
+            raise _missing(community_id)
+        await hold_community(self._connection, row[0])  # a batch that is being written ends first
         cursor = await self._connection.execute(
             "delete from community where community_id = %s and version = coalesce(%s, version)",
             (community_id, expected_version),

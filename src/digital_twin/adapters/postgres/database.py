@@ -9,11 +9,11 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from digital_twin.adapters.postgres import locks
 from digital_twin.domain.errors import Conflict, NotAllowed, Unavailable
 
 APP_ROLE = "digital_twin_app"
 MINIMUM_SERVER_VERSION = 150_000
-_MIGRATION_LOCK = 7_101_001
 POOL_TIMEOUT_S = 10.0
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
@@ -50,7 +50,7 @@ def _migrate(address: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with psycopg.connect(address, autocommit=True) as lock:
         _check_server(lock)
-        lock.execute("select pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        lock.execute("select pg_advisory_lock(%s)", (locks.MIGRATION,))
         current = _current_revision(lock)
         if current is not None and current not in known:
             raise Conflict(
@@ -95,9 +95,9 @@ def open_pool(address: str, *, size: int) -> Pool:
 
 
 async def _configure(connection: AsyncConnection[TupleRow]) -> None:
-    # plans of the readings' statements must stay on the primary key however small the tables still are
+    # before PostgreSQL 18, a plan kept off sequential scans looks dear enough to compile, which takes longer than it
     await connection.execute(
-        f"set role {APP_ROLE}; set timezone = 'UTC'; set statement_timeout = '120s';"
+        f"set role {APP_ROLE}; set timezone = 'UTC'; set statement_timeout = '120s'; set jit = off;"
         "set idle_in_transaction_session_timeout = '60s'"
     )
     await connection.commit()

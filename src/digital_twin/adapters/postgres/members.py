@@ -8,6 +8,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from digital_twin.adapters.postgres.codec import asset_from, member_from, to_document
+from digital_twin.adapters.postgres.locks import hold_community
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.errors import NotFound
 
@@ -20,6 +21,7 @@ class PostgresMembers:
         self._community = community
 
     async def put_members(self, members: Sequence[Member]) -> int:
+        await hold_community(self._connection, self._community)  # dates decide which readings the sums count
         before = await self._count("member")
         async with self._connection.cursor() as cursor:
             await cursor.executemany(

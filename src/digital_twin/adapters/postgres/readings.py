@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import LiteralString
 
 import numpy as np
@@ -17,6 +18,7 @@ from psycopg.rows import TupleRow
 from digital_twin.adapters.postgres import binary
 from digital_twin.adapters.postgres.binary import DateArray, Int4Array
 from digital_twin.adapters.postgres.journal import Undo, row_keys, undo_rows
+from digital_twin.adapters.postgres.locks import hold_community, share_community
 from digital_twin.adapters.postgres.rollup import Rollup
 from digital_twin.adapters.postgres.series import KnownSeries, SeriesTable
 from digital_twin.domain.readings import Receipt, SeriesKey, SeriesSummary, SeriesValues
@@ -24,7 +26,6 @@ from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask,
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.ports import CommunitySum
 
-LOCK_CLASS = 7101
 OPEN_DAYS = 35
 CLOSE_EVERY_DAYS = 7
 _BATCH = "received, stored, duplicate, corrected, superseded, received_at"
@@ -41,7 +42,7 @@ class PostgresReadings:
     async def record(
         self, readings: Sequence[SeriesValues], *, key: str, assumed_delay: timedelta | None = None
     ) -> Receipt:
-        await self._lock()
+        await hold_community(self._connection, self._community)
         cursor = await self._connection.execute(
             f"select {_BATCH} from batch where community = %s and key = %s", (self._community, key)
         )
@@ -88,15 +89,11 @@ class PostgresReadings:
         self, name: str, start: datetime, end: datetime, *, as_of: datetime | None = None
     ) -> CommunitySum | None:
         rollup = Rollup(self._connection, self._community)
-        if as_of is None or not await self._changed_since(as_of):
-            await self._lock()
-            await rollup.refresh(start, end, self._rows_of_days)
-            return await rollup.read(name, start, end)
-        members = await self._series.of_members(name)
-        if not members:
-            return None
-        rows = await self.rows(members, start, end, as_of)
-        return await rollup.sum_as_of(name, members, rows, start, end)
+        if as_of is not None and await self._changed_since(as_of):
+            return await rollup.sum_of(name, start, end, partial(self._rows_of_days, as_of=as_of))
+        await share_community(self._connection, self._community)
+        await rollup.refresh(start, end, self._rows_of_days)
+        return await rollup.read(name, start, end)
 
     async def rows(
         self, series: Sequence[KnownSeries], start: datetime, end: datetime, as_of: datetime | None
@@ -113,17 +110,9 @@ class PostgresReadings:
             found[resolution] = rows
         return found
 
-    async def _lock(self) -> None:
-        # one statement of its own: the ones after it see everything committed before it was granted
-        await self._connection.execute(
-            "select pg_advisory_xact_lock(%s, %s), set_config('enable_hashjoin', 'off', true), "
-            "set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)",
-            (LOCK_CLASS, self._community),
-        )
-
     async def _changed_since(self, as_of: datetime) -> bool:
         """Whether any batch came after the instant. Waits for one that is being written: it may be stamped before."""
-        await self._connection.execute("select pg_advisory_xact_lock_shared(%s, %s)", (LOCK_CLASS, self._community))
+        await share_community(self._connection, self._community)
         cursor = await self._connection.execute(
             "select exists (select from batch where community = %s and received_at > %s)", (self._community, as_of)
         )
@@ -240,11 +229,13 @@ class PostgresReadings:
                 (self._community, DateArray(unique)),
             )
 
-    async def _rows_of_days(self, series: Sequence[KnownSeries], days: Indices) -> dict[int, DayRows]:
-        """Current rows by resolution of whole days, for the roll-up."""
+    async def _rows_of_days(
+        self, series: Sequence[KnownSeries], days: Indices, as_of: datetime | None = None
+    ) -> dict[int, DayRows]:
+        """Rows by resolution of whole days, for the roll-up."""
         start = datetime.fromtimestamp(int(days.min()) * 86_400, UTC)
         end = datetime.fromtimestamp((int(days.max()) + 1) * 86_400, UTC)
-        return await self.rows(series, start, end, None)
+        return await self.rows(series, start, end, as_of)
 
     async def _fetch_days(self, ids: Indices, first: int, last: int, resolution: int) -> DayRows:
         binary.register(self._connection.adapters)

@@ -7,6 +7,9 @@ import numpy as np
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from digital_twin.adapters.postgres import binary
+from digital_twin.adapters.postgres.binary import DateArray
+from digital_twin.adapters.postgres.locks import hold_sums
 from digital_twin.adapters.postgres.series import KnownSeries, SeriesTable
 from digital_twin.domain.member_sum import DaySums, MemberSeries, MemberSpan, sum_over_members
 from digital_twin.domain.readings import SUMMED_SERIES
@@ -14,7 +17,7 @@ from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.ports import CommunitySum
 
-ROWS_AT_ONCE = 200_000
+VALUES_AT_ONCE = 20_000_000
 
 FetchDays = Callable[[Sequence[KnownSeries], Indices], Awaitable[dict[int, DayRows]]]
 
@@ -28,23 +31,38 @@ class Rollup:
         self._series = SeriesTable(connection, community)
 
     async def refresh(self, start: datetime, end: datetime, fetch: FetchDays) -> None:
-        """Bring the days of [start, end) up to date. Under the community's lock."""
-        cursor = await self._connection.execute(
-            "delete from dirty_day where community = %s and day between %s and %s returning day - date '1970-01-01'",
-            (self._community, start.date(), (end - timedelta(microseconds=1)).date()),
-        )
-        dirty = np.array(sorted(day for (day,) in await cursor.fetchall()), dtype=np.int64)
-        if not dirty.size:
+        """Bring the days of [start, end) up to date. Under the community's lock, which may be shared."""
+        if not (await self._due(start, end)).size:
             return
+        await hold_sums(self._connection, self._community)
+        due = await self._due(start, end)  # others may have done it meanwhile
+        # before the rows are read: what is written after that makes its day due again
+        await self._connection.execute(
+            "delete from dirty_day where community = %s and day = any(%b)", (self._community, DateArray(due))
+        )
         spans = await self.spans()
         for name in SUMMED_SERIES:
             members = await self._series.of_members(name)
             if members:
-                at_once = max(1, ROWS_AT_ONCE // len(members))
-                for first in range(0, dirty.size, at_once):
-                    days = dirty[first : first + at_once]
+                for days in _portions(due, members):
                     sums = sum_over_members(name, _members_of(members, spans), await fetch(members, days), days)
                     await self._store(name, sums)
+
+    async def _due(self, start: datetime, end: datetime) -> Indices:
+        """Days that changed, and those whose sums have another resolution than their series together have now."""
+        binary.register(self._connection.adapters)
+        first, last = _days_touched(start, end)
+        cursor = await self._connection.execute(
+            "with span as (select date '1970-01-01' + %s as first, date '1970-01-01' + %s as last) "
+            "select day - date '1970-01-01' from dirty_day, span where community = %s and day between first and last "
+            "union "
+            "select day - date '1970-01-01' from rollup r, span where community = %s and day between first and last "
+            "and resolution_minutes <> (select max(s.resolution_minutes) from series s where s.community = r.community "
+            "    and s.name = r.name and s.member_id is not null and s.asset_id is null) "
+            "order by 1",
+            (first, last, self._community, self._community),
+        )
+        return np.array([day for (day,) in await cursor.fetchall()], dtype=np.int64)
 
     async def spans(self) -> dict[str, MemberSpan]:
         """When each member belongs to the community."""
@@ -77,11 +95,12 @@ class Rollup:
             return None
         cursor = await self._connection.execute(
             "select day - date '1970-01-01', total, reporting, members from rollup "
-            "where community = %s and name = %s and day between %s and %s order by day",
-            (self._community, name, start.date(), (end - timedelta(microseconds=1)).date()),
+            "where community = %s and name = %s and day between date '1970-01-01' + %s and date '1970-01-01' + %s "
+            "order by day",
+            (self._community, name, *_days_touched(start, end)),
         )
         resolution = max(one.resolution for one in members)
-        rows = [row for row in await cursor.fetchall() if len(row[1]) == DAY_MINUTES // resolution]
+        rows = await cursor.fetchall()
         slots = DAY_MINUTES // resolution
         sums = DaySums(
             np.array([row[0] for row in rows], dtype=np.int64),
@@ -92,14 +111,31 @@ class Rollup:
         )
         return _on_grid(sums, await self.spans(), start, end)
 
-    async def sum_as_of(
-        self, name: str, members: Sequence[KnownSeries], rows: dict[int, DayRows], start: datetime, end: datetime
-    ) -> CommunitySum:
-        """The same sum from rows as they were known at some instant."""
+    async def sum_of(self, name: str, start: datetime, end: datetime, fetch: FetchDays) -> CommunitySum | None:
+        """The same sum, of the rows that `fetch` gives rather than of those stored."""
+        members = await self._series.of_members(name)
+        if not members:
+            return None
         spans = await self.spans()
-        first, last = int(start.timestamp() // 86_400), int((end - timedelta(microseconds=1)).timestamp() // 86_400)
-        sums = sum_over_members(name, _members_of(members, spans), rows, np.arange(first, last + 1))
-        return _on_grid(sums, spans, start, end)
+        first, last = _days_touched(start, end)
+        series = _members_of(members, spans)
+        parts = [
+            sum_over_members(name, series, await fetch(members, days), days)
+            for days in _portions(np.arange(first, last + 1), members)
+        ]
+        return _on_grid(DaySums.of(parts), spans, start, end)
+
+
+def _days_touched(start: datetime, end: datetime) -> tuple[int, int]:
+    """The first and the last UTC day of [start, end), since 1970-01-01."""
+    return int(start.timestamp() // 86_400), int((end - timedelta(microseconds=1)).timestamp() // 86_400)
+
+
+def _portions(days: Indices, members: Sequence[KnownSeries]) -> list[Indices]:
+    """The days in portions whose rows fit into memory and into one value on the wire."""
+    values_a_day = sum(DAY_MINUTES // one.resolution for one in members)
+    at_once = max(1, VALUES_AT_ONCE // values_a_day)
+    return [days[first : first + at_once] for first in range(0, days.size, at_once)]
 
 
 def _members_of(series: Sequence[KnownSeries], spans: dict[str, MemberSpan]) -> MemberSeries:

@@ -115,13 +115,13 @@ class SeriesTable:
     async def summaries(self) -> list[SeriesSummary]:
         """What is stored, by name and owner."""
         cursor = await self._connection.execute(
-            f"select {_COLUMNS}, first_day, last_day from series s, lateral ("
-            "  select min(day) as first_day, max(day) as last_day from ("
-            "    select day from reading_open where community = s.community and series = s.id "
-            "    union all select day from reading_closed where community = s.community and series = s.id) days"
-            ") span where community = %s and first_day is not null "
+            f"select {_COLUMNS}, min(first_day), max(last_day) from ("
+            "  select series, min(day) as first_day, max(day) as last_day from reading_open "
+            "  where community = %s group by series union all "
+            "  select series, min(day), max(day) from reading_closed where community = %s group by series) span "
+            "join series s on s.id = span.series group by s.id "
             'order by name collate "C", member_id collate "C" nulls first, asset_id collate "C" nulls first',
-            (self._community,),
+            (self._community, self._community),
         )
         return [_summary(row) for row in await cursor.fetchall()]
 

@@ -65,10 +65,14 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection[TupleRow], None]:
-        """One transaction; a lost or missing database is `Unavailable`, and nothing was committed for certain."""
+        """One transaction. A lost or missing database is `Unavailable`, and whether it committed is then unknown."""
         try:
             async with self._pool.connection() as connection, connection.transaction():
                 yield connection
+        except psycopg.errors.ForeignKeyViolation as error:
+            if not (error.diag.constraint_name or "").endswith("_community_fkey"):
+                raise
+            raise NotFound("the community was deleted meanwhile") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
             raise Unavailable("the database does not answer; try again in a moment", retry_after_s=2) from error
 

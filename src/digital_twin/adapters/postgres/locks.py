@@ -1,0 +1,39 @@
+"""Advisory locks: their numbers, once, and the order in which they are taken.
+
+A community's own lock comes first, then that of its sums. Who writes readings or deletes the community holds its lock
+alone; who needs readings that stand still shares it, and must not ask for it alone in the same transaction.
+"""
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+MIGRATION = 7_101_001
+ADMINISTRATORS = 7_101_002
+_COMMUNITY, _SUMS = 7101, 7102
+
+# plans of the readings' statements stay on the primary key however small or new the tables are
+_INDEXES_ONLY = (
+    "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), "
+    "set_config('enable_seqscan', 'off', true)"
+)
+
+
+async def hold_community(connection: AsyncConnection[TupleRow], community: int) -> None:
+    """Until the transaction ends. Later statements see everything committed before it was granted."""
+    await connection.execute(
+        f"select pg_advisory_xact_lock(%s, %s), {_INDEXES_ONLY}",
+        (_COMMUNITY, community),
+    )
+
+
+async def share_community(connection: AsyncConnection[TupleRow], community: int) -> None:
+    """Until the transaction ends; waits for a batch that is being written."""
+    await connection.execute(
+        f"select pg_advisory_xact_lock_shared(%s, %s), {_INDEXES_ONLY}",
+        (_COMMUNITY, community),
+    )
+
+
+async def hold_sums(connection: AsyncConnection[TupleRow], community: int) -> None:
+    """Until the transaction ends; only under the community's lock."""
+    await connection.execute("select pg_advisory_xact_lock(%s, %s)", (_SUMS, community))
