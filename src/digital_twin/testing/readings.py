@@ -155,13 +155,11 @@ class MemoryReadings:
     def _over(self, part: Series, at: datetime, grid: TimeGrid, as_of: datetime | None) -> float:
         """The value of a finer series over one interval of the grid."""
         step = timedelta(minutes=part.resolution_minutes)
-        values = [
-            self._value(part.key, at + index * step, as_of)
-            for index in range(grid.step_minutes // part.resolution_minutes)
-        ]
-        if part.kind is SeriesKind.INSTANT:
+        pieces = grid.step_minutes // part.resolution_minutes
+        values = [self._value(part.key, at + index * step, as_of) for index in range(pieces)]
+        if pieces == 1 or part.kind is SeriesKind.INSTANT:
             return values[0]
-        return float(np.sum(values) if part.kind is SeriesKind.ENERGY else np.mean(values))
+        return sum(values) if part.kind is SeriesKind.ENERGY else sum(values) / pieces
 
 
 def _is_member(member: Member, at: datetime) -> bool:
