@@ -425,6 +425,24 @@ def test_members_share_by_the_rule_of_their_community(
         assert plan["self_sufficiency"] == pytest.approx(11 / 23, abs=EXACT)
 
 
+@pytest.mark.parametrize(("zonal_price", "cost"), [(0.150, 4.20), (None, 4.10)])
+def test_an_italian_premium_follows_the_zonal_price(
+    api: Api, operator: httpx.Client, zonal_price: float | None, cost: float
+):
+    community_id = api.community(operator, total_storage_capacity_kwh=0.0)
+    sharing = {"rule": "dynamic", "settlement_minutes": 60, "premium": {"regional_per_mwh": 10.0}}
+    answered(operator.put(f"/communities/{community_id}/sharing", json=sharing))
+    prices: dict[str, Any] = {"import_price_per_kwh": 0.30, "export_price_per_kwh": 0.06}
+    if zonal_price is not None:
+        prices["zonal_price_per_kwh"] = zonal_price
+    plan = dispatch(
+        operator, community_id, {"start_time": MONDAY, "horizon_hours": 1, "members": CASE_3_MEMBERS, **prices}
+    )
+    assert plan["cost"] == pytest.approx(cost, abs=EXACT)
+    assumed = any("zonal price" in sentence for sentence in plan["provenance"]["assumptions"])
+    assert assumed is (zonal_price is None)
+
+
 def test_sums_beside_members_are_refused_rather_than_dropped(api: Api, operator: httpx.Client):
     community_id = api.community(operator)
     answered(operator.put(f"/communities/{community_id}/sharing", json={"rule": "dynamic"}))

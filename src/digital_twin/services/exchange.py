@@ -11,7 +11,7 @@ from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.resampling import resample
-from digital_twin.domain.sharing import SharingRule
+from digital_twin.domain.sharing import Sharing, SharingRule
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.optimization.plan import MemberExchange
@@ -73,14 +73,23 @@ async def member_exchange(
     registers = MemberExchange(
         import_kw=np.maximum(net_kw, 0.0),
         export_kw=np.maximum(-net_kw, 0.0),
-        gain_per_kwh=sharing.gain_per_kwh(
-            prices.import_price_per_kwh, prices.export_price_per_kwh, prices.import_price_per_kwh
-        ),
+        gain_per_kwh=_gain(sharing, prices, provenance),
         rule=sharing.rule,
         settlement_minutes=sharing.settlement_minutes,
         coefficients=_coefficients(sharing.rule, series, members),
     )
     return Exchange(registers, load_kw.sum(axis=0), pv_kw.sum(axis=0))
+
+
+def _gain(sharing: Sharing, prices: Prices, provenance: Provenance) -> Array:
+    """What a shared kWh is worth; a premium follows the zonal price, which is also what dedicated withdrawal pays."""
+    zonal = prices.zonal_price_per_kwh
+    if zonal is None and sharing.premium is not None and sharing.is_shared:
+        zonal = prices.export_price_per_kwh
+        provenance.assume(
+            "the zonal price of the sharing premium is the export price until zonal_price_per_kwh is given"
+        )
+    return sharing.gain_per_kwh(prices.import_price_per_kwh, prices.export_price_per_kwh, zonal)
 
 
 def _coefficients(rule: SharingRule, series: Sequence[MemberSeries], members: dict[str, Member]) -> Array | None:

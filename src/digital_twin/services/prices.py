@@ -18,6 +18,7 @@ DEFAULT_EMISSION_FACTOR_KG_PER_KWH = 0.21
 """Greenhouse-gas intensity of electricity in the EU-27 in 2023 (European Environment Agency, 2024)."""
 
 MARKET_SERIES, EXPORT_SERIES = "import_price_per_kwh", "export_price_per_kwh"
+ZONAL_PRICE = "zonal_price_per_kwh"
 THE_TARIFF = "the tariff"
 
 
@@ -28,6 +29,7 @@ class PriceRequest:
     import_price_per_kwh: Array | float | None = None
     export_price_per_kwh: Array | float | None = None
     emission_factor_kg_per_kwh: Array | float | None = None
+    zonal_price_per_kwh: Array | float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +39,7 @@ class Prices:
     import_price_per_kwh: Array  # (T,)
     export_price_per_kwh: Array  # (T,)
     emission_factor_kg_per_kwh: Array  # (T,)
+    zonal_price_per_kwh: Array | None  # (T,) only where the caller gives it
 
 
 async def prices_of(
@@ -61,7 +64,8 @@ async def prices_of(
         if assumed:
             provenance.assume(f"energy {' and '.join(assumed)} until a tariff is given")
     factor = await _emission_factor(tx, community, grid, request.emission_factor_kg_per_kwh, provenance)
-    return Prices(buying, selling, factor)
+    zonal = None if request.zonal_price_per_kwh is None else spread(request.zonal_price_per_kwh, grid, ZONAL_PRICE)
+    return Prices(buying, selling, factor, zonal)
 
 
 async def _price(  # noqa: PLR0913

@@ -82,6 +82,9 @@ class DispatchBody(Body):
     import_price_per_kwh: Prices | PricePerKwh | None = None
     export_price_per_kwh: Prices | PricePerKwh | None = None
     emission_factor_kg_per_kwh: Factors | Annotated[float, Field(ge=0, le=10)] | None = None
+    zonal_price_per_kwh: Prices | PricePerKwh | None = Field(
+        default=None, description="What a sharing premium follows; the export price unless given"
+    )
     current_soc_kwh: EnergyKwh | None = None
     final_soc_min_kwh: EnergyKwh | None = None
     peak_price_per_kw: Annotated[float, Field(ge=0, le=1e6)] | None = None
@@ -123,6 +126,7 @@ class DispatchBody(Body):
                 _array_or_number(self.import_price_per_kwh),
                 _array_or_number(self.export_price_per_kwh),
                 _array_or_number(self.emission_factor_kg_per_kwh),
+                _array_or_number(self.zonal_price_per_kwh),
             ),
             current_soc_kwh=self.current_soc_kwh,
             final_soc_min_kwh=self.final_soc_min_kwh,
