@@ -63,7 +63,7 @@ class WarmPool:
 
 
 def _start_process(preload: tuple[str, ...], warm_up: Callable[[], object] | None) -> None:
-    os.dup2(2, 1)  # solvers greet on standard output, which belongs to the parent's answers
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # solvers greet on standard output, which is not theirs
     for module in preload:
         importlib.import_module(module)
     if warm_up is not None:
