@@ -1,5 +1,6 @@
 """What all bodies share: strict types, finite bounded numbers, aware times, no unknown fields."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -25,13 +26,16 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=True, ser_json_inf_nan="null")
 
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?\Z", re.ASCII)
+
+
 def _parse_instant(value: Any) -> Any:
     if isinstance(value, datetime):
         return value
-    if not isinstance(value, str) or len(value) > 40:
+    if not isinstance(value, str) or not _TIME.match(value):  # Python's own reader ends at a NUL, for one
         raise InvalidValue("must be an RFC 3339 time such as 2026-03-01T00:00:00Z")
     try:
-        return datetime.fromisoformat(value)
+        return datetime.fromisoformat(value.upper())
     except ValueError as error:
         raise InvalidValue("must be an RFC 3339 time such as 2026-03-01T00:00:00Z") from error
 
@@ -41,6 +45,12 @@ def _in_utc(value: datetime) -> datetime:
         return as_utc(value)
     except InvalidInput as error:
         raise InvalidValue(error.message.partition(", got")[0]) from error
+
+
+def _plain_digits(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise InvalidValue("must be a whole number in plain digits")
+    return value
 
 
 class InvalidValue(ValueError):
@@ -59,6 +69,8 @@ PowerKw = Annotated[float, Field(ge=0, le=1e6)]
 EnergyKwh = Annotated[float, Field(ge=0, le=1e7)]
 PricePerKwh = Annotated[float, Field(ge=-1e3, le=1e3)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PLAIN_DIGITS = BeforeValidator(_plain_digits)
+"""For whole numbers in an address: Python would read `1_0` and ` 10` as 10."""
 ResolutionMinutes = Annotated[int, Field(ge=1, le=60, examples=[15])]
 Cursor = Annotated[str, StringConstraints(max_length=256)]
 
