@@ -81,7 +81,7 @@ class Api:
 
     def fresh(self, name: str) -> str:
         """A name that nobody has used."""
-        return f"{name}_{next(self._numbers)}"
+        return f"{name}_no_{next(self._numbers)}"
 
 
 def answered(response: httpx.Response, status: int = 200) -> Any:
@@ -145,6 +145,7 @@ class _ServerThread(threading.Thread):
             database_url=SecretStr(address),
             password_cost=4,
             login_attempts_per_5_minutes=100_000,
+            registrations_per_hour=100_000,
             log_level="ERROR",
         )
         await create_administrator(
@@ -153,7 +154,6 @@ class _ServerThread(threading.Thread):
         config = uvicorn.Config(create_app(settings, open_twin(settings)), log_config=None, access_log=False)
         self._server = _AnnouncingServer(config, self.started)
         await self._server.serve(sockets=[self._listener])
-        await self._databases.drop(address)
 
 
 class _AnnouncingServer(uvicorn.Server):

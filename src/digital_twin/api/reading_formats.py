@@ -63,26 +63,28 @@ def _from_csv(body: bytes) -> list[SeriesValues]:
         raise InvalidInput("the CSV must be UTF-8") from error
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        names = set(rows.fieldnames or ())
-        _check_header(names)
+        _check_header(list(rows.fieldnames or ()))
         return [_csv_row(number, row) for number, row in enumerate(rows, 2)]
     except csv.Error as error:
         raise InvalidInput(f"the CSV cannot be read near line {rows.line_num}: {error}") from error
 
 
-def _check_header(names: set[str]) -> None:
-    missing = [name for name in CSV_COLUMNS if name not in names]
-    unknown = sorted(names - {*CSV_COLUMNS, *CSV_OPTIONAL})
-    if missing or unknown:
-        raise InvalidInput(f"the CSV needs the columns {', '.join(CSV_COLUMNS)} and may have {', '.join(CSV_OPTIONAL)}")
+def _check_header(names: list[str]) -> None:
+    wanted = {*CSV_COLUMNS} <= {*names} <= {*CSV_COLUMNS, *CSV_OPTIONAL}
+    if not wanted or len(set(names)) < len(names):
+        raise InvalidInput(
+            f"the CSV needs the columns {', '.join(CSV_COLUMNS)} and may have {', '.join(CSV_OPTIONAL)}, each once"
+        )
 
 
 def _csv_row(line: int, row: dict[str | Any, Any]) -> SeriesValues:
     if line > MAX_ROWS + 1:
         raise InvalidInput(f"the CSV has more than {MAX_ROWS} rows; send it in parts")
     field = f"line {line}"
+    if None in row:  # such as a decimal comma, of which half would be lost
+        raise InvalidInput(f"{field}: more values than columns; decimals are written with a point", field=field)
     try:
-        key = SeriesKey(row["series"] or "", row.get("member_id") or None, row.get("asset_id") or None)
+        key = SeriesKey(row["series"] or "", _plain(row.get("member_id")), _plain(row.get("asset_id")))
         start = as_utc(datetime.fromisoformat(row["start"] or ""), "start")
         grid = TimeGrid(start, 1, int(row.get("resolution_minutes") or 15))
         value = float(row["value"] or "nan")
@@ -109,6 +111,11 @@ def to_csv(answers: Sequence[SeriesAnswer]) -> str:
             if value == value:
                 writer.writerow((key.name, f"{start}Z", value, *ids))
     return out.getvalue()
+
+
+def _plain(text: str | None) -> str | None:
+    """An id as `_safe` was given it."""
+    return text.removeprefix("'") if text and text.startswith("'-") else text or None
 
 
 def _safe(identifier: str | None) -> str:

@@ -1,11 +1,13 @@
 """Readings come in exactly once and go out as they were known."""
 
+import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
 from digital_twin.domain.readings import (
@@ -19,7 +21,7 @@ from digital_twin.domain.readings import (
 from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.access import Grant
-from digital_twin.services.ports import Clock, CommunitySum, Replay, Store
+from digital_twin.services.ports import Clock, CommunitySum, Replay, Store, Transaction
 from digital_twin.telemetry import READINGS
 
 SMALLEST_SAFE_GROUP = 5
@@ -104,9 +106,8 @@ class ReadingService:
         """What is stored; a member sees their own series and the community's."""
         async with self._store.community(str(grant.community_id)) as tx:
             known = await tx.readings.series()
-        if grant.member_id is None:
-            return known
-        return [summary for summary in known if summary.series.key.member_id in (None, grant.member_id)]
+            is_open = await _sight(tx, grant)
+        return [summary for summary in known if is_open(summary.series.key)]
 
     async def read(self, grant: Grant, query: ReadingQuery) -> list[SeriesAnswer]:
         """Readings as they are known now, or were known `as_of`.
@@ -117,12 +118,13 @@ class ReadingService:
             NotFound: a name that nothing is stored for.
             NotAllowed: a member asks for another's data or for a sum over too few homes.
         """
-        if grant.member_id is not None and query.member_id not in (None, grant.member_id):
-            raise NotAllowed("a member may read their own series and the community's, not those of others")
         _check_span(query)
         keys = [SeriesKey(name, query.member_id, query.asset_id) for name in query.names]
         answers: list[SeriesAnswer] = []
         async with self._store.community(str(grant.community_id)) as tx:
+            is_open = await _sight(tx, grant)
+            if not all(is_open(key) for key in keys):
+                raise NotAllowed("a member may read their own series and the community's, not those of others")
             stored = {
                 series.key: series for series in await tx.readings.read(keys, query.start, query.end, as_of=query.as_of)
             }
@@ -137,6 +139,15 @@ class ReadingService:
                     raise NotFound(f"no readings of {key.name} are stored; GET .../series lists those that are")
                 answers.append(_sum_answer(grant, key, total))
         return [_at_resolution(answer, query.resolution_minutes) for answer in answers]
+
+
+async def _sight(tx: Transaction, grant: Grant) -> Callable[[SeriesKey], bool]:
+    """Whether a caller may see a series: a member their own and the community's, also where only an asset is named."""
+    own = grant.member_id
+    if own is None:
+        return lambda _: True
+    assets = {None, *(asset.asset_id for asset in await tx.members.assets() if asset.member_id in (None, own))}
+    return lambda key: key.member_id in (None, own) and key.asset_id in assets
 
 
 def _check_span(query: ReadingQuery) -> None:
@@ -166,7 +177,24 @@ def _at_resolution(answer: SeriesAnswer, resolution_minutes: int | None) -> Seri
     end = floor_to_step(series.grid.end - timedelta(seconds=1), resolution_minutes) + timedelta(
         minutes=resolution_minutes
     )
-    return SeriesAnswer(resample(series, TimeGrid.spanning(start, end, resolution_minutes)))
+    grid = TimeGrid.spanning(start, end, resolution_minutes)
+    total = None if answer.total is None else _coverage_on(grid, answer.total)
+    return SeriesAnswer(resample(series, grid), total)
+
+
+def _coverage_on(grid: TimeGrid, total: CommunitySum) -> CommunitySum:
+    """Coverage on a grid that covers the sum's own: those who took part throughout, of the most there ever were."""
+    step = math.gcd(grid.step_minutes, total.grid.step_minutes)
+    first = int((total.grid.start - grid.start).total_seconds()) // (60 * step)
+
+    def blocks(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        fine = np.zeros(grid.steps * grid.step_minutes // step, dtype=np.int64)
+        known = np.repeat(counts, total.grid.step_minutes // step)
+        fine[first : first + known.size] = known
+        return fine.reshape(grid.steps, -1)
+
+    values = np.full(grid.steps, np.nan)
+    return CommunitySum(grid, values, blocks(total.reporting).min(axis=1), blocks(total.members).max(axis=1))
 
 
 def _count(receipt: Receipt, rejected: int) -> None:
