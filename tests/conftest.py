@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.databases import DatabaseServer
+from tests.databases import DatabaseServer, server_of_environment
 
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
@@ -21,3 +21,11 @@ def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
     embedded = EmbeddedPostgres(tmp_path_factory.mktemp("embedded"))
     yield DatabaseServer(embedded.start())
     embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def given_server() -> Iterator[DatabaseServer]:
+    """The server that the environment names, left as it was found."""
+    server = server_of_environment()
+    yield server
+    server.drop_all()

@@ -23,6 +23,7 @@ class DatabaseServer:
         self._address = address
         self._template: str | None = None
         self._free: list[str] = []
+        self._made: list[str] = []
 
     async def create(self, *, migrated: bool = True) -> str:
         """The address of a new database."""
@@ -34,22 +35,29 @@ class DatabaseServer:
             self._template = psycopg.conninfo.conninfo_to_dict(address)["dbname"]
         return await self._new(self._template)
 
-    async def drop(self, address: str) -> None:
-        name = psycopg.conninfo.conninfo_to_dict(address)["dbname"]
-        await asyncio.to_thread(_execute, self._address, f'drop database "{name}" with (force)')
+    def drop_all(self) -> None:
+        """Leave the server as it was found."""
+        for name in self._made:
+            _execute(self._address, f'drop database "{name}" with (force)')
+
+    @asynccontextmanager
+    async def database(self) -> AsyncGenerator[str, None]:
+        """The address of an empty migrated database, which serves one test after the other."""
+        address = self._free.pop() if self._free else await self.create()
+        yield address
+        await asyncio.to_thread(_empty, address)
+        self._free.append(address)
 
     @asynccontextmanager
     async def store(self, *, connections: int = 4) -> AsyncGenerator[PostgresStore, None]:
-        """An empty store: a database that serves one test after the other."""
-        address = self._free.pop() if self._free else await self.create()
-        async with open_pool(address, size=connections) as pool:
+        """An empty store."""
+        async with self.database() as address, open_pool(address, size=connections) as pool:
             yield PostgresStore(pool)
-        await asyncio.to_thread(_empty, address)
-        self._free.append(address)
 
     async def _new(self, template: str) -> str:
         name = f"test_{uuid.uuid4().hex}"
         await asyncio.to_thread(_execute, self._address, f'create database "{name}" template "{template}"')
+        self._made.append(name)
         # what is committed is there for all who ask; only a crash of the machine could lose it
         return make_conninfo(self._address, dbname=name, options="-c synchronous_commit=off")
 
@@ -64,7 +72,7 @@ def _empty(address: str) -> None:
     _execute(address, "delete from community; delete from account; delete from invite; delete from idempotency")
 
 
-def given_server() -> DatabaseServer:
+def server_of_environment() -> DatabaseServer:
     """The server that the environment names; without one the test is skipped, or fails where servers are required."""
     address = os.environ.get(GIVEN)
     if address:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 import pytest
-from tests.databases import DatabaseServer, given_server
+from tests.databases import DatabaseServer
 
 from digital_twin.adapters.clock import SystemClock
 from digital_twin.services.ports import Store
@@ -16,7 +16,6 @@ async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store, None]:
     if request.param == "memory":
         yield MemoryStore(SystemClock())
         return
-    embedded = request.param == "embedded"
-    server: DatabaseServer = request.getfixturevalue("embedded_server") if embedded else given_server()
+    server: DatabaseServer = request.getfixturevalue(f"{request.param}_server")
     async with server.store() as made:
         yield made

@@ -19,8 +19,8 @@ POOL_TIMEOUT_S = 10.0
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
 
-async def migrate(address: str) -> None:
-    """Bring the schema to this version; safe from several processes at once.
+async def migrate(address: str, revision: str = "head") -> None:
+    """Bring the schema to this version, or to an earlier revision; safe from several processes at once.
 
     Raises:
         Unavailable: the server does not answer, or is older than PostgreSQL 15.
@@ -28,7 +28,7 @@ async def migrate(address: str) -> None:
         NotAllowed: the role of the address may not create what is needed.
     """
     try:
-        await asyncio.to_thread(_migrate, address)
+        await asyncio.to_thread(_migrate, address, revision)
     except psycopg.errors.InsufficientPrivilege as error:
         raise NotAllowed(
             f"the role of DATABASE_URL may not prepare the database ({error.diag.message_primary}); "
@@ -38,7 +38,7 @@ async def migrate(address: str) -> None:
         raise Unavailable(f"the database does not answer: {str(error).strip()}", retry_after_s=2) from error
 
 
-def _migrate(address: str) -> None:
+def _migrate(address: str, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -59,7 +59,7 @@ def _migrate(address: str) -> None:
         engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(address), poolclass=NullPool)
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             connection.commit()
 
 

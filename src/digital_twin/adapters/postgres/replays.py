@@ -10,6 +10,8 @@ from digital_twin.services.ports import Replay
 
 KEPT = timedelta(hours=24)
 IN_FLIGHT = timedelta(minutes=5)
+FORGOTTEN_AT_ONCE = 100
+"""Each new key makes room for others that are past their time."""
 
 
 class PostgresReplays:
@@ -19,6 +21,11 @@ class PostgresReplays:
         self._connection = connection
 
     async def claim(self, scope: str, key: str, fingerprint: bytes) -> bool:
+        await self._connection.execute(
+            "delete from idempotency where (scope, key) in (select scope, key from idempotency "
+            "where created_at < clock_timestamp() - %s::interval order by created_at limit %s for update skip locked)",
+            (KEPT, FORGOTTEN_AT_ONCE),
+        )
         await self._connection.execute(
             "delete from idempotency where scope = %s and key = %s "
             "and created_at < clock_timestamp() - case status when 0 then %s else %s end",

@@ -1,0 +1,234 @@
+"""The database itself: its schema from any state, the wall between communities, and tables that stay bounded."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from tests.builders import MONDAY, community, series
+from tests.databases import DatabaseServer
+
+from digital_twin.adapters.postgres.database import APP_ROLE, Pool, migrate, open_pool
+from digital_twin.adapters.postgres.store import PostgresStore
+from digital_twin.domain.assets import Asset, Fuse, Member
+from digital_twin.domain.errors import Conflict, NotFound, Unavailable
+from digital_twin.domain.readings import SeriesKey
+from digital_twin.services.ports import Invite, Membership, Session, StoredResult
+
+PLATFORM_TABLES = {"account", "session", "api_key", "idempotency", "invite"}
+"""Tables of the installation; every other one belongs to communities."""
+
+Connection = psycopg.AsyncConnection[psycopg.rows.TupleRow]
+
+
+@pytest.fixture(params=["embedded", "given"])
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    return request.getfixturevalue(f"{request.param}_server")
+
+
+@pytest.fixture
+async def address(server: DatabaseServer) -> str:
+    """An empty database without a schema."""
+    return await server.create(migrated=False)
+
+
+@pytest.fixture
+async def database(server: DatabaseServer) -> AsyncGenerator["Database", None]:
+    """An empty database with this version's schema."""
+    async with (
+        server.database() as address,
+        open_pool(address, size=4) as pool,
+        await psycopg.AsyncConnection.connect(address, autocommit=True) as owner,
+    ):
+        yield Database(PostgresStore(pool), pool, owner)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A store and, beside it, the owner's view that no policy limits."""
+
+    store: PostgresStore
+    pool: Pool
+    owner: Connection
+
+    async def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return await (await self.owner.execute(query)).fetchall()  # type: ignore[arg-type]
+
+    async def count(self, table: str) -> int:
+        [(count,)] = await self.rows(f"select count(*) from {table}")
+        return count
+
+    async def community_relations(self) -> list[str]:
+        """Tables and views that belong to communities, also those that somebody adds later."""
+        found = await self.rows(
+            "select relname from pg_class where relkind in ('r', 'p', 'v', 'm') "
+            "and relnamespace = 'public'::regnamespace order by 1"
+        )
+        return [name for (name,) in found if name not in {*PLATFORM_TABLES, "alembic_version"}]
+
+    @asynccontextmanager
+    async def application(self) -> AsyncGenerator[Connection, None]:
+        """A connection as the application has them."""
+        async with self.pool.connection() as connection:
+            await connection.set_autocommit(True)
+            yield connection
+            await connection.set_autocommit(False)
+
+
+async def fill(store: PostgresStore, *names: str) -> None:
+    """Something in every table that belongs to communities."""
+    async with store.platform() as tx:
+        account = await tx.accounts.create(
+            username="ada", email="ada@example.org", password_hash="x", role="viewer", requested_role=None
+        )
+        for name in names:
+            await tx.communities.create(community(name))
+            await tx.accounts.put_membership(Membership(account.account_id, "ada", name, "viewer"))
+    old, new = MONDAY, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for index, name in enumerate(names):
+        async with store.community(name) as tx:
+            await tx.members.put_members([Member("h1")])
+            await tx.members.put_assets([Asset("a", Fuse(24), "h1")])
+            await tx.results.add(StoredResult(f"{index:032x}", "forecast", MONDAY, {}))
+            readings = [series("load_kw", [1.0 + index] * 4, member="h1", start=start) for start in (old, new)]
+            await tx.readings.record(readings, key="k")
+            await tx.readings.community_sum("load_kw", old, old + timedelta(hours=1))
+
+
+async def test_every_table_of_communities_shows_the_application_one_community_and_nothing_outside(
+    database: Database,
+) -> None:
+    await fill(database.store, "one", "two")
+    guarded = await database.community_relations()
+    async with database.application() as connection:
+        assert {"community", "member", "reading", "reading_open", "reading_closed", "rollup"} < set(guarded)
+        everything = {table: await database.count(table) for table in guarded}
+        for table in guarded:
+            assert everything[table] % 2 == 0, f"{table} has no rows of both communities to hide"
+            assert everything[table] > 0, f"fill() puts nothing into {table}"
+            count = sql.SQL("select count(*) from {}").format(sql.Identifier(table))
+            seen = await (await connection.execute(count)).fetchone()
+            assert seen == (0,), f"{table} is visible to who entered no community"
+            async with connection.transaction():
+                await connection.execute("select enter_community('one')")
+                seen = await (await connection.execute(count)).fetchone()
+            assert seen == (everything[table] // 2,), f"{table} shows more or less than the entered community"
+            async with connection.transaction():
+                await connection.execute("select enter_community('nowhere')")
+                assert await (await connection.execute(count)).fetchone() == (0,)
+
+
+async def test_the_application_writes_into_no_community_but_the_entered_one(database: Database) -> None:
+    await fill(database.store, "one", "two")
+    async with database.application() as connection:
+        [(one,), other] = await database.rows("select id from community order by community_id")
+        await connection.execute("select set_config('digital_twin.community', %s, false)", (str(one),))
+        for statement in (
+            "insert into member (community, member_id, document) values (%s, 'spy', '{}')",
+            "insert into reading_open select %s, current_date, series, slots from reading_open",
+            "update reading_closed set community = %s",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                await connection.execute(statement, other)  # type: ignore[arg-type]
+        await connection.execute("delete from reading_closed")
+        assert await database.count("reading_closed") == 1
+
+
+async def test_the_application_works_as_a_role_without_power(database: Database) -> None:
+    async with database.application() as connection:
+        user = await connection.execute("select current_user::text")
+        assert await user.fetchone() == (APP_ROLE,)
+        powers = await connection.execute(
+            "select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb from pg_roles where rolname = current_user"
+        )
+        assert await powers.fetchone() == (False,) * 4
+        assert not await database.rows(f"select relname from pg_class where relowner = '{APP_ROLE}'::regrole")
+        for statement in (
+            "create table loot (x int)",
+            "drop table batch",
+            "alter table batch disable row level security",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(statement)  # type: ignore[arg-type]
+
+
+async def test_several_programs_may_migrate_one_database_at_once(address: str) -> None:
+    await asyncio.gather(*(migrate(address) for _ in range(3)))
+    await migrate(address)
+    async with open_pool(address, size=2) as pool:
+        await fill(PostgresStore(pool), "one")
+
+
+async def test_data_of_the_first_schema_survive_the_way_to_this_one(address: str) -> None:
+    await migrate(address, "0002")
+    async with open_pool(address, size=2) as pool:
+        await fill(PostgresStore(pool), "one")
+        await migrate(address)
+        async with PostgresStore(pool).community("one") as tx:
+            [found] = await tx.readings.read([SeriesKey("load_kw", "h1")], MONDAY, MONDAY + timedelta(hours=1))
+    assert found.values.tolist() == [1.0] * 4
+
+
+async def test_a_database_of_a_newer_program_is_left_alone(address: str) -> None:
+    await migrate(address)
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+        await connection.execute("update alembic_version set version_num = '9999'")
+    with pytest.raises(Conflict, match="newer version"):
+        await migrate(address)
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="does not answer"):
+        await migrate("postgresql://nobody@/nothing?host=/nonexistent")
+
+
+async def test_a_deleted_community_leaves_no_row_anywhere(database: Database) -> None:
+    await fill(database.store, "one", "two")
+    tables = await database.community_relations()
+    before = {table: await database.count(table) for table in tables}
+    async with database.store.platform() as tx:
+        await tx.communities.delete("one", expected_version=None)
+    assert {table: 2 * await database.count(table) for table in tables} == before
+    async with database.store.platform() as tx:
+        await tx.communities.delete("two", expected_version=None)
+        with pytest.raises(NotFound):
+            await tx.communities.delete("two", expected_version=None)
+    assert {await database.count(table) for table in tables} == {0}
+
+
+async def test_what_is_long_past_its_time_makes_room_for_what_is_new(database: Database) -> None:
+    async with database.store.platform() as tx:
+        ada = await tx.accounts.create(
+            username="ada", email="ada@example.org", password_hash="x", role="viewer", requested_role=None
+        )
+        now, past = datetime.now(UTC), datetime.now(UTC) - timedelta(days=31)
+        for key in ("old", "new"):
+            await tx.replays.claim("POST /communities", key, b"print")
+        for name, expires in (("old", past), ("new", now)):
+            await tx.accounts.add_invite(Invite(name.encode(), "viewer", None, None, None, expires))
+            await tx.accounts.add_session(Session(name, ada.account_id, past, expires, past, b"", None, None, False))
+    await database.rows(
+        "update idempotency set created_at = created_at - interval '25 h' where key = 'old' returning 1"
+    )
+    async with database.store.platform() as tx:
+        await tx.replays.claim("POST /communities", "another", b"print")
+        await tx.accounts.add_invite(Invite(b"another", "viewer", None, None, None, now))
+        await tx.accounts.add_session(Session("another", ada.account_id, now, now, now, b"", None, None, False))
+    assert await database.rows("select key from idempotency order by 1") == [("another",), ("new",)]
+    assert await database.rows("select id from session order by 1") == [("another",), ("new",)]
+    assert await database.rows("select token_hash from invite order by 1") == [(b"another",), (b"new",)]
+
+
+async def test_plain_sql_reads_what_was_stored(database: Database) -> None:
+    await fill(database.store, "one")
+    found = await database.rows(
+        "select community_id, name, member_id, asset_id, start, value from reading order by start limit 5"
+    )
+    quarters = [MONDAY + timedelta(minutes=15 * slot) for slot in range(4)]
+    assert found[:4] == [("one", "load_kw", "h1", None, start, 1.0) for start in quarters]
+    assert len(found) == 5
