@@ -21,7 +21,7 @@ from digital_twin.adapters.tokens import JwtSigner
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.services import computations
 from digital_twin.services.access import Access
-from digital_twin.services.accounts import AccountService
+from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
 from digital_twin.services.communities import CommunityService
 from digital_twin.services.forecasts import ForecastService
@@ -109,13 +109,14 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         adapters.limiter,
     )
     access = Access(store, clock)
+    policy = RegistrationPolicy(settings.registration_policy.value, settings.registrations_per_hour)
     forecasts = ForecastService(store, clock, pool)
     return Twin(
         settings=settings,
         store=store,
         clock=clock,
         access=access,
-        accounts=AccountService(store, clock, hasher, limiter, registration=settings.registration_policy.value),
+        accounts=AccountService(store, clock, hasher, limiter, policy=policy),
         sessions=SessionService(
             store, clock, hasher, adapters.signer, limiter, attempts=settings.login_attempts_per_5_minutes
         ),

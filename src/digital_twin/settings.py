@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     compute_processes: int = Field(default=2, ge=1, le=64)
     password_cost: int = Field(default=12, ge=4, le=16)
     login_attempts_per_5_minutes: int = Field(default=10, ge=1)
+    registrations_per_hour: int = Field(default=20, ge=1)
     log_level: str = "INFO"
 
     @property

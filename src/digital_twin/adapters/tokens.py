@@ -1,5 +1,7 @@
 """Access tokens as JWT (RFC 9068): one algorithm, every claim required, no rights inside."""
 
+import base64
+import hmac
 import secrets
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +35,10 @@ class JwtSigner:
             "jti": secrets.token_hex(8),
         }
         return self._jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"typ": TYPE})
+
+    def successor(self, secret: str) -> str:
+        digest = hmac.digest(self._key.encode(), b"refresh token after " + secret.encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
     def verify(self, token: str, *, now: datetime) -> tuple[int, str] | None:
         if len(token) > MAXIMUM_LENGTH:

@@ -19,6 +19,6 @@ def expected_version(request: Request) -> int | None:
     if given is None or given.strip() == "*":
         return None
     version = given.strip().removeprefix('"').removesuffix('"')
-    if not version.isdigit() or len(version) > 18:
+    if not (version.isascii() and version.isdigit() and len(version) <= 18):
         raise HttpProblem(412, "If-Match must be the ETag of the version that you mean to change")
     return int(version)

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from digital_twin.api.docs import add_docs
@@ -71,10 +70,7 @@ def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManag
     add_problem_handlers(app)
     _describe(app)
     hosts = [host.strip() for host in settings.allowed_hosts.split(",")]
-    return Envelope(
-        TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False),
-        max_body_bytes=settings.max_body_mib * 2**20,
-    )
+    return Envelope(app, max_body_bytes=settings.max_body_mib * 2**20, allowed_hosts=hosts)
 
 
 def _describe(app: FastAPI) -> None:

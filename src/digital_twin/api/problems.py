@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problems: one sentence that says what to do, and never an echo of the input."""
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -47,6 +49,10 @@ _ADVICE = {
 }
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+_QUOTED = re.compile(r""",? got (?:unit )?(?P<mark>['"]).*(?P=mark)[^;]*""", re.DOTALL)
+
+
 class HttpProblem(HTTPException):
     """A refusal of HTTP itself, such as 415, with its sentence."""
 
@@ -76,14 +82,24 @@ def twin_problem(request_id: str, error: TwinError) -> Response:
     """The problem of an error of the domain."""
     facts = dict(error.facts)
     field = facts.pop("field", None)
+    sentence = _without_quotes(error.message)
     if field is not None:
-        facts["errors"] = [{"pointer": _pointer(str(field).split(".")), "detail": error.message}]
-    response = problem(request_id, status_of(error), error.message, kind=error.kind, facts=facts)
+        facts["errors"] = [{"pointer": _pointer(str(field).split(".")), "detail": sentence}]
+    response = problem(request_id, status_of(error), sentence, kind=error.kind, facts=facts)
     if "retry_after_s" in error.facts:
-        response.headers["Retry-After"] = str(max(1, round(float(error.facts["retry_after_s"]))))
+        wait_s = max(1, round(float(error.facts["retry_after_s"])))
+        response.headers["Retry-After"] = str(wait_s)
+        if "quota" in error.facts:
+            response.headers["RateLimit"] = f'"attempts";r=0;t={wait_s}'
+            response.headers["RateLimit-Policy"] = f'"attempts";q={error.facts["quota"]};w={error.facts["window_s"]}'
     if isinstance(error, NotSignedIn):
         response.headers["WWW-Authenticate"] = 'Bearer realm="digital-twin"'
     return response
+
+
+def _without_quotes(message: str) -> str:
+    """The sentence without the text that was sent; the domain's own readers see it, HTTP's do not."""
+    return _QUOTED.sub("", message)
 
 
 def request_id_of(request: Request) -> str:
@@ -107,6 +123,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         detail = error.detail if said else _ADVICE.get(error.status_code, HTTPStatus(error.status_code).phrase)
         response = problem(request_id_of(request), error.status_code, detail)
         response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(sorted(_methods_at(app, request.url.path)))
         return response
 
     async def on_any_error(request: Request, error: Exception) -> Response:
@@ -118,15 +136,28 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http_error)
 
 
+def _methods_at(app: FastAPI, path: str) -> set[str]:
+    """The methods of every route at this address; a router's own 405 names those of the first alone."""
+    routes = [route for route in iter_route_contexts(app.routes) if route.path_regex.match(path)]
+    return {method for route in routes for method in route.methods or ()}
+
+
 def validation_problem(request_id: str, errors: Sequence[Any]) -> Response:
     """What is wrong with each field: where it stands and the rule, but not what was sent."""
-    found = [
-        {"in": str(error["loc"][0]), "pointer": _pointer(error["loc"][1:]), "detail": _rule(error)} for error in errors
-    ]
-    first = found[0] if found else {"pointer": "", "detail": "the request is not valid"}
+    found = [{"in": str(error["loc"][0]), "pointer": _place(error), "detail": _rule(error)} for error in errors]
+    first = found[0] if found else {"in": "body", "pointer": "", "detail": "the request is not valid"}
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    detail = f"{first['pointer'] or 'the body'}: {first['detail']}{more}"
+    detail = f"{first['pointer'] or 'the ' + first['in']}: {first['detail']}{more}"
     return problem(request_id, 422, detail, kind=InvalidInput.kind, facts={"errors": found})
+
+
+def _place(error: dict[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return ""  # its path is a number of bytes
+    path = error["loc"][1:]
+    if error["type"] == "extra_forbidden" and not _NAME.match(str(path[-1])):
+        path = path[:-1]  # where no name of ours could stand, it is text that was sent
+    return _pointer(path)
 
 
 def _pointer(path: Sequence[Any]) -> str:
@@ -141,5 +172,7 @@ def _rule(error: dict[str, Any]) -> str:
         return cause.message if isinstance(cause, TwinError) else str(cause)
     if error["type"] == "json_invalid":
         return "the body is not valid JSON (NaN, Infinity, comments and trailing commas are not)"
+    if error["type"] == "union_tag_invalid":
+        return f"{error['ctx']['discriminator']} must be one of {error['ctx']['expected_tags']}"
     message = str(error["msg"])
     return message[:1].lower() + message[1:]

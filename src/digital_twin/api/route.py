@@ -1,46 +1,60 @@
 """How every route of the API behaves: permission first, strict input, unknown parameters refused, replays honoured."""
 
 import hashlib
+import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import Response
 
 from digital_twin.api.auth import authenticate
 from digital_twin.api.problems import HttpProblem
 from digital_twin.bootstrap import Twin
 from digital_twin.domain.errors import Conflict, InvalidInput
-from digital_twin.services.access import Caller, Grant, Permission
+from digital_twin.domain.identifiers import is_identifier
+from digital_twin.services.access import Caller, Grant, Permission, unknown_community
 from digital_twin.services.ports import Replay
 
 PERMISSION = "x-required-permission"
 OWN_REPLAYS = "x-keeps-idempotency-keys-with-its-data"
+NO_REPLAYS = "x-takes-no-idempotency-key"
 IDEMPOTENCY_KEY = "idempotency-key"
 MAX_IDEMPOTENCY_KEY = 128
 
 
-def requires(permission: Permission, *, own_replays: bool = False) -> dict[str, Any]:
+def requires(permission: Permission, *, own_replays: bool = False, has_secrets: bool = False) -> dict[str, Any]:
     """What a route's decorator takes to declare its permission.
 
     With `own_replays` the use case commits the Idempotency-Key together with its data, so that not even a kill between
-    the two leaves the key in doubt.
+    the two leaves the key in doubt. A route that `has_secrets` in its body or answer takes no Idempotency-Key, because
+    the answer and a fast hash of the body would be kept for the replay.
     """
     security = [] if permission is Permission.PUBLIC else [{"bearer": []}, {"api_key": []}]
     extra: dict[str, Any] = {PERMISSION: str(permission), "security": security}
     if own_replays:
         extra[OWN_REPLAYS] = True
+    if has_secrets:
+        extra[NO_REPLAYS] = True
     return {"openapi_extra": extra}
 
 
 class StrictRequest(Request):
-    """A request whose JSON is really JSON: no NaN, no infinity, no lone surrogates, bounded depth."""
+    """A request whose JSON is really JSON: no NaN, no infinity, no lone surrogates, no name twice, bounded depth."""
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        body = await self.body()
+        document = orjson.loads(body)
+        json.loads(body, object_pairs_hook=_refuse_doubles)  # only now: its parser knows no bounds
+        return document
+
+
+def _refuse_doubles(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise HttpProblem(400, "an object in the body has the same name twice")
 
 
 class TwinRoute(APIRoute):
@@ -58,7 +72,8 @@ class TwinRoute(APIRoute):
         """FastAPI's handler behind the house's own checks."""
         handle = super().get_route_handler()
         permission = self.permission
-        own_replays = OWN_REPLAYS in (self.openapi_extra or {})
+        extra = self.openapi_extra or {}
+        produced = _media_types(self)
         has_query_model = bool(self.dependant.query_params)  # which refuses unknown parameters itself
 
         async def checked(request: Request) -> Response:
@@ -66,13 +81,14 @@ class TwinRoute(APIRoute):
             grant = await _permit(strict, permission)
             strict.state.grant = grant
             _check_parameters(strict, any_allowed=has_query_model)
+            _check_accept(strict, produced)
             if self.body_field is not None:
                 _refuse_other_content(strict)
             key = strict.headers.get(IDEMPOTENCY_KEY)
             if key is None or strict.method != "POST" or grant is None:
                 return await handle(strict)
-            _check_key(key)
-            if own_replays:
+            _check_key(key, allowed=NO_REPLAYS not in extra)
+            if OWN_REPLAYS in extra:
                 return await handle(strict)
             return await _once(strict, handle, grant.caller, key)
 
@@ -86,7 +102,8 @@ def twin_router(tag: str) -> APIRouter:
 
 def check_every_route_declares_its_permission(app: FastAPI) -> None:
     """Refuse to start otherwise."""
-    for route in app.routes:
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
         if isinstance(route, APIRoute) and not isinstance(route, TwinRoute):
             raise RuntimeError(f"route {route.path} bypasses the permission check; build its router with twin_router")
 
@@ -109,13 +126,20 @@ async def _permit(request: Request, permission: Permission) -> Grant | None:
     if permission is Permission.PUBLIC:
         return None
     caller = await authenticate(request)
-    return await twin_of(request).access.check(caller, permission, request.path_params.get("community_id"))
+    community_id = request.path_params.get("community_id")
+    if community_id is not None and not is_identifier(community_id):
+        raise unknown_community()
+    return await twin_of(request).access.check(caller, permission, community_id)
 
 
 def _check_parameters(request: Request, *, any_allowed: bool) -> None:
     if request.query_params and not any_allowed:
         raise RequestValidationError(
             [{"type": "unknown", "loc": ("query",), "msg": "this address takes no query parameters"}]
+        )
+    if len(request.query_params.multi_items()) != len(request.query_params):
+        raise RequestValidationError(
+            [{"type": "double", "loc": ("query",), "msg": "each query parameter may be given once"}]
         )
     for part in (*request.query_params.values(), *request.path_params.values()):
         if "\x00" in part:
@@ -129,7 +153,30 @@ def _refuse_other_content(request: Request) -> None:
         raise HttpProblem(415, "send the body as application/json")
 
 
-def _check_key(key: str) -> None:
+def _media_types(route: APIRoute) -> set[str]:
+    """What a route's answers may be; empty when they have no body."""
+    if route.status_code == 204:
+        return set()
+    declared = set(route.responses.get(200, {}).get("content", {}))
+    return declared if route.response_model is None and declared else declared | {"application/json"}
+
+
+def _check_accept(request: Request, produced: set[str]) -> None:
+    accept = request.headers.get("accept")
+    if not produced or accept is None or not accept.strip():
+        return
+    wildcards = {"*/*"} | {f"{name.partition('/')[0]}/*" for name in produced}
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        refused = any(piece.rstrip("0.") == "q=" for piece in parameters)  # q=0, q=0.000
+        if name in produced | wildcards and not refused:
+            return
+    raise HttpProblem(406, f"ask for {' or '.join(sorted(produced))}")
+
+
+def _check_key(key: str, *, allowed: bool) -> None:
+    if not allowed:
+        raise InvalidInput("this address takes no Idempotency-Key: secrets are not kept for a replay; leave it out")
     if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
         raise InvalidInput(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
 

@@ -11,9 +11,14 @@ _IDENTIFIER = re.compile(IDENTIFIER_PATTERN.removesuffix("$") + r"\Z")
 _SERIES_NAME = re.compile(SERIES_NAME_PATTERN.removesuffix("$") + r"\Z")
 
 
+def is_identifier(value: str) -> bool:
+    """Whether the value is 1 to 64 letters, digits, `_` or `-`."""
+    return _IDENTIFIER.match(value) is not None
+
+
 def check_identifier(value: str, field: str) -> None:
-    """Raises InvalidInput unless the value is 1 to 64 letters, digits, `_` or `-`."""
-    if not _IDENTIFIER.match(value):
+    """Raises InvalidInput unless the value is an identifier."""
+    if not is_identifier(value):
         raise InvalidInput(f"{field} must be 1 to 64 letters, digits, _ or -", field=field)
 
 

@@ -155,7 +155,7 @@ class Access:
     @staticmethod
     def _check_key(caller: Caller, permission: Permission, community_id: str | None) -> None:
         if community_id is not None and community_id not in (caller.key_communities or frozenset()):
-            raise unknown_community(community_id)
+            raise unknown_community()
         harmless = permission in (Permission.SIGNED_IN, Permission.COMMUNITIES_LIST)
         if not harmless and permission not in (caller.scopes or frozenset()):
             raise NotAllowed(
@@ -168,16 +168,14 @@ class Access:
         async with self._store.platform() as tx:
             found = await tx.accounts.memberships(account_id=caller.account_id, community_id=community_id)
         for membership in found:
-            started = membership.valid_from is None or membership.valid_from <= now
-            ended = membership.valid_until is not None and membership.valid_until <= now
-            if started and not ended:
+            if membership.holds_at(now):
                 return membership
-        raise unknown_community(community_id)
+        raise unknown_community()
 
 
-def unknown_community(community_id: str) -> NotFound:
+def unknown_community() -> NotFound:
     """The one answer for a community that is not there and for one that is not yours."""
-    return NotFound(f"there is no community {community_id!r} that you may see", community_id=community_id)
+    return NotFound("there is no community of this id that you may see")
 
 
 def _lacking(role: Role, permission: Permission) -> NotAllowed:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
 from digital_twin.services.access import Caller, Role, TooManyRequests
+from digital_twin.services.invites import check_may_invite, check_still_backed, join
 from digital_twin.services.ports import (
     Account,
     Clock,
@@ -14,14 +15,13 @@ from digital_twin.services.ports import (
     PasswordHasher,
     RateLimiter,
     Store,
-    Transaction,
 )
 from digital_twin.services.secrets import hash_secret, new_secret
 
 MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 15, 128
 USERNAME = re.compile(r"[A-Za-z0-9_.-]{3,64}\Z")
 EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z")
-REGISTRATIONS_PER_HOUR = 20
+PASSWORD_CHANGES_PER_HOUR = 10
 SETUP_TOKEN_LIFETIME = timedelta(hours=1)
 INVITE_LIFETIME = timedelta(days=7)
 
@@ -37,18 +37,31 @@ class Registration:
     token: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RegistrationPolicy:
+    """Who may register by themselves, `door` being open, invite or closed, and how many from one address."""
+
+    door: str = "invite"
+    per_hour: int = 20
+
+
 class AccountService:
     """Use cases around accounts."""
 
     def __init__(
-        self, store: Store, clock: Clock, hasher: PasswordHasher, limiter: RateLimiter, *, registration: str
+        self,
+        store: Store,
+        clock: Clock,
+        hasher: PasswordHasher,
+        limiter: RateLimiter,
+        *,
+        policy: RegistrationPolicy,
     ) -> None:
-        """`registration` is open, invite or closed."""
         self._store = store
         self._clock = clock
         self._hasher = hasher
         self._limiter = limiter
-        self._registration = registration
+        self._policy = policy
 
     async def register(self, wanted: Registration, *, address: str, by: Caller | None = None) -> Account:
         """The new account.
@@ -68,14 +81,12 @@ class AccountService:
         by_admin = by is not None and by.role is Role.ADMIN and not by.is_key
         if not by_admin:
             self._check_open(wanted)
-            await limit(
-                self._limiter, f"register {address}", REGISTRATIONS_PER_HOUR, timedelta(hours=1), "new accounts"
-            )
+            await limit(self._limiter, f"register {address}", self._policy.per_hour, timedelta(hours=1), "new accounts")
         password_hash = await self._hasher.hash(wanted.password)
         async with self._store.platform() as tx:
             invite = await tx.accounts.take_invite(hash_secret(wanted.token)) if wanted.token else None
-            if invite is not None and invite.created_by is None and await tx.accounts.count_admins():
-                raise NotFound("the setup token is no longer valid: this installation has an administrator")
+            if invite is not None:
+                await check_still_backed(tx, invite, self._clock.now())
             role = _granted_role(wanted, invite, by_admin=by_admin)
             account = await tx.accounts.create(
                 username=wanted.username,
@@ -85,14 +96,12 @@ class AccountService:
                 requested_role=None if role is wanted.role else str(wanted.role),
             )
             if invite is not None and invite.community_id is not None:
-                await _join(tx, account, invite)
+                await join(tx, account, invite)
         return account
 
     def _check_open(self, wanted: Registration) -> None:
-        if self._registration == "open" or (self._registration == "invite" and wanted.token):
-            return
-        if self._registration == "closed" and wanted.token:
-            return  # an administrator's invite and the setup token open even a closed door
+        if self._policy.door == "open" or wanted.token:
+            return  # an invite and the setup token open even a closed door
         raise NotAllowed("registration needs an invite here; ask an administrator for one")
 
     async def create_administrator(self, *, username: str, email: str, password: str) -> Account:
@@ -145,9 +154,12 @@ class AccountService:
         """Set a new password; every other session ends.
 
         Raises:
+            TooManyRequests: too many attempts, each of which is a guess at the current password.
             NotAllowed: the current password is another one.
             InvalidInput: the new one breaks a rule.
         """
+        counter = f"password of account {caller.account_id}"
+        await limit(self._limiter, counter, PASSWORD_CHANGES_PER_HOUR, timedelta(hours=1), "password changes")
         account, _ = await self.get(caller.account_id)
         if not await self._hasher.verify(current, account.password_hash):
             raise NotAllowed("the current password is not this one")
@@ -165,24 +177,16 @@ class AccountService:
         """A single-use token that grants the role, shown once.
 
         Raises:
+            InvalidInput, NotFound: its role or its member do not fit its community, or one of them is not there.
             NotAllowed: the role is above what the caller may grant.
         """
-        if caller.role is not Role.ADMIN:
-            await self._check_may_invite(caller, role, community_id)
         token = new_secret()
         expires_at = self._clock.now() + INVITE_LIFETIME
         invite = Invite(hash_secret(token), str(role), community_id, member_id, caller.account_id, expires_at)
+        await check_may_invite(self._store, self._clock, caller, invite)
         async with self._store.platform() as tx:
             await tx.accounts.add_invite(invite)
         return token, invite
-
-    async def _check_may_invite(self, caller: Caller, role: Role, community_id: str | None) -> None:
-        if community_id is None or role is Role.ADMIN:
-            raise NotAllowed("an operator invites into a community of their own, and never an administrator")
-        async with self._store.platform() as tx:
-            found = await tx.accounts.memberships(account_id=caller.account_id, community_id=community_id)
-        if not any(one.role == Role.OPERATOR and one.member_id is None for one in found):
-            raise NotFound(f"there is no community {community_id!r} that you may see", community_id=community_id)
 
 
 def _granted_role(wanted: Registration, invite: Invite | None, *, by_admin: bool) -> Role:
@@ -192,13 +196,6 @@ def _granted_role(wanted: Registration, invite: Invite | None, *, by_admin: bool
         return Role.VIEWER
     # a community's invite gives its role there and makes a viewer of the platform
     return Role(invite.role) if invite.community_id is None else Role.VIEWER
-
-
-async def _join(tx: Transaction, account: Account, invite: Invite) -> None:
-    assert invite.community_id is not None
-    await tx.accounts.put_membership(
-        Membership(account.account_id, account.username, invite.community_id, invite.role, invite.member_id)
-    )
 
 
 def check_identity(username: str, email: str) -> None:
@@ -227,4 +224,9 @@ async def limit(limiter: RateLimiter, key: str, most: int, window: timedelta, wh
     wait = await limiter.hit(key, limit=most, window=window)
     if wait is not None:
         seconds = max(1, round(wait.total_seconds()))
-        raise TooManyRequests(f"too many {what}; try again in {seconds} s", retry_after_s=seconds)
+        raise TooManyRequests(
+            f"too many {what}; try again in {seconds} s",
+            retry_after_s=seconds,
+            quota=most,
+            window_s=round(window.total_seconds()),
+        )

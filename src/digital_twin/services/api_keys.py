@@ -45,6 +45,8 @@ class ApiKeyService:
         for community_id in sorted(bound):
             for scope in sorted(wanted):
                 await self._access.check(caller, Permission(scope), community_id)
+            async with self._store.community(community_id):
+                pass  # an administrator's right does not say that it is there
         now, secret, key_id = self._clock.now(), new_secret(), new_id()
         key = ApiKey(
             key_id=key_id,

@@ -32,7 +32,7 @@ class MembershipService:
         if wanted.member_id is not None:
             async with self._store.community(community_id) as tx:
                 if wanted.member_id not in {member.member_id for member in await tx.members.members()}:
-                    raise NotFound(f"there is no member {wanted.member_id!r}; add it with POST .../members")
+                    raise NotFound("there is no member of this id; add it with POST .../members")
         async with self._store.platform() as tx:
             account_id = await _account_id(tx, wanted.username)
             membership = replace(wanted, account_id=account_id, community_id=community_id)
@@ -48,5 +48,5 @@ class MembershipService:
 async def _account_id(tx: Transaction, username: str) -> int:
     account = await tx.accounts.by_username(username)
     if account is None:
-        raise NotFound(f"there is no account {username!r}")
+        raise NotFound("there is no account of this name")
     return account.account_id

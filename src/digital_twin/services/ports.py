@@ -186,6 +186,11 @@ class Membership:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
 
+    def holds_at(self, now: datetime) -> bool:
+        """Whether the right has begun and not ended."""
+        begun = self.valid_from is None or self.valid_from <= now
+        return begun and (self.valid_until is None or self.valid_until > now)
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -385,6 +390,10 @@ class TokenSigner(Protocol):
     def lifetime(self) -> timedelta: ...
 
     def sign(self, *, account_id: int, session_id: str, now: datetime) -> str: ...
+
+    def successor(self, secret: str) -> str:
+        """The secret of the next refresh token: the same each time, and only the signer can tell it."""
+        ...
 
     def verify(self, token: str, *, now: datetime) -> tuple[int, str] | None:
         """Account and session of a good token, None for any other."""

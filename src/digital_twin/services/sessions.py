@@ -60,7 +60,11 @@ class SessionService:
             NotSignedIn: username and password do not belong together.
             TooManyRequests: too many attempts for this account, address or installation.
         """
-        counters = {f"login {username.lower()}": 1, f"login @{address}": ADDRESS_FACTOR, "login": GLOBAL_FACTOR}
+        counters = {
+            f"login to {username.lower()}": 1,
+            f"login from {address}": ADDRESS_FACTOR,
+            "login": GLOBAL_FACTOR,
+        }
         for key, factor in counters.items():
             await limit(self._limiter, key, factor * self._attempts, LOGIN_WINDOW, "log-in attempts")
         async with self._store.platform() as tx:
@@ -102,36 +106,35 @@ class SessionService:
     async def refresh(self, refresh_token: str) -> TokenPair:
         """The next pair; each refresh token is good once.
 
-        One that comes again within ten seconds is taken for a lost answer; later it is taken for a theft and
-        ends the session.
+        One that comes again within ten seconds is taken for a lost answer and gets the same successor; any other that
+        is not the newest is taken for a theft and ends the session, whose id only its tokens name.
 
         Raises:
             NotSignedIn: the token is unknown, expired, revoked, or was used before.
         """
         session_id, _, secret = refresh_token.partition(".")
-        fresh = new_secret()
+        successor = self._signer.successor(secret)
         async with self._store.platform() as tx:
             session = await tx.accounts.session(session_id, lock=True)
             account = await tx.accounts.by_id(session.account_id) if session else None
-            verdict = self._judge(session, account, secret)
+            verdict = self._judge(session, account, secret, successor)
             if session is not None and verdict == "stolen":
                 await tx.accounts.revoke_sessions(session.account_id, session_id=session_id)
-            if session is not None and verdict == "good":
-                await tx.accounts.rotate_session(session_id, token_hash=hash_secret(fresh))
-        if session is None or verdict != "good":
+            if verdict == "newest":
+                await tx.accounts.rotate_session(session_id, token_hash=hash_secret(successor))
+        if session is None or verdict not in ("newest", "repeated"):
             raise NotSignedIn("this refresh token is not valid any more; log in again")
-        return self._pair(session, fresh)
+        return self._pair(session, successor)
 
-    def _judge(self, session: Session | None, account: Account | None, secret: str) -> str:
+    def _judge(self, session: Session | None, account: Account | None, secret: str, successor: str) -> str:
         now = self._clock.now()
         if session is None or account is None or not account.active or session.revoked or session.expires_at <= now:
             return "refused"
         if matches(secret, session.token_hash):
-            return "good"
-        if not matches(secret, session.previous_hash):
-            return "refused"
+            return "newest"
         in_grace = session.rotated_at is not None and now - session.rotated_at <= ROTATION_GRACE
-        return "good" if in_grace else "stolen"
+        repeated = in_grace and matches(secret, session.previous_hash) and matches(successor, session.token_hash)
+        return "repeated" if repeated else "stolen"
 
     async def caller_of_token(self, token: str) -> Caller:
         """Who a request with this access token comes from.

@@ -70,7 +70,7 @@ async def me(twin: TwinDep, grant: GrantDep) -> MeAnswer:
     return MeAnswer.of(*await twin.accounts.get(grant.caller.account_id))
 
 
-@router.post("/auth/password", status_code=204, **requires(Permission.ACCOUNT_MANAGE))
+@router.post("/auth/password", status_code=204, **requires(Permission.ACCOUNT_MANAGE, has_secrets=True))
 async def change_password(body: PasswordBody, twin: TwinDep, grant: GrantDep) -> None:
     """Set a new password; your other sessions end."""
     await twin.accounts.change_password(grant.caller, current=body.current_password, new=body.new_password)
@@ -101,7 +101,7 @@ async def end_session(session_id: str, twin: TwinDep, grant: GrantDep) -> None:
     await twin.sessions.end(grant.caller, session_id)
 
 
-@router.post("/auth/api-keys", status_code=201, **requires(Permission.ACCOUNT_MANAGE))
+@router.post("/auth/api-keys", status_code=201, **requires(Permission.ACCOUNT_MANAGE, has_secrets=True))
 async def create_api_key(body: ApiKeyBody, twin: TwinDep, grant: GrantDep) -> NewApiKeyAnswer:
     """Make a key for a service; it is shown only in this answer."""
     text, key = await twin.api_keys.create(

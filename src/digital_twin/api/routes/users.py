@@ -8,12 +8,13 @@ from digital_twin.api.cursors import from_cursor, to_cursor
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
 from digital_twin.api.schemas.accounts import AccountAnswer, InviteAnswer, InviteBody, UserPage, UserPatch
 from digital_twin.api.schemas.communities import PageQuery
+from digital_twin.api.schemas.model import PLAIN_DIGITS
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.services.access import Permission, Role
 
 router = twin_router("access")
 
-AccountId = Annotated[int, Path(ge=1, le=2**62)]
+AccountId = Annotated[int, PLAIN_DIGITS, Path(ge=1, le=2**62)]
 
 
 @router.get("/users", **requires(Permission.USERS_MANAGE))
@@ -37,7 +38,7 @@ async def change_user(account_id: AccountId, body: UserPatch, twin: TwinDep, gra
     return AccountAnswer.from_account(await twin.accounts.change(account_id, role=role, active=body.active))
 
 
-@router.post("/invites", status_code=201, **requires(Permission.INVITES_CREATE))
+@router.post("/invites", status_code=201, **requires(Permission.INVITES_CREATE, has_secrets=True))
 async def create_invite(body: InviteBody, twin: TwinDep, grant: GrantDep) -> InviteAnswer:
     """Invite someone: the token works once, within a week."""
     token, invite = await twin.accounts.invite(

@@ -11,9 +11,9 @@ from digital_twin.services.sessions import TokenPair
 
 RoleName = Literal["admin", "operator", "viewer", "api_user"]
 CommunityRole = Literal["operator", "viewer", "api_user"]
-Username = Annotated[str, Field(min_length=1, max_length=64, examples=["operator_1"])]
+Username = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,64}$", examples=["operator_1"])]
 Password = Annotated[str, Field(min_length=1, max_length=1024, examples=["secure_password"])]
-Token = Annotated[str, Field(min_length=1, max_length=512)]
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,512}$")]
 
 GUIDE_ACCOUNT: dict[str, Any] = {
     "username": "operator_1",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from digital_twin.api.schemas.model import (
+    PLAIN_DIGITS,
     Answer,
     Body,
     Cursor,
@@ -292,5 +293,5 @@ class PageQuery(Body):
 
     model_config = ConfigDict(strict=False, extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, PLAIN_DIGITS, Field(ge=1, le=1000)] = 100
     cursor: Cursor | None = None

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from digital_twin.api.schemas.model import (
     MAX_STEPS_IN_BODY,
+    PLAIN_DIGITS,
     Answer,
     Body,
     Identifier,
@@ -251,7 +252,7 @@ class ReadQuery(Body):
     end: Instant
     member_id: Identifier | None = None
     asset_id: Identifier | None = None
-    resolution: ResolutionMinutes | None = None
+    resolution: Annotated[ResolutionMinutes, PLAIN_DIGITS] | None = None
     as_of: Instant | None = None
 
 
