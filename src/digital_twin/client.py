@@ -48,6 +48,8 @@ _BY_STATUS: dict[int, type[errors.TwinError]] = {
     412: errors.Conflict,
     422: errors.InvalidInput,
 }
+_STANDARD_MEMBERS = ("type", "title", "status", "detail", "message", "self")
+"""Of a problem document; the last two are no fact's name here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ class TwinClient:
         timeout_s: float = 120.0,
     ) -> None:
         """With tokens, an expired access token is refreshed once; `on_refresh` is told the new pair."""
-        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        try:
+            self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        except httpx.InvalidURL as error:
+            raise _no_address(url) from error
         self._api_key = api_key
         self._tokens = tokens
         self._on_refresh = on_refresh
@@ -206,7 +211,11 @@ class TwinClient:
             params = {"cursor": page["next"]}
 
     def _json(self, method: str, path: str, body: Document | None = None, **options: Any) -> Document:
-        return self._send(method, path, json=body, **options).json()
+        response = self._send(method, path, json=body, **options)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise errors.Unavailable(f"what answers at {self._http.base_url} is no digital twin") from error
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {**options.pop("headers", {}), **self._credentials()}
@@ -222,6 +231,8 @@ class TwinClient:
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             return self._http.request(method, path, **options)
+        except httpx.UnsupportedProtocol as error:
+            raise _no_address(str(self._http.base_url)) from error
         except httpx.TransportError as error:
             raise errors.Unavailable(
                 f"no answer from {self._http.base_url}; is the server running? start one with: digital-twin serve",
@@ -241,6 +252,10 @@ class TwinClient:
         self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
         if self._on_refresh is not None:
             self._on_refresh(self._tokens)
+
+
+def _no_address(url: str) -> errors.InvalidInput:
+    return errors.InvalidInput(f"the server must be an address such as http://127.0.0.1:8000, got {url!r}", field="url")
 
 
 def _column(series: SeriesValues) -> Document:
@@ -281,6 +296,6 @@ def _error(response: httpx.Response) -> errors.TwinError:
     except (ValueError, KeyError, TypeError):
         return errors.Unavailable(f"the server answered {response.status_code} without a problem document")
     kind = str(problem.get("type", "")).rpartition("/")[2]
-    facts = {name: value for name, value in problem.items() if name not in ("type", "title", "status", "detail")}
+    facts = {name: value for name, value in problem.items() if name not in _STANDARD_MEMBERS}
     cls = _ERRORS.get(kind) or _BY_STATUS.get(response.status_code, errors.Unavailable)
     return cls(detail, **facts)

@@ -45,7 +45,7 @@ def saved_login() -> SavedLogin | None:
     try:
         content = json.loads(credentials_file().read_text())
         return SavedLogin(content["url"], Tokens(content["access_token"], content["refresh_token"]))
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -55,11 +55,11 @@ def connect(url: str | None) -> TwinClient:
     Raises:
         SignInNeeded: neither is there for this server.
     """
+    login = saved_login()
+    server = (url or (login.url if login is not None else DEFAULT_URL)).rstrip("/")
     api_key = os.environ.get(API_KEY_VARIABLE)
     if api_key:
-        return TwinClient(url or DEFAULT_URL, api_key=api_key)
-    login = saved_login()
-    if login is None or (url is not None and url != login.url):
-        raise SignInNeeded(f"nobody is signed in at {url or DEFAULT_URL}; run: digital-twin login")
-    server = login.url
+        return TwinClient(server, api_key=api_key)
+    if login is None or server != login.url:
+        raise SignInNeeded(f"nobody is signed in at {server}; run: digital-twin login --url {server}")
     return TwinClient(server, tokens=login.tokens, on_refresh=lambda tokens: SavedLogin(server, tokens).save())

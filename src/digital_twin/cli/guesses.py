@@ -8,23 +8,31 @@ from digital_twin.domain.readings import SeriesValues
 Negatives = Literal["refuse", "clip", "drop"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """What the user fixes; None is guessed, and refused with a question where a guess could change numbers."""
 
     time_column: str | None = None
     member_column: str | None = None
+    series_column: str | None = None
+    import_column: str | None = None
+    export_column: str | None = None
+    columns: tuple[str, ...] | None = None
+    member: str | None = None
     series: str | None = None
     unit: str | None = None
     resolution_minutes: int | None = None
     label: Literal["start", "end"] | None = None
     cumulative: bool | None = None
     timezone: str | None = None
+    repeated_hour: Literal["first", "second"] | None = None
+    dates: Literal["day-first", "month-first"] | None = None
     delimiter: str | None = None
-    decimal: str | None = None
+    decimal: Literal[".", ","] | None = None
     sheet: str | None = None
     negatives: Negatives = "refuse"
     keep_glitches: bool = False
+    community_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,25 @@ class Finding:
     series: str
     count: int
     example: str
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is to be shown, gathered while the file is read."""
+
+    guesses: list[Guess]
+    findings: list[Finding]
+
+    def guess(self, what: str, value: str, because: str) -> None:
+        """Keep it once."""
+        one = Guess(what, value, because)
+        if one not in self.guesses:
+            self.guesses.append(one)
+
+    def find(self, kind: str, series: str, count: int, example: str) -> None:
+        """Keep what concerns at least one reading."""
+        if count:
+            self.findings.append(Finding(kind, series, int(count), example))
 
 
 @dataclass(frozen=True, slots=True)

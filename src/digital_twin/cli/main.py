@@ -6,10 +6,12 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from digital_twin.cli import transfer
+from digital_twin.cli.parameters import CommunityOption, Url, instant
 from digital_twin.domain import errors
 
 app = typer.Typer(help="The digital twin that energy communities run on.", no_args_is_help=True, add_completion=False)
@@ -26,9 +28,9 @@ EXIT_CODES: dict[type[errors.TwinError], int] = {
     errors.Unavailable: 8,
 }
 
+DETAILS_SHOWN = 5
+
 Home = Annotated[Path | None, typer.Option(help="Where an embedded installation keeps its data")]
-Url = Annotated[str | None, typer.Option(help="The server; default: the one of the last log-in")]
-CommunityOption = Annotated[str, typer.Option("--community", help="The community's id")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON")]
 
 
@@ -37,11 +39,23 @@ def main() -> None:
     try:
         app()
     except errors.TwinError as error:
-        from digital_twin.cli.output import error_console
-
-        error_console.print(f"[bold red]{error.kind}[/]: ", end="")
-        error_console.print(error.message, markup=False, highlight=False)
+        _complain(error.kind, error.message, error.facts.get("errors", []))
         sys.exit(exit_code(error))
+    except OSError as error:
+        _complain("error", f"{error.filename or 'a file'}: {error.strerror or error}", [])
+        sys.exit(1)
+
+
+def _complain(kind: str, message: str, details: list[dict[str, str]]) -> None:
+    """One sentence on standard error, and what is wrong at each place where the API names several."""
+    from digital_twin.cli.output import error_console
+
+    error_console.print(f"[bold red]{kind}[/]: ", end="", soft_wrap=True)
+    error_console.print(message, markup=False, highlight=False, soft_wrap=True)
+    for one in details[:DETAILS_SHOWN]:
+        if one.get("detail") != message:
+            line = f"  {one.get('pointer', '')}: {one.get('detail', '')}"
+            error_console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def exit_code(error: errors.TwinError) -> int:
@@ -116,7 +130,7 @@ def create_admin(
     from digital_twin.bootstrap import create_administrator, read_settings
     from digital_twin.cli.output import console
 
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password(twice=True)
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _ask_password(twice=True)
     settings = read_settings(digital_twin_home=home)
     asyncio.run(create_administrator(settings, username=username, email=email, password=password))
     console.print(f"administrator {username} may now log in")
@@ -135,8 +149,8 @@ def login(
     from digital_twin.cli.output import console
     from digital_twin.client import TwinClient
 
-    server = url or DEFAULT_URL
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
+    server = (url or DEFAULT_URL).rstrip("/")
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _ask_password()
     with TwinClient(server) as client:
         SavedLogin(server, client.login(username, password)).save()
         me = client.me()
@@ -146,7 +160,10 @@ def login(
 @app.command()
 def forecast(  # noqa: PLR0913  each is a flag
     community: CommunityOption,
-    start: Annotated[datetime | None, typer.Option(help="UTC; default: the next full hour")] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(help="UTC unless it says otherwise; default: the next full hour", parser=instant, metavar="TIME"),
+    ] = None,
     hours: Annotated[float, typer.Option(help="How far ahead")] = 24.0,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.99)] = 0.9,
     model: str = "auto",
@@ -160,7 +177,7 @@ def forecast(  # noqa: PLR0913  each is a flag
     with connect(url) as client:
         answer = client.forecast(
             community,
-            start_time=_utc(start) or _next_hour(),
+            start_time=start or _next_hour(),
             horizon_hours=hours,
             confidence_level=confidence,
             model=model,
@@ -178,7 +195,10 @@ def dispatch(
     objective: Annotated[
         str, typer.Option(help="minimize_cost, maximize_welfare, minimize_emissions, ...")
     ] = "minimize_cost",
-    start: Annotated[datetime | None, typer.Option(help="UTC; default: now")] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(help="UTC unless it says otherwise; default: now", parser=instant, metavar="TIME"),
+    ] = None,
     hours: Annotated[float, typer.Option(help="How far ahead")] = 24.0,
     url: Url = None,
     as_json: AsJson = False,
@@ -188,7 +208,7 @@ def dispatch(
     from digital_twin.cli.credentials import connect
 
     with connect(url) as client:
-        answer = client.dispatch(community, objective=objective, start_time=_utc(start), horizon_hours=hours)
+        answer = client.dispatch(community, objective=objective, start_time=start, horizon_hours=hours)
     if as_json:
         output.console.print_json(data=answer)
         return
@@ -197,88 +217,12 @@ def dispatch(
     output.console.print(output.assumptions_text(answer), style="dim", markup=False)
 
 
-@app.command("import")
-def import_readings(  # noqa: PLR0913  each is a flag
-    file: Annotated[
-        Path, typer.Argument(help="CSV, Parquet or XLSX; one column per home, or one row per home and time")
-    ],
-    community: CommunityOption,
-    series: Annotated[str | None, typer.Option(help="What the values are: load_kw, pv_kw, net_load_kw")] = None,
-    unit: Annotated[str | None, typer.Option(help="kWh or Wh per interval, kW or W")] = None,
-    timezone: Annotated[str | None, typer.Option(help="The zone that times without one were written in")] = None,
-    label: Annotated[str | None, typer.Option(help="Whether a time names the start or the end of its interval")] = None,
-    resolution: Annotated[int | None, typer.Option(help="Minutes per interval")] = None,
-    cumulative: Annotated[bool | None, typer.Option(help="Whether values are a register's count")] = None,
-    negatives: Annotated[str, typer.Option(help="refuse, clip or drop negative loads and generation")] = "refuse",
-    keep_glitches: Annotated[bool, typer.Option(help="Import values far outside the usual")] = False,
-    time_column: Annotated[str | None, typer.Option()] = None,
-    member_column: Annotated[str | None, typer.Option()] = None,
-    delimiter: Annotated[str | None, typer.Option()] = None,
-    decimal: Annotated[str | None, typer.Option()] = None,
-    sheet: Annotated[str | None, typer.Option()] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be imported")] = False,
-    url: Url = None,
-) -> None:
-    """Import a meter file; shows what it guessed, and asks by a flag where a guess would change numbers."""
-    from digital_twin.cli import output
-    from digital_twin.cli.credentials import connect
-    from digital_twin.cli.guesses import ImportOptions
-    from digital_twin.cli.meter_file import read_meter_file
-    from digital_twin.cli.upload import upload
-
-    options = ImportOptions(
-        time_column, member_column, series, unit, resolution, _one_of(label, "label", ("start", "end")), cumulative,
-        timezone, delimiter, decimal, sheet, _one_of(negatives, "negatives", ("refuse", "clip", "drop")), keep_glitches,
-    )  # fmt: skip
-    read = read_meter_file(file, options)
-    output.show_meter_file(read)
-    if dry_run:
-        return
-    with connect(url) as client, output.progress("sending", sum(one.values.size for one in read.columns)) as advance:
-        counts = upload(client, community, read, file, advance)
-    output.console.print(output.table("Imported", ["what", "count"], list(counts.items())))
-
-
-@app.command("export")
-def export_readings(  # noqa: PLR0913  each is a flag
-    community: CommunityOption,
-    series: Annotated[str, typer.Option(help="Names, separated by commas")],
-    start: Annotated[datetime, typer.Option(help="UTC")],
-    end: Annotated[datetime, typer.Option(help="UTC")],
-    member: Annotated[str | None, typer.Option(help="One member's series")] = None,
-    output: Annotated[Path | None, typer.Option(help="A file; default: standard output")] = None,
-    url: Url = None,
-) -> None:
-    """Write readings as CSV."""
-    from digital_twin.cli.credentials import connect
-
-    names = [name.strip() for name in series.split(",") if name.strip()]
-    with connect(url) as client:
-        text = client.readings_csv(community, names, _aware(start), _aware(end), member_id=member)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text)
-
-
-def _one_of(value: Any, name: str, allowed: tuple[str, ...]) -> Any:
-    if value is not None and value not in allowed:
-        raise errors.InvalidInput(f"--{name} must be {' or '.join(allowed)}, got {value}", field=name)
-    return value
+app.command("import")(transfer.import_readings)
+app.command("export")(transfer.export_readings)
 
 
 def _ask_password(*, twice: bool = False) -> str:
     return typer.prompt("Password", hide_input=True, confirmation_prompt=twice)
-
-
-def _aware(value: datetime) -> datetime:
-    from datetime import UTC
-
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
-
-
-def _utc(value: datetime | None) -> datetime | None:
-    return None if value is None else _aware(value)
 
 
 def _next_hour() -> datetime:

@@ -9,19 +9,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from digital_twin.cli.guesses import MeterFile
-
 console = Console()
 error_console = Console(stderr=True)
 
 Document = dict[str, Any]
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """A table; the first column is text, the others are numbers."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, is_text: bool = False) -> Table:
+    """A table; the first column is text, the others are numbers unless all is text."""
     made = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        made.add_column(
+            column, justify="left" if is_text or not index else "right", no_wrap=not is_text and not index,
+            overflow="fold",
+        )  # fmt: skip
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made
@@ -123,25 +124,3 @@ def progress(what: str, total: int) -> Generator[Callable[[int], None], None, No
     with Progress(*columns, console=error_console) as bar:
         task = bar.add_task(what, total=max(1, total))
         yield lambda amount: bar.advance(task, amount)
-
-
-def show_meter_file(file: MeterFile) -> None:
-    """What was guessed and found in a file."""
-    if file.guesses:
-        console.print(
-            table("Guessed", ["what", "as", "because"], [[one.what, one.value, one.because] for one in file.guesses])
-        )
-    grouped: dict[str, list[Any]] = {}
-    for finding in file.findings:
-        row = grouped.setdefault(finding.kind, [finding.kind, 0, 0, f"{finding.series}: {finding.example}"])
-        row[1] += finding.count
-        row[2] += 1
-    if grouped:
-        console.print(table("Found", ["what", "readings", "series", "first"], list(grouped.values())))
-    names = sorted({one.key.name for one in file.columns})
-    start = min(one.grid.start for one in file.columns)
-    end = max(one.grid.end for one in file.columns)
-    console.print(
-        f"{file.readings:,} readings of {', '.join(names)} for {len(file.members) or 'no'} members, "
-        f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
-    )

@@ -1,22 +1,31 @@
 """Files as tables: CSV in the dialects of the world, Parquet, Excel."""
 
+# what pandas says of its own types is too wide to check against
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 import csv
 import io
+import itertools
+import warnings
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digital_twin.cli.guesses import Guess, ImportOptions
+from digital_twin.cli.guesses import ImportOptions, Notes
+from digital_twin.cli.numbers_in_text import MISSING, decimal_sign
+from digital_twin.cli.table_header import header_row
 from digital_twin.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_HEADER_LINES = 30
-_DELIMITERS = ";,\t|"
+SAMPLE_ROWS = 2_000
+_DELIMITERS = (";", "\t", "|", ",")
 
 
-def read_table(path: Path, options: ImportOptions) -> "tuple[pd.DataFrame, list[Guess]]":
-    """The table of a file with what was guessed to read it.
+def read_table(path: Path, options: ImportOptions, notes: Notes) -> "tuple[pd.DataFrame, str]":
+    """The table of a file, CSV as text, and its decimal sign.
 
     Raises:
         InvalidInput: no such file, an unknown format, or nothing in it.
@@ -25,82 +34,119 @@ def read_table(path: Path, options: ImportOptions) -> "tuple[pd.DataFrame, list[
 
     if not path.is_file():
         raise InvalidInput(f"there is no file {path}", field="file")
+    if path.stat().st_size == 0:
+        raise InvalidInput(f"{path.name} is empty", field="file")
     suffix = path.suffix.lower()
-    guesses: list[Guess] = []
+    decimal: str = options.decimal or "."
     try:
         if suffix in (".parquet", ".pq"):
             table = pd.read_parquet(path)
         elif suffix in (".xlsx", ".xlsm"):
-            table = _read_excel(path, options)
+            table = _read_excel(path, options, notes)
         elif suffix in (".csv", ".txt", ".tsv"):
-            table = _read_csv(path, options, guesses)
+            table, decimal = _read_csv(path, options, notes)
         else:
             raise InvalidInput(f"the file must be .csv, .parquet or .xlsx, got {suffix or 'no ending'}", field="file")
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"{path.name} cannot be read: {error}", field="file") from error
-    if isinstance(table.index, pd.DatetimeIndex):
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInput(f"{path.name} cannot be read: {reason}", field="file") from error
+    if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
     table.columns = [str(column).strip() for column in table.columns]
     if table.shape[0] < 2 or table.shape[1] < 2:
         raise InvalidInput(f"{path.name} holds no readings: it needs a time column, values and two rows", field="file")
-    return table, guesses
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise InvalidInput(f"two columns are called {twice[0]!r}; which is which?", field="file")
+    return table, decimal
 
 
-def _read_excel(path: Path, options: ImportOptions) -> "pd.DataFrame":
+def _read_excel(path: Path, options: ImportOptions, notes: Notes) -> "pd.DataFrame":
     import pandas as pd
 
-    raw = pd.read_excel(path, sheet_name=options.sheet or 0, header=None)
-    widths = raw.notna().sum(axis=1)
-    header = int((widths.iloc[:MAX_HEADER_LINES] >= max(2, widths.max() * 0.8)).idxmax())
+    with pd.ExcelFile(path) as book:
+        names = [str(name) for name in book.sheet_names]
+        raw = pd.read_excel(book, sheet_name=options.sheet or 0, header=None)
+    if options.sheet is None and len(names) > 1:
+        notes.guess("sheet", names[0], f"it is the first of {len(names)}")
+    raw = raw.dropna(how="all").dropna(how="all", axis=1)
+    if raw.empty:
+        return raw
+    sample = raw.head(SAMPLE_ROWS).astype("str").where(raw.notna(), "")
+    header = header_row(sample.to_numpy().tolist())
     table = raw.iloc[header + 1 :].reset_index(drop=True)
-    table.columns = [str(value) for value in raw.iloc[header]]
+    table.columns = ["" if value != value else str(value) for value in raw.iloc[header]]
     return table.infer_objects()
 
 
-def _read_csv(path: Path, options: ImportOptions, guesses: list[Guess]) -> "pd.DataFrame":
+def _read_csv(path: Path, options: ImportOptions, notes: Notes) -> "tuple[pd.DataFrame, str]":
     import pandas as pd
 
-    text = _decode(path.read_bytes(), guesses)
-    sample = text.splitlines()[: MAX_HEADER_LINES * 4]
-    delimiter = options.delimiter or _delimiter(sample)
-    widths = [len(next(csv.reader([line], delimiter=delimiter), [])) for line in sample]
-    if not widths:
-        return pd.DataFrame()
-    header = next(index for index, width in enumerate(widths) if width == max(widths))
-    decimal = options.decimal or _decimal(sample[header + 1 :], delimiter)
+    text = _decode(path.read_bytes(), notes)
+    delimiter = options.delimiter or _delimiter(list(itertools.islice(io.StringIO(text), SAMPLE_ROWS)))
+    rows, lines = _sample(text, delimiter)
+    if not rows:
+        return pd.DataFrame(), "."
+    header = header_row(rows)
+    names = _padded_names(rows[header], rows[header + 1 :])
+    decimal: str = options.decimal or decimal_sign(cell for row in rows[header + 1 :] for cell in row)
     if options.delimiter is None:
-        guesses.append(Guess("delimiter", delimiter, "it splits the lines into the most columns"))
+        notes.guess("delimiter", "tab" if delimiter == "\t" else delimiter, "it splits the lines alike")
     if options.decimal is None and decimal == ",":
-        guesses.append(Guess("decimal", ",", "numbers are written with a comma"))
-    thousands = {",": ".", ".": None}[decimal]
-    return pd.read_csv(io.StringIO(text), sep=delimiter, skiprows=header, decimal=decimal, thousands=thousands)
+        notes.guess("decimal", ",", "numbers are written with a comma")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that would be cut off
+        table = pd.read_csv(
+            io.StringIO(text), sep=delimiter, skiprows=lines[header], header=None, names=range(len(names)),
+            index_col=False, dtype=str, na_filter=False,
+        )  # fmt: skip
+    table.columns = names
+    beyond = len(rows[header])
+    filled = [place for place, name in enumerate(names) if name or table.iloc[:, place].str.strip().ne("").any()]
+    if filled and filled[-1] >= beyond:
+        raise InvalidInput(
+            "rows have more cells than the header has names; is the delimiter also the decimal sign?", field="delimiter"
+        )
+    return table.iloc[:, filled], decimal
 
 
-def _decode(content: bytes, guesses: list[Guess]) -> str:
-    for encoding in ("utf-8-sig", "cp1252"):
+def _sample(text: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """The first rows, and how many lines the file has up to the end of each."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        for row in itertools.islice(reader, SAMPLE_ROWS):
+            rows.append(row)
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InvalidInput(f"line {reader.line_num} of the CSV cannot be read: {error}", field="file") from error
+    return rows, lines
+
+
+def _padded_names(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A name for every cell, empty beyond the header."""
+    width = max(len(header), *(len(row) for row in rows)) if rows else len(header)
+    return [name.strip() for name in header] + [""] * (width - len(header))
+
+
+def _decode(content: bytes, notes: Notes) -> str:
+    encodings = ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
+    for encoding in encodings:
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
         if encoding != "utf-8-sig":
-            guesses.append(Guess("encoding", encoding, "the file is not UTF-8"))
+            notes.guess("encoding", encoding, "the file is not UTF-8")
         return text
-    raise InvalidInput("the file is neither UTF-8 nor Windows-1252 text", field="file")
+    raise InvalidInput("the file is neither UTF-8, UTF-16 nor Windows-1252 text", field="file")
 
 
 def _delimiter(lines: list[str]) -> str:
-    """The one that splits most lines alike; a comma only where no semicolon or tab does, as it may be a decimal."""
-    counts = {one: sum(line.count(one) > 0 for line in lines) for one in _DELIMITERS}
-    for one in (";", "\t", "|"):
-        if counts[one] >= 0.5 * len(lines):
+    """The one that splits most lines; a comma only where no other does, as it may be a decimal."""
+    written = [line for line in lines if line.strip().lower() not in MISSING]
+    for one in _DELIMITERS[:-1]:
+        if sum(one in line for line in written) >= 0.5 * len(written):
             return one
     return ","
-
-
-def _decimal(lines: list[str], delimiter: str) -> str:
-    if delimiter == ",":
-        return "."
-    cells = [cell for line in lines for cell in line.split(delimiter)]
-    commas = sum(cell.count(",") == 1 and cell.replace(",", "").strip(' "-').isdigit() for cell in cells)
-    points = sum(cell.count(".") == 1 and cell.replace(".", "").strip(' "-').isdigit() for cell in cells)
-    return "," if commas > points else "."

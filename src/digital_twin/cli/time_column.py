@@ -1,172 +1,122 @@
-"""The time column: which one it is, and which UTC instants its stamps mean."""
+"""The time column: which one it is, and what its stamps say."""
 
 # what pandas says of its own types is too wide to check against
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportReturnType=false
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from digital_twin.cli.guesses import Finding, Guess, ImportOptions
+from digital_twin.cli.guesses import ImportOptions, Notes
+from digital_twin.cli.time_text import parse_times
+from digital_twin.cli.words import tokens_of
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.domain.time import RESOLUTIONS_MINUTES, time_zone
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMES = ("time", "date", "stamp", "zeit", "datum", "fecha", "hora", "ora", "data", "horodate")
+_NAMES = (
+    "time", "date", "datetime", "timestamp", "stamp", "zeit", "zeitstempel", "datum", "uhrzeit", "fecha", "hora", "ora",
+    "data", "horodate", "start", "begin", "beginn", "von", "from", "end", "ende", "bis", "until", "epoch", "utc",
+)  # fmt: skip
+_STARTS = ("start", "begin", "beginn", "beginning", "from", "von", "ab", "inizio", "début", "debut", "inicio")
+_ENDS = ("end", "ende", "ending", "until", "to", "bis", "fine", "fin")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.0+)?)?(?:\s*[AaPp][Mm])?")
 _SAMPLE = 2_000
 
 
-def find_time_column(table: "pd.DataFrame", options: ImportOptions, guesses: list[Guess]) -> str:
-    """The name of the time column.
+@dataclass(frozen=True, slots=True, eq=False)
+class Stamps:
+    """The times of the rows as written: aware where they carry an offset, else naive; NaT where there is none."""
+
+    times: "pd.Series"
+    columns: tuple[str, ...]  # those that held them
+
+
+def read_stamps(table: "pd.DataFrame", options: ImportOptions, notes: Notes) -> Stamps:
+    """The time of each row.
 
     Raises:
-        InvalidInput: there is none, or not the one named.
+        InvalidInput: no column of times, or not the one named, or a time that cannot be read.
     """
+    column = _time_column(table, options, notes)
+    times = parse_times(table[column], options, notes)
+    clock = _clock_column(table, column, times)
+    if clock is not None:
+        notes.guess("clock column", clock, f"{column} holds dates alone")
+        dates = times.dt.strftime("%Y-%m-%d").where(times.notna(), "")
+        together = (dates + " " + table[clock].astype("str").str.strip()).where(times.notna(), "")
+        times = parse_times(together, options, notes)
+    columns = (column,) if clock is None else (column, clock)
+    try:
+        return Stamps(times.dt.as_unit("ns").dt.round("s"), columns)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput("a time lies outside 1970..2100", field="time-column") from error
+
+
+def _time_column(table: "pd.DataFrame", options: ImportOptions, notes: Notes) -> str:
     import pandas as pd
 
     if options.time_column is not None:
         if options.time_column not in table:
             raise InvalidInput(
-                f"there is no column {options.time_column!r}; there are {_listed(table)}", field="time-column"
+                f"there is no column {options.time_column!r}; there are {listed(table)}", field="time-column"
             )
         return options.time_column
-    for column in table:
-        if pd.api.types.is_datetime64_any_dtype(table[column]):
-            guesses.append(Guess("time column", column, "it holds times"))
+    typed = [column for column in table if pd.api.types.is_datetime64_any_dtype(table[column])]
+    if typed:
+        column = next((one for one in typed if label_word(one) == "start"), typed[0])
+        notes.guess("time column", column, "it holds times")
+        return column
+    named = [column for column in table if any(token in _NAMES for token in tokens_of(column))]
+    for column in named:
+        if _parses(table[column], options):
+            notes.guess("time column", column, "its name and content are times")
             return column
+    if named and not _CLOCK.fullmatch(str(table[named[0]].iloc[0]).strip()):
+        parse_times(table[named[0]], options, notes)  # says what is wrong with it
     for column in table:
-        if any(name in column.lower() for name in _NAMES) and _parses(table[column]):
-            guesses.append(Guess("time column", column, "its name and content are times"))
+        if not pd.api.types.is_numeric_dtype(table[column]) and _parses(table[column], options):
+            notes.guess("time column", column, "its content is times")
             return column
-    raise InvalidInput(f"which column holds the times? name it with --time-column; there are {_listed(table)}")
+    raise InvalidInput(
+        f"which column holds the times? name it with --time-column; there are {listed(table)}", field="time-column"
+    )
 
 
-def _listed(table: "pd.DataFrame") -> str:
+def listed(table: "pd.DataFrame") -> str:
+    """The names of the first columns."""
     names = [str(column) for column in table.columns[:10]]
     return ", ".join(names) + (", ..." if table.shape[1] > 10 else "")
 
 
-def _parses(values: "pd.Series") -> bool:
+def _parses(values: "pd.Series", options: ImportOptions) -> bool:
+    """Whether the first values are times, or dates in an order that the rest may tell."""
     try:
-        parse_times(values.head(_SAMPLE))
-    except InvalidInput:
-        return False
-    return True
+        first = parse_times(values.head(_SAMPLE), options, Notes([], []))
+    except InvalidInput as error:
+        return error.facts.get("field") == "dates"
+    return bool(first.notna().mean() > 0.5)
 
 
-def parse_times(values: "pd.Series") -> "pd.Series":
-    """Stamps as written: aware where they carry an offset, else naive.
-
-    Raises:
-        InvalidInput: a value that is no time, or an order of day and month that cannot be told.
-    """
-    import pandas as pd
-
-    if pd.api.types.is_datetime64_any_dtype(values):
-        return values
-    text = values.astype(str).str.strip()
-    iso = text.str.match(r"\d{4}-\d{2}-\d{2}")
-    if iso.all():
-        has_offset = text.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$", regex=True)
-        if has_offset.any() and not has_offset.all():
-            raise InvalidInput("some times carry an offset from UTC and others do not; mend the file")
-        return _converted(text, format="ISO8601", utc=bool(has_offset.all()))
-    parts = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4})[ T]?(.*)$")
-    if parts[0].isna().any():
-        bad = text[parts[0].isna()].iloc[0]
-        raise InvalidInput(f"{bad!r} is no time that can be read; write 2026-03-01T00:00:00Z")
-    first, second = parts[0].astype(int), parts[1].astype(int)
-    if (first > 12).any() == (second > 12).any():
-        raise InvalidInput("day and month cannot be told apart in the times; write them as 2026-03-01 00:00")
-    day, month = (parts[0], parts[1]) if (first > 12).any() else (parts[1], parts[0])
-    clock = parts[3].where(parts[3] != "", "00:00")
-    return _converted(parts[2] + "-" + month.str.zfill(2) + "-" + day.str.zfill(2) + " " + clock, format="ISO8601")
+def _clock_column(table: "pd.DataFrame", date_column: str, times: "pd.Series") -> str | None:
+    """The column with the time of day, where the dates have none."""
+    known = times.dropna()
+    if known.empty or (known != known.dt.normalize()).any() or not known.duplicated().any():
+        return None
+    for column in table:
+        if column != date_column:
+            cells = table[column].head(_SAMPLE).astype("str").str.strip()
+            if cells.str.fullmatch(_CLOCK.pattern).all():
+                return column
+    return None
 
 
-def _converted(text: "pd.Series", **options: object) -> "pd.Series":
-    import pandas as pd
-
-    try:
-        return pd.to_datetime(text, **options)  # type: ignore[call-overload]
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"a time cannot be read: {error}") from error
-
-
-def to_utc(
-    times: "pd.Series", members: "pd.Series | None", options: ImportOptions, findings: list[Finding]
-) -> "pd.Series":
-    """The stamps in UTC; the hour that autumn has twice is told apart by its order in the file.
-
-    Raises:
-        InvalidInput: naive times without --timezone, or times that the zone does not have.
-    """
-    import numpy as np
-
-    if times.dt.tz is not None:
-        return times.dt.tz_convert("UTC")
-    if options.timezone is None:
-        raise InvalidInput(
-            "the times carry no zone: give the one they were written in, e.g. --timezone Europe/Vienna or "
-            "--timezone UTC",
-            field="timezone",
-        )
-    time_zone(options.timezone)
-    repeated = times.groupby([times] if members is None else [members, times]).cumcount()
-    is_summer_time = np.asarray(repeated == 0)
-    local = times.dt.tz_localize(options.timezone, ambiguous=is_summer_time, nonexistent="NaT")
-    missing = local.isna() & times.notna()
-    if missing.any():
-        raise InvalidInput(
-            f"{times[missing].iloc[0]} does not exist in {options.timezone}: the clock was put forward; "
-            "is the file in another zone, such as UTC or winter time all year (--timezone Etc/GMT-1)?",
-            field="timezone",
-        )
-    return local.dt.tz_convert("UTC")
-
-
-def resolution_of(utc: "pd.Series", options: ImportOptions, guesses: list[Guess]) -> int:
-    """Minutes between stamps.
-
-    Raises:
-        InvalidInput: no usual interval.
-    """
-    if options.resolution_minutes is not None:
-        return options.resolution_minutes
-    stamps = utc.drop_duplicates().sort_values()
-    steps = stamps.diff().dropna().dt.total_seconds() / 60
-    minutes = float(steps.mode().iloc[0]) if len(steps) else 0.0
-    share = float((steps == minutes).mean()) if len(steps) else 0.0
-    if minutes not in RESOLUTIONS_MINUTES or share < 0.9:
-        raise InvalidInput(
-            f"the interval cannot be told: {share:.0%} of the stamps are {minutes:g} minutes apart; "
-            "give it with --resolution MINUTES",
-            field="resolution",
-        )
-    guesses.append(Guess("interval", f"{minutes:g} minutes", f"{share:.1%} of the stamps are that far apart"))
-    return int(minutes)
-
-
-def label_of(column: str, times: "pd.Series", minutes: int, options: ImportOptions, guesses: list[Guess]) -> str:
-    """Whether a stamp names the start or the end of its interval.
-
-    Raises:
-        InvalidInput: it cannot be told.
-    """
-    if options.label is not None:
-        return options.label
-    lower = column.lower()
-    for word, label in (("start", "start"), ("begin", "start"), ("from", "start"), ("end", "end"), ("until", "end")):
-        if word in lower:
-            guesses.append(Guess("label", label, f"the column is called {column}"))
-            return label
-    first, last = times.min(), times.max()
-    first_minute, last_minute = first.hour * 60 + first.minute, last.hour * 60 + last.minute
-    if first_minute == 0 and last_minute == 1440 - minutes:
-        guesses.append(Guess("label", "start", "the file runs from 00:00 to the last interval of a day"))
-        return "start"
-    if first_minute == minutes and last_minute == 0:
-        guesses.append(Guess("label", "end", "the file runs from the first interval of a day to 00:00"))
-        return "end"
-    raise InvalidInput(
-        "do the times name the start or the end of each interval? say --label start or --label end", field="label"
-    )
+def label_word(column: str) -> str | None:
+    """What the name of a time column says of its place in the interval."""
+    for token in tokens_of(column):
+        if token in _STARTS:
+            return "start"
+        if token in _ENDS:
+            return "end"
+    return None

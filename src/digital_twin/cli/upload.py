@@ -1,43 +1,58 @@
 """Sending a meter file to a community: members first, then readings in batches that may be sent again."""
 
-import hashlib
+import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from digital_twin.cli.guesses import MeterFile
 from digital_twin.client import TwinClient
+from digital_twin.domain.errors import Unavailable
 from digital_twin.domain.readings import ASSUMED_DELAY, SeriesValues
 from digital_twin.domain.time import TimeGrid
 
 VALUES_PER_BATCH = 100_000
 MEMBERS_PER_BATCH = 1_000
 STEPS_PER_COLUMN = 30_000
+TRIES = 3
+LONGEST_WAIT_S = 30.0
+REASONS_NAMED = 5
 
 Counts = dict[str, int]
 
 
 def upload(
-    client: TwinClient, community_id: str, file: MeterFile, path: Path, on_progress: Callable[[int], None]
-) -> Counts:
-    """Send everything; the counts of what became of it. A second run of the same file replays its batches."""
+    client: TwinClient, community_id: str, file: MeterFile, on_progress: Callable[[int], None]
+) -> tuple[Counts, list[str]]:
+    """Send everything; the counts of what became of it, and why readings were refused."""
     known = {member["member_id"] for member in client.members(community_id)}
     new = [{"member_id": member} for member in file.members if member not in known]
     for first in range(0, len(new), MEMBERS_PER_BATCH):
         client.put_members(community_id, new[first : first + MEMBERS_PER_BATCH])
-    fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     counts: Counts = {"members added": len(new)}
+    reasons: dict[str, None] = {}
+    run = uuid.uuid4().hex  # a new one each time: a second import counts its readings as duplicates
     for number, batch in enumerate(batches(file.columns)):
-        answer = _record(client, community_id, batch, f"{fingerprint}-{number}")
-        for name in ("received", "stored", "duplicate", "corrected", "superseded", "rejected_count"):
+        answer = _record(client, community_id, batch, f"import-{run}-{number}")
+        for name in ("received", "stored", "duplicate", "corrected", "superseded"):
             counts[name] = counts.get(name, 0) + int(answer[name])
+        counts["rejected"] = counts.get("rejected", 0) + int(answer["rejected_count"])
+        reasons |= dict.fromkeys(one["reason"] for one in answer["rejected"])
         on_progress(sum(one.values.size for one in batch))
-    return counts
+    return counts, list(reasons)[:REASONS_NAMED]
 
 
 def _record(client: TwinClient, community_id: str, batch: Sequence[SeriesValues], key: str) -> dict[str, Any]:
+    """Sent again where no answer came: by its key the server stores it once."""
     delay_minutes = int(ASSUMED_DELAY.total_seconds() // 60)
-    return client.record(community_id, batch, assumed_delay_minutes=delay_minutes, idempotency_key=key)
+    for attempt in range(1, TRIES + 1):
+        try:
+            return client.record(community_id, batch, assumed_delay_minutes=delay_minutes, idempotency_key=key)
+        except Unavailable as error:
+            if attempt == TRIES:
+                raise
+            time.sleep(min(LONGEST_WAIT_S, float(error.facts.get("retry_after_s", 1))))
+    raise AssertionError("unreachable")
 
 
 def batches(columns: Sequence[SeriesValues]) -> Iterator[list[SeriesValues]]:
@@ -55,9 +70,10 @@ def batches(columns: Sequence[SeriesValues]) -> Iterator[list[SeriesValues]]:
 
 
 def _pieces(columns: Sequence[SeriesValues]) -> Iterator[SeriesValues]:
+    """Columns in pieces that hold at least one reading."""
     for column in columns:
         for first in range(0, column.grid.steps, STEPS_PER_COLUMN):
             values = column.values[first : first + STEPS_PER_COLUMN]
-            yield SeriesValues(
-                column.key, TimeGrid(column.grid.instant(first), values.size, column.grid.step_minutes), values
-            )
+            grid = TimeGrid(column.grid.instant(first), values.size, column.grid.step_minutes)
+            if (values == values).any():
+                yield SeriesValues(column.key, grid, values)

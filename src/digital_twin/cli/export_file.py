@@ -1,0 +1,53 @@
+"""The form that `digital-twin export` writes, which needs no guesses."""
+
+# what pandas says of its own types is too wide to check against
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from digital_twin.cli.guesses import ImportOptions, Notes
+from digital_twin.cli.intervals import place
+from digital_twin.cli.numbers_in_text import read_numbers
+from digital_twin.cli.time_text import parse_times
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import SeriesKey, SeriesValues
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = ("series", "start", "value", "member_id", "asset_id", "resolution_minutes")
+
+
+def is_export(table: "pd.DataFrame") -> bool:
+    """Whether the table has exactly the columns of an export."""
+    return tuple(table.columns) == _COLUMNS
+
+
+def read_export(table: "pd.DataFrame", notes: Notes) -> list[SeriesValues]:
+    """Its series.
+
+    Raises:
+        InvalidInput: it was changed into something that is no export any more.
+    """
+    notes.guess("form", "an export of digital-twin", "it has exactly those columns")
+    times = parse_times(table["start"], ImportOptions(), notes)
+    if times.dt.tz is None or times.isna().any():
+        raise InvalidInput("the starts in an export are UTC, such as 2026-03-01T00:00:00Z; mend the file")
+    numbers = read_numbers(table["value"], ".")
+    resolutions = read_numbers(table["resolution_minutes"], ".").values
+    if numbers.strange.any() or np.isnan(resolutions).any():
+        raise InvalidInput(f"an export has numbers as values and resolutions, not {numbers.example!r}; mend the file")
+    seconds = times.dt.as_unit("s").astype("int64").to_numpy()
+    ids = table[["series", "member_id", "asset_id"]].fillna("").astype("str")
+    made: list[SeriesValues] = []
+    for rows in ids.groupby(["series", "member_id", "asset_id"], sort=False).indices.values():
+        name, member, asset = (str(part).removeprefix("'") for part in ids.iloc[rows[0]])
+        minutes = np.unique(resolutions[rows])
+        if minutes.size > 1:
+            raise InvalidInput(f"{name} has several resolutions in one file; import each by itself")
+        placed = place(member or name, seconds[rows], numbers.values[rows], int(minutes[0]), notes)
+        if placed is not None:
+            made.append(SeriesValues(SeriesKey(name, member or None, asset or None), placed.grid, placed.values))
+    return made
