@@ -66,8 +66,10 @@ async def refresh(body: RefreshBody, twin: TwinDep) -> TokenAnswer:
 
 @router.get("/auth/me", **requires(Permission.SIGNED_IN))
 async def me(twin: TwinDep, grant: GrantDep) -> MeAnswer:
-    """Who you are."""
-    return MeAnswer.of(*await twin.accounts.get(grant.caller.account_id))
+    """Who you are; a key is told of its own communities alone."""
+    account, memberships = await twin.accounts.get(grant.caller.account_id)
+    bound = grant.caller.key_communities
+    return MeAnswer.of(account, [one for one in memberships if bound is None or one.community_id in bound])
 
 
 @router.post("/auth/password", status_code=204, **requires(Permission.ACCOUNT_MANAGE, has_secrets=True))
