@@ -1,5 +1,6 @@
 """Communities over HTTP: made, listed, changed with and without a precondition, deleted; members, assets, sharing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -119,6 +120,43 @@ def test_an_etag_that_names_no_current_version_changes_nothing(operator: httpx.C
     refused(operator.put(path, json=body, headers={"If-Match": etag}), 412)
     refused(operator.delete(path, headers={"If-Match": etag}), 412)
     assert answered(operator.get(path))["num_prosumers"] == 100
+
+
+def test_of_changes_at_once_with_one_etag_one_holds(operator: httpx.Client, community: str):
+    path = f"/communities/{community}"
+    seen = {"If-Match": operator.get(path).headers["etag"]}
+    bodies = [{"community_id": community, **EIGHT_NUMBERS, "num_prosumers": number} for number in range(1, 7)]
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda body: operator.put(path, json=body, headers=seen), bodies))
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412, 412, 412]
+    [held] = [answer.json() for answer in answers if answer.status_code == 200]
+    assert answered(operator.get(path)) == held
+
+
+def test_of_equal_communities_at_once_one_is_made(api: Api, operator: httpx.Client):
+    body = {"community_id": api.fresh("race"), **EIGHT_NUMBERS}
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda _: operator.post("/communities", json=body), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
+
+
+def test_a_change_of_numbers_and_one_of_the_sharing_rule_at_once_both_hold_or_one_says_so(
+    operator: httpx.Client, community: str
+):
+    path = f"/communities/{community}"
+
+    def change(number: int) -> httpx.Response:
+        if number % 2:
+            return operator.put(f"{path}/sharing", json={"rule": "dynamic"})
+        return operator.put(path, json={"community_id": community, **EIGHT_NUMBERS, "num_prosumers": 7})
+
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(change, range(6)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    now = answered(operator.get(path))
+    held = [number % 2 for number, answer in enumerate(answers) if answer.status_code == 200]
+    assert (now["sharing"]["rule"] == "dynamic") == (1 in held)
+    assert (now["num_prosumers"] == 7) == (0 in held)
 
 
 def test_any_version_matches_a_star(operator: httpx.Client, community: str):

@@ -293,3 +293,20 @@ def test_a_day_of_23_or_25_hours_is_forecast_whole(api: Api, operator: httpx.Cli
     record(operator, community_id, days_of_load(60), end=start)
     forecast = generate(operator, community_id, start_time=midnight, horizon_hours=hours)
     check_forecast(forecast, steps=4 * hours)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Kiritimati", "America/St_Johns"])
+def test_every_zone_has_forecasts_and_plans(api: Api, operator: httpx.Client, zone: str):
+    community_id = api.community(operator, timezone=zone, latitude=-31.5, longitude=159.1)
+    record(operator, community_id, days_of_load(30))
+    check_forecast(generate(operator, community_id, horizon_hours=24 * 35, resolution_minutes=60), steps=24 * 35)
+    assert (
+        answered(operator.post(f"/communities/{community_id}/optimization/dispatch", json=DAY))["status"] == "optimal"
+    )
+
+
+@pytest.mark.parametrize("latitude", [-90.0, 0.0, 90.0])
+def test_the_sun_may_stay_away(api: Api, operator: httpx.Client, latitude: float):
+    community_id = api.community(operator, latitude=latitude, longitude=180.0)
+    record(operator, community_id, [0.0] * 96 * 30, name="pv_kw")
+    check_forecast(generate(operator, community_id), steps=96)

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -225,6 +226,20 @@ def test_imported_history_counts_as_known_after_its_delay(operator: httpx.Client
     assert values_of(operator, community, as_of="2026-03-02T01:29:59Z") == [1, None, None, None]
     assert values_of(operator, community, as_of="2026-03-02T01:30:00Z") == [1, 2, None, None]
     assert values_of(operator, community) == [1, 2, 3, 4]
+
+
+def test_batches_at_once_are_counted_exactly(operator: httpx.Client, community: str):
+    def one(number: int) -> Any:
+        return send(operator, community, column([number, 1, None, number]), key=f"batch {number}")
+
+    with ThreadPoolExecutor(6) as threads:
+        receipts = list(threads.map(one, range(6)))
+    totals = np.sum([counts(receipt) for receipt in receipts], axis=0).tolist()
+    # slot 2 is stored once and then repeated; slots 1 and 4 are stored once and then corrected by five others
+    assert totals == [18, 3, 5, 10, 0, 0]
+    last = max(receipts, key=lambda receipt: receipt["received_at"])
+    assert values_of(operator, community, as_of=last["received_at"]) == values_of(operator, community)
+    assert len({receipt["received_at"] for receipt in receipts}) == 6
 
 
 # What is refused

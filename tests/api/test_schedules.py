@@ -1,5 +1,6 @@
 """Dispatch over HTTP: the worked cases, every objective, refusals that say what to do, priors, and stored results."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -530,3 +531,68 @@ def test_a_repeated_request_with_its_key_is_planned_once(api: Api, operator: htt
     refused(operator.post(path, json={**CASE_1, "current_soc_kwh": 21}, headers=headers), 422)
     results = answered(operator.get(f"/communities/{community_id}/optimization/results"))["results"]
     assert len(results) == 1
+
+
+# What meters tell
+
+
+def test_behind_net_meters_nothing_is_curtailed(api: Api, operator: httpx.Client):
+    community_id = api.community(operator, **CASE_1_COMMUNITY)
+    start = datetime(2026, 3, 16, tzinfo=UTC)
+    hours = np.arange(10 * 96) / 4 % 24
+    net_kw = (20 - 45 * np.exp(-(((hours - 12) / 2) ** 2))).tolist()
+    _record(operator, community_id, "net_load_kw", start - timedelta(days=10), net_kw, unit="kW")
+    plan = dispatch(operator, community_id, {"start_time": start.isoformat(), "current_soc_kwh": 20})
+    assert plan["curtailed_kw"] == pytest.approx([0] * 96, abs=1e-9)
+    assert np.subtract(plan["load_kw"], plan["pv_kw"]) == pytest.approx(np.array(net_kw[:96]), abs=0.01)
+    _check_physics(plan, capacity_kwh=100, power_kw=40, efficiencies=(0.9, 0.8), initial_kwh=20)
+
+
+def test_a_few_reporting_members_stand_for_all(api: Api, operator: httpx.Client):
+    community_id = api.community(operator, num_prosumers=100)
+    path = f"/communities/{community_id}"
+    start = datetime(2026, 3, 16, tzinfo=UTC)
+    answered(operator.post(f"{path}/members", json={"members": [{"member_id": "a"}, {"member_id": "b"}]}), 201)
+    for member in ("a", "b"):
+        past = start - timedelta(days=10)
+        _record(operator, community_id, "load_kw", past, [2.0] * 960, unit="kW", member_id=member)
+    plan = dispatch(operator, community_id, {"start_time": start.isoformat()})
+    assert plan["load_kw"] == pytest.approx([200] * 96, rel=1e-6)
+    assert plan["provenance"]["sources"]["load_kw"] == "sum over 2 of 100 prosumers, scaled by 100/2"
+
+
+def test_a_peak_that_was_paid_for_costs_nothing_more(api: Api, operator: httpx.Client):
+    def cost(peak_so_far_kw: float) -> float:
+        charge = {"per_kw": 10.0, "peak_so_far_kw": peak_so_far_kw}
+        flat = {"kind": "flat", "per_kwh": 0.05}
+        tariff = {"import_price": flat, "export_price": flat, "capacity_charge": charge}
+        community_id = api.community(operator, **CASE_1_COMMUNITY, tariff=tariff)
+        return dispatch(operator, community_id, CASE_1)["cost"]
+
+    # 100 kW is the limit of the connection: with it paid for, the plan is that without a charge
+    assert cost(100) == pytest.approx(18.36, abs=EXACT)
+    assert cost(0) > cost(50) > cost(100)
+
+
+# Many at once
+
+
+def test_of_equal_requests_at_once_with_one_key_one_is_planned(api: Api, operator: httpx.Client):
+    community_id = api.community(operator, **CASE_1_COMMUNITY)
+    path, headers = f"/communities/{community_id}/optimization/dispatch", {"Idempotency-Key": "at once"}
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda _: operator.post(path, json=CASE_1, headers=headers), range(6)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    planned = {answer.json()["result_id"] for answer in answers if answer.status_code == 200}
+    results = answered(operator.get(f"/communities/{community_id}/optimization/results"))["results"]
+    assert planned == {one["result_id"] for one in results}
+    assert len(planned) == 1
+
+
+def test_plans_made_at_once_do_not_mix(operator: httpx.Client, village: str):
+    levels = [20, 30, 40, 50, 60, 70]
+    alone = [dispatch(operator, village, {**CASE_1, "current_soc_kwh": level})["cost"] for level in levels]
+    with ThreadPoolExecutor(6) as threads:
+        bodies = [{**CASE_1, "current_soc_kwh": level} for level in levels]
+        together = list(threads.map(lambda body: dispatch(operator, village, body)["cost"], bodies))
+    assert together == pytest.approx(alone, abs=1e-9)
