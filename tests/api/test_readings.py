@@ -420,6 +420,18 @@ def test_weeks_of_minutes_come_back(operator: httpx.Client, community: str):
     assert values_of(operator, community, end=end) == values
 
 
+@pytest.mark.parametrize("params", [{"resolution": "1"}, {}])
+def test_an_answer_has_a_largest_size_whatever_makes_it_large(
+    operator: httpx.Client, community: str, params: dict[str, str]
+):
+    minutes = 15 if params else 1
+    send(operator, community, *(column([1.0], name, resolution_minutes=minutes) for name in ("load_kw", "pv_kw")))
+    query = {"series": "load_kw,pv_kw", "start": MONDAY, "end": "2027-03-02T00:00:00Z", **params}
+    refused(operator.get(f"/communities/{community}/readings", params=query), 422, pointer="/end")
+    query["end"] = "2026-03-09T00:00:00Z"
+    assert {len(one["values"]) for one in read(operator, community, **query)} == {7 * 1440}
+
+
 # The community's sum
 
 

@@ -30,6 +30,9 @@ SMALLEST_SAFE_GROUP = 5
 MAX_POINTS = 1_000_000
 """Values that one answer may carry."""
 
+USUAL_MINUTES = 15
+"""The interval of a series before it is known to be another."""
+
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
@@ -138,6 +141,7 @@ class ReadingService:
                 if total is None:
                     raise NotFound(f"no readings of {key.name} are stored; GET .../series lists those that are")
                 answers.append(_sum_answer(grant, key, total))
+        _check_size(sum(answer.readings.grid.steps for answer in answers))  # series may be finer than usual
         return [_at_resolution(answer, query.resolution_minutes) for answer in answers]
 
 
@@ -156,7 +160,11 @@ def _check_span(query: ReadingQuery) -> None:
     minutes = (query.end - query.start).total_seconds() / 60
     if minutes <= 0:
         raise InvalidInput("end must be after start", field="end")
-    if minutes * len(query.names) > MAX_POINTS * 15:
+    _check_size(minutes * len(query.names) / min(query.resolution_minutes or USUAL_MINUTES, USUAL_MINUTES))
+
+
+def _check_size(values: float) -> None:
+    if values > MAX_POINTS:
         raise InvalidInput(
             f"the span is too long for one answer of at most {MAX_POINTS} values; ask for shorter spans", field="end"
         )
