@@ -1,11 +1,9 @@
 """What an import was told, what it guessed, and what it found."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from digital_twin.cli.choices import Dates, Decimal, Label, Negatives, RepeatedHour
 from digital_twin.domain.readings import SeriesValues
-
-Negatives = Literal["refuse", "clip", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +20,15 @@ class ImportOptions:
     series: str | None = None
     unit: str | None = None
     resolution_minutes: int | None = None
-    label: Literal["start", "end"] | None = None
+    label: Label | None = None
     cumulative: bool | None = None
     timezone: str | None = None
-    repeated_hour: Literal["first", "second"] | None = None
-    dates: Literal["day-first", "month-first"] | None = None
+    repeated_hour: RepeatedHour | None = None
+    dates: Dates | None = None
     delimiter: str | None = None
-    decimal: Literal[".", ","] | None = None
+    decimal: Decimal | None = None
     sheet: str | None = None
-    negatives: Negatives = "refuse"
+    negatives: Negatives = Negatives.REFUSE
     keep_glitches: bool = False
     community_zone: str | None = None
 

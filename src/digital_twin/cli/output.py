@@ -62,7 +62,7 @@ def forecast_table(forecast: Document) -> Table:
     ]
     percent = round(100 * forecast["confidence_level"])
     title = f"Forecast from {forecast['start']}: kW, hourly means with their {percent} % interval (UTC)"
-    return table(title, ["hour", *(f"{name.removesuffix('_kw')} kW" for name in variables)], rows)
+    return table(title, ["hour", *(f"{name.removesuffix('_kw').replace('_', ' ')} kW" for name in variables)], rows)
 
 
 def _expected(variable: Document, where: slice) -> str:
