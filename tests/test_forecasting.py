@@ -18,10 +18,11 @@ from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, S
 from digital_twin.forecasting.local_days import days_back, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
-from digital_twin.forecasting.pv import Orientation, fit_orientation, rated_output
+from digital_twin.forecasting.pv import fit_orientation
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, choose_model, list_models, make_forecast
 from digital_twin.forecasting.regression import HALF_LIFE_DAYS, PENALTY, fit_slots, predict_slots
 from digital_twin.forecasting.scores import coverage, normalised_pinball_loss, pinball_loss
+from digital_twin.forecasting.solar import Orientation, position_in_day, rated_output
 
 VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
 WEATHER = ("ghi_wm2", "temperature_c", "wind_speed_ms")
@@ -319,6 +320,51 @@ def test_generation_is_zero_at_night_and_at_most_the_capacity() -> None:
         night = (clock.hour < 5) | (clock.hour > 20)
         assert made.quantiles[night].max() == 0
         assert made.quantiles.max() <= 500
+
+
+def test_an_hour_of_sun_is_the_mean_of_its_quarters() -> None:
+    orientation = Orientation(35, 200)
+    quarters = rated_output(VIENNA, TimeGrid(MONDAY, 192, 15), orientation, {})
+    hours = rated_output(VIENNA, TimeGrid(MONDAY, 48, 60), orientation, {})
+    np.testing.assert_allclose(hours, quarters.reshape(-1, 4).mean(axis=1), atol=1e-12)
+    # a mean over the hour that the weather service gives is spread over its quarters without loss
+    flat = {"ghi_wm2": np.full(48, 300.0)}
+    lit = rated_output(VIENNA, TimeGrid(MONDAY, 48, 60), Orientation(0, 180), flat)[10:14]
+    np.testing.assert_allclose(lit, lit.mean(), rtol=0.03)
+
+
+def test_the_sun_stands_between_sunrise_and_sunset_by_day_alone() -> None:
+    for day in (MONDAY, MONDAY + timedelta(days=110), MONDAY + timedelta(days=290)):
+        grid = TimeGrid(day, 96, 15)
+        is_lit = rated_output(VIENNA, grid, Orientation(0, 180), {}) > 0
+        within = np.abs(position_in_day(VIENNA, grid)) < 1
+        assert (is_lit != within).sum() <= 4  # the equation of time and refraction: half an hour at each end at most
+
+
+def test_a_shadow_that_falls_every_morning_is_in_the_forecast() -> None:
+    past = pv_history(90, Orientation(30, 180))
+    shade = np.where(position_in_day(VIENNA, past.grid) < -0.3, 0.2, 1.0)
+    made = make_forecast(task(replace(past, values=past.values * shade), variable="pv_kw", steps=96))
+    free = make_forecast(task(past, variable="pv_kw", steps=96))
+    where = position_in_day(VIENNA, made.grid)
+    morning, noon = (where > -0.8) & (where < -0.45), np.abs(where) < 0.2
+    assert made.mean[morning].sum() == pytest.approx(0.2 * free.mean[morning].sum(), rel=0.15)
+    assert made.mean[noon].sum() == pytest.approx(free.mean[noon].sum(), rel=0.1)
+
+
+def test_intervals_of_generation_hold() -> None:
+    grid = TimeGrid(MONDAY - timedelta(days=120), 120 * 24, 60)
+    cloud = np.random.default_rng(6).uniform(0.2, 1.0, 120 * 24)
+    values = 500 * cloud * rated_output(VIENNA, grid, Orientation(30, 180), {})
+    inside: list[float] = []
+    for day in range(100, 120):
+        past = History(TimeGrid(grid.start, 24 * day, 60), values[: 24 * day], {})
+        made = make_forecast(task(past, variable="pv_kw"))
+        light = np.abs(position_in_day(VIENNA, made.grid)) < 0.9
+        actual = values[24 * day : 24 * (day + 1)]
+        inside.append(coverage(actual[light], *(bound[light] for bound in made.interval(0.9))))
+    # some 200 independent hours: three standard deviations are 6 points
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.06)
 
 
 def test_readings_that_no_sun_at_the_place_explains_are_followed_as_they_are() -> None:
