@@ -380,7 +380,7 @@ def test_a_new_password_ends_the_other_sessions_and_the_old_password(api: Api):
     other, here = answered(login(api, username)), as_bearer(api, answered(login(api, username)))
     change = {"current_password": PASSWORD, "new_password": new}
     refused(here.post("/auth/password", json={**change, "current_password": new}), 403)
-    refused(here.post("/auth/password", json={**change, "new_password": "too short"}), 422, pointer="/password")
+    refused(here.post("/auth/password", json={**change, "new_password": "too short"}), 422, pointer="/new_password")
     answered(here.post("/auth/password", json=change), 204)
     answered(here.get("/auth/me"))
     refused(as_bearer(api, other).get("/auth/me"), 401)

@@ -31,7 +31,13 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         },
     },
 }
-_ALWAYS = {400: "Not HTTP or not JSON", 422: "A value breaks a rule", 429: "Too many requests", 503: "Try again later"}
+_ALWAYS = {
+    400: "Not HTTP or not JSON",
+    406: "No answer of the type that Accept names",
+    422: "A value breaks a rule",
+    429: "Too many requests",
+    503: "Try again later",
+}
 _SIGNED_IN = {401: "Say who you are", 403: "Not your right", 404: "Not there or not yours", 409: "Changed or not ready"}
 _WITH_BODY = {413: "The body is too large", 415: "Another content type"}
 _ON_CHANGE = {412: "Changed meanwhile"}

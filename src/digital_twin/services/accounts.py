@@ -20,7 +20,8 @@ from digital_twin.services.secrets import hash_secret, new_secret
 
 MINIMUM_PASSWORD, MAXIMUM_PASSWORD = 15, 128
 USERNAME = re.compile(r"[A-Za-z0-9_.-]{3,64}\Z")
-EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z")
+EMAIL_PATTERN = r"^[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
+EMAIL = re.compile(EMAIL_PATTERN.removesuffix("$") + r"\Z")
 PASSWORD_CHANGES_PER_HOUR = 10
 SETUP_TOKEN_LIFETIME = timedelta(hours=1)
 INVITE_LIFETIME = timedelta(days=7)

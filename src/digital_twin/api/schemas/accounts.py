@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from digital_twin.api.schemas.model import Answer, Body, Identifier, Instant, Page, Text
 from digital_twin.services.access import KEY_SCOPES
+from digital_twin.services.accounts import EMAIL_PATTERN, MAXIMUM_PASSWORD, MINIMUM_PASSWORD
 from digital_twin.services.ports import Account, ApiKey, Membership, Session
 from digital_twin.services.sessions import TokenPair
 
@@ -13,6 +14,10 @@ RoleName = Literal["admin", "operator", "viewer", "api_user"]
 CommunityRole = Literal["operator", "viewer", "api_user"]
 Username = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,64}$", examples=["operator_1"])]
 Password = Annotated[str, Field(min_length=1, max_length=1024, examples=["secure_password"])]
+NewPassword = Annotated[
+    str, Field(min_length=MINIMUM_PASSWORD, max_length=MAXIMUM_PASSWORD, examples=["secure_password"])
+]
+Email = Annotated[str, Field(pattern=EMAIL_PATTERN, max_length=254, examples=["operator@example.org"])]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,512}$")]
 
 GUIDE_ACCOUNT: dict[str, Any] = {
@@ -29,8 +34,8 @@ class RegisterBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [GUIDE_ACCOUNT]})
 
     username: Username
-    email: Annotated[str, Field(min_length=1, max_length=254, examples=["operator@example.org"])]
-    password: Password
+    email: Email
+    password: NewPassword
     role: RoleName = "viewer"
     invite_token: Token | None = None
 
@@ -50,7 +55,7 @@ class RefreshBody(Body):
 
 class PasswordBody(Body):
     current_password: Password
-    new_password: Password
+    new_password: NewPassword
 
 
 class TokenAnswer(Answer):
