@@ -28,11 +28,7 @@ class ComputePool(Protocol):
     """Runs pure functions in warm processes."""
 
     async def call(self, function: Callable[..., T], *args: Any, timeout_s: float) -> T:
-        """The function's result.
-
-        Raises:
-            Unavailable: it did not finish in time, or its process died; the process is gone then.
-        """
+        """The function's result. Raises Unavailable when it is late or its process died; the process is gone then."""
         ...
 
 
@@ -120,19 +116,13 @@ class Readings(Protocol):
     async def read(
         self, keys: Sequence[SeriesKey], start: datetime, end: datetime, *, as_of: datetime | None = None
     ) -> list[SeriesValues]:
-        """Each known series on its own resolution's grid that covers [start, end); unknown ones are left out.
-
-        With `as_of`, exactly what was known at that instant.
-        """
+        """Each known series on its own resolution's grid over [start, end), `as_of` as known then; others left out."""
         ...
 
     async def community_sum(
         self, name: str, start: datetime, end: datetime, *, as_of: datetime | None = None
     ) -> CommunitySum | None:
-        """The sum over members' series of that name, each counted while it was a member; None without any.
-
-        Members' series of several resolutions are brought to the coarsest one first.
-        """
+        """The sum over members' series, each while it was a member, at their coarsest resolution; None without any."""
         ...
 
 
