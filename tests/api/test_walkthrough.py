@@ -7,13 +7,13 @@ import pytest
 from tests.api.application import EIGHT_NUMBERS, Api, answered
 
 GUIDE_ACCOUNT = {
-    "username": "operator_1",
-    "email": "operator@example.org",
+    "username": "walker_1",
+    "email": "walker@example.org",
     "password": "secure_password",
     "role": "operator",
 }
-GUIDE_LOGIN = {"username": "operator_1", "password": "secure_password"}
-GUIDE_COMMUNITY = {"community_id": "green_village", **EIGHT_NUMBERS}
+GUIDE_LOGIN = {"username": "walker_1", "password": "secure_password"}
+GUIDE_COMMUNITY = {"community_id": "walkers_village", **EIGHT_NUMBERS}
 GUIDE_FORECAST = {
     "start_time": "2026-03-02T00:00:00Z",
     "end_time": "2026-03-03T00:00:00Z",
@@ -49,12 +49,12 @@ class Reader:
 
     def forecast(self) -> Any:
         self.community()
-        path = "/communities/green_village/forecasting/generate"
+        path = "/communities/walkers_village/forecasting/generate"
         return self._once("forecast", lambda: self._post(self.client(), path, GUIDE_FORECAST))
 
     def schedule(self) -> Any:
         self.community()
-        path = "/communities/green_village/optimization/dispatch"
+        path = "/communities/walkers_village/optimization/dispatch"
         return self._once("schedule", lambda: self._post(self.client(), path, GUIDE_DISPATCH))
 
     def _once(self, step: str, take: Any) -> Any:
@@ -93,7 +93,7 @@ def test_an_administrator_grants_the_wish_and_it_holds_at_once(api: Api):
 
 def test_a_registration_with_an_administrators_token_gives_the_role(guide: Reader):
     account = guide.account()
-    assert (account["username"], account["role"], account["requested_role"]) == ("operator_1", "operator", None)
+    assert (account["username"], account["role"], account["requested_role"]) == ("walker_1", "operator", None)
     assert "password" not in account
 
 
@@ -108,16 +108,16 @@ def test_a_login_gives_a_bearer_token_for_half_an_hour(api: Api, guide: Reader):
 def test_me_names_the_account_and_its_communities(guide: Reader):
     guide.community()
     me = answered(guide.client().get("/auth/me"))
-    assert (me["username"], me["email"], me["role"]) == ("operator_1", "operator@example.org", "operator")
-    assert [(one["community_id"], one["role"]) for one in me["communities"]] == [("green_village", "operator")]
+    assert (me["username"], me["email"], me["role"]) == ("walker_1", "walker@example.org", "operator")
+    assert [(one["community_id"], one["role"]) for one in me["communities"]] == [("walkers_village", "operator")]
 
 
 def test_eight_fields_make_a_community(guide: Reader):
     community = guide.community()
     assert {name: community[name] for name in GUIDE_COMMUNITY} == GUIDE_COMMUNITY
-    assert answered(guide.client().get("/communities/green_village")) == community
+    assert answered(guide.client().get("/communities/walkers_village")) == community
     assert [one["community_id"] for one in answered(guide.client().get("/communities"))["communities"]] == [
-        "green_village"
+        "walkers_village"
     ]
 
 
@@ -134,7 +134,7 @@ def test_the_guides_forecast_answers_from_documented_priors(guide: Reader):
 
 def test_the_models_say_what_they_forecast_and_what_they_need(guide: Reader):
     guide.community()
-    models = answered(guide.client().get("/communities/green_village/forecasting/models"))["models"]
+    models = answered(guide.client().get("/communities/walkers_village/forecasting/models"))["models"]
     assert {variable for model in models for variable in model["variables"]} >= {"load_kw", "pv_kw"}
     assert all(model["name"] and model["needs"] and model["reference"] for model in models)
     used = guide.forecast()["models"]
@@ -153,12 +153,12 @@ def test_the_guides_dispatch_answers_a_certified_plan(guide: Reader):
 
 def test_the_results_list_the_plan(guide: Reader):
     schedule = guide.schedule()
-    results = answered(guide.client().get("/communities/green_village/optimization/results"))["results"]
+    results = answered(guide.client().get("/communities/walkers_village/optimization/results"))["results"]
     assert [one["result_id"] for one in results] == [schedule["result_id"]]
     assert results[0]["cost"] == schedule["cost"]
 
 
 def test_a_result_is_given_again_as_it_was_answered(guide: Reader):
     schedule = guide.schedule()
-    path = f"/communities/green_village/optimization/results/{schedule['result_id']}"
+    path = f"/communities/walkers_village/optimization/results/{schedule['result_id']}"
     assert answered(guide.client().get(path)) == schedule
