@@ -206,6 +206,59 @@ def test_idempotency_keys_are_short_printable_text(api: Api, key: str):
     assert checked(response, key)["status"] == 422
 
 
+# Readings, which have parsers of their own
+
+
+COLUMN = (
+    '{"name": "load_kw", "unit": "kW", "start": "2026-03-01T00:00:00Z", "resolution_minutes": 15, "values": [1.0, null]'
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"series": [{COLUMN}}}], "series": [{COLUMN}}}]}}',
+        f'{{"series": [{COLUMN}, "values": [2.0]}}]}}',
+        f'{{"series": [{COLUMN}, "values" : [2.0]}}]}}',
+        '{"readings": [{"series": "load_kw", "start": "2026-03-01T00:00:00Z", "value": 1, "value": 2}]}',
+    ],
+)
+def test_a_reading_given_twice_under_one_name_is_not_half_lost(api: Api, ids: dict[str, Any], body: str):
+    response = api.admin.post(
+        f"/communities/{ids['community_id']}/readings", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert refused(response, 400)["detail"] == "an object in the body has the same name twice"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "load_kw,2026-03-01T00:00:00Z,1_000",
+        "load_kw,2026-03-01T00:00:00Z,\uff11\uff12",
+        "load_kw,2026-03-01T00:00:00Z,0x10",
+        "load_kw,2026-03-01T00:00:00Z,1,5",
+        "load_kw,2026-03-01T00:00:00,1",
+        "load_kw,2026-03-01T00:00:00Z\x00,1",
+        "load_kw,9999-12-31T23:59:59Z,1",
+        "load_kw,2026-03-01,1",
+        "load_kw",
+        "7f3a,2026-03-01T00:00:00Z,1",
+        "load_kw\x00,2026-03-01T00:00:00Z,1",
+        '"load_kw,2026-03-01T00:00:00Z,1',
+        "x" * 200_000,
+    ],
+)
+def test_a_hostile_line_of_csv_is_refused(api: Api, ids: dict[str, Any], row: str):
+    response = api.admin.post(
+        f"/communities/{ids['community_id']}/readings",
+        content=f"series,start,value\n{row}\n".encode(),
+        headers={"Content-Type": "text/csv"},
+    )
+    assert checked(response, row)["status"] == 422
+    assert "7f3a" not in response.text
+    assert "xxxxxxxx" not in response.text
+
+
 # HTTP itself
 
 

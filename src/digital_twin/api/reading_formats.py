@@ -2,8 +2,8 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from digital_twin.api.problems import HttpProblem
+from digital_twin.api.schemas.model import parse_instant
 from digital_twin.api.schemas.readings import MAX_ROWS, ReadingColumns, ReadingRows
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey, SeriesValues
@@ -21,6 +22,7 @@ from digital_twin.services.readings import SeriesAnswer
 
 JSON, CSV = "application/json", "text/csv"
 CSV_COLUMNS = ("series", "start", "value")
+_A_NAME = re.compile(rb'"\s*:')
 CSV_OPTIONAL = ("member_id", "asset_id", "resolution_minutes")
 
 
@@ -52,8 +54,19 @@ def _from_json(body: bytes) -> tuple[list[SeriesValues], int | None]:
     except ValidationError as error:
         errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False)]
         raise RequestValidationError(errors) from error
+    _refuse_doubles(body, document)
     delay = parsed.assumed_delay_minutes if isinstance(parsed, ReadingColumns) else None
     return parsed.to_domain(), delay
+
+
+def _refuse_doubles(body: bytes, document: dict[str, Any]) -> None:
+    """Of a name that stands twice the parser keeps one value, and the other would be lost without a word.
+
+    Bodies are large, so that names are counted; a valid body has none but those of itself and of its list's entries.
+    """
+    entries = [entry for value in document.values() if isinstance(value, list) for entry in value]
+    if len(_A_NAME.findall(body)) != len(document) + sum(map(len, entries)):
+        raise HttpProblem(400, "an object in the body has the same name twice")
 
 
 def _from_csv(body: bytes) -> list[SeriesValues]:
@@ -85,14 +98,21 @@ def _csv_row(line: int, row: dict[str | Any, Any]) -> SeriesValues:
         raise InvalidInput(f"{field}: more values than columns; decimals are written with a point", field=field)
     try:
         key = SeriesKey(row["series"] or "", _plain(row.get("member_id")), _plain(row.get("asset_id")))
-        start = as_utc(datetime.fromisoformat(row["start"] or ""), "start")
-        grid = TimeGrid(start, 1, int(row.get("resolution_minutes") or 15))
-        value = float(row["value"] or "nan")
+        start = as_utc(parse_instant(row["start"]), "start")
+        grid = TimeGrid(start, 1, int(_digits(row.get("resolution_minutes")) or 15))
+        value = float(_digits(row["value"]) or "nan")
     except InvalidInput as error:
         raise InvalidInput(f"{field}: {error.message.partition(', got')[0]}", field=field) from error
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{field}: start must be an RFC 3339 time and value a number", field=field) from error
     return SeriesValues(key, grid, np.array([value]))
+
+
+def _digits(text: str | None) -> str | None:
+    """Python reads `1_000` and the digits of other scripts as numbers; a meter that writes them is not understood."""
+    if text and not (text.isascii() and "_" not in text):
+        raise ValueError("digits of another kind")
+    return text
 
 
 def to_csv(answers: Sequence[SeriesAnswer]) -> str:

@@ -29,7 +29,8 @@ class Answer(BaseModel):
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?\Z", re.ASCII)
 
 
-def _parse_instant(value: Any) -> Any:
+def parse_instant(value: Any) -> Any:
+    """The time that the text names, aware or not. Raises InvalidValue."""
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str) or not _TIME.match(value):  # Python's own reader ends at a NUL, for one
@@ -59,7 +60,7 @@ class InvalidValue(ValueError):
 
 Instant = Annotated[
     datetime,
-    BeforeValidator(_parse_instant),
+    BeforeValidator(parse_instant),
     AfterValidator(_in_utc),
     Field(examples=["2026-03-01T00:00:00Z"], json_schema_extra={"format": "date-time"}),
 ]
