@@ -1,10 +1,12 @@
 """What tests of all kinds share."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.databases import DatabaseServer, server_of_environment
+from tests.e2e.serving import Installation
 
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
@@ -21,6 +23,7 @@ def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
     embedded = EmbeddedPostgres(tmp_path_factory.mktemp("embedded"))
     yield DatabaseServer(embedded.start())
     embedded.stop()
+    shutil.rmtree(embedded.data_dir.parent)  # as root it lies outside of the home
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,13 @@ def given_server() -> Iterator[DatabaseServer]:
     server = server_of_environment()
     yield server
     server.drop_all()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The product as a process, one for the session, with the administrator `root_admin`; nobody kills it."""
+    installation = Installation(tmp_path_factory.mktemp("installation"), LOGIN_ATTEMPTS_PER_5_MINUTES="1000")
+    installation.create_administrator()
+    installation.start()
+    yield installation
+    installation.stop()

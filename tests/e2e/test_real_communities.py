@@ -1,7 +1,6 @@
 """Two communities of real meters: one command imports each, and forecasts and plans come back over HTTP."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.e2e.serving import PASSWORD, Installation
+from tests.cli.command_line import CommandLine
+from tests.e2e.serving import Installation
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 CITYLEARN = DATA / "citylearn2022" / "meters.parquet"
@@ -27,41 +27,25 @@ ROUNDING = 2e-6  # readings are kept as float32
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A server with an administrator who is logged in on the command line."""
-    home = tmp_path_factory.mktemp("twin")
-    installation = Installation(home, XDG_CONFIG_HOME=str(home / "config"), COLUMNS="120")
-    installation.create_administrator()
-    installation.start()
-    try:
-        options = ("--username", "root_admin", "--url", installation.url, "--password-stdin")
-        done = installation.run("login", *options, stdin=PASSWORD + "\n")
-        assert done.returncode == 0, done.stderr
-        yield installation
-    finally:
-        installation.stop()
+def twin(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The command line of the administrator."""
+    line = CommandLine(installation, tmp_path_factory.mktemp("config"))
+    line.log_in("root_admin")
+    return line
 
 
-def create(twin: Installation, community_id: str, **fields: Any) -> None:
-    with twin.client("root_admin") as client:
+def create(twin: CommandLine, community_id: str, **fields: Any) -> None:
+    with twin.installation.client("root_admin") as client:
         answer = client.post("/communities", json={**EIGHT_FIELDS, "community_id": community_id, **fields})
         assert answer.status_code == 201, answer.text
 
 
-def run(twin: Installation, *arguments: str) -> str:
-    done = twin.run(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def answer_of(twin: Installation, command: str, community_id: str, start: datetime, *options: str) -> dict[str, Any]:
-    text = run(twin, command, "--community", community_id, "--start", start.isoformat(), "--json", *options)
+def answer_of(twin: CommandLine, command: str, community_id: str, start: datetime, *options: str) -> dict[str, Any]:
+    text = twin.output(command, "--community", community_id, "--start", start.isoformat(), "--json", *options)
     return json.loads(text)
 
 
-def assert_answers_from_data(
-    twin: Installation, community_id: str, start: datetime, name: str, usual_kw: float
-) -> None:
+def assert_answers_from_data(twin: CommandLine, community_id: str, start: datetime, name: str, usual_kw: float) -> None:
     """A forecast near what these meters usually show, and a plan that keeps its balance."""
     forecast = answer_of(twin, "forecast", community_id, start)
     mean = np.array(forecast["variables"][name]["mean"])
@@ -77,13 +61,13 @@ def assert_answers_from_data(
 
 
 @pytest.mark.skipif(not CITYLEARN.exists(), reason="the CityLearn 2022 data are not there")
-def test_seventeen_homes_with_generation_import_by_one_command(twin: Installation) -> None:
+def test_seventeen_homes_with_generation_import_by_one_command(twin: CommandLine) -> None:
     create(twin, "sierra_crest", timezone="America/Los_Angeles")
     command = ("import", str(CITYLEARN), "--community", "sierra_crest", "--timezone", "Etc/GMT+8", "--label", "start")
-    said = run(twin, *command)
+    said = twin.output(*command)
     assert "297,840 readings of 17 members" in said
     truth = pd.read_parquet(CITYLEARN)
-    with twin.client("root_admin") as client:
+    with twin.installation.client("root_admin") as client:
         query = {"series": "load_kw,pv_kw", "start": "2017-07-01T08:00Z", "end": "2017-07-02T08:00Z"}
         sums = client.get("/communities/sierra_crest/readings", params=query).json()["series"]
     day = truth[(truth["time"] >= "2017-07-01") & (truth["time"] < "2017-07-02")].groupby("time").sum()
@@ -94,14 +78,14 @@ def test_seventeen_homes_with_generation_import_by_one_command(twin: Installatio
 
 
 @pytest.mark.skipif(not HOUSEHOLDS.exists(), reason="the data of 537 Swiss households are not there")
-def test_households_with_a_column_each_import_by_one_command(twin: Installation) -> None:
+def test_households_with_a_column_each_import_by_one_command(twin: CommandLine) -> None:
     create(twin, "households", timezone="Europe/Zurich", num_prosumers=537, grid_import_limit_kw=5_000.0)
     command = ("import", str(HOUSEHOLDS), "--community", "households", "--series", "net_load_kw", "--unit", "kWh")
-    said = run(twin, *command)
+    said = twin.output(*command)
     assert "2,526,038 readings of 537 members" in said
     assert "Europe/Zurich" in said, "the zone that was guessed is shown"
     assert "glitches" in said, "what is left out is shown"
-    again = run(twin, *command)
+    again = twin.output(*command)
     assert "2,526,038" in next(line for line in again.splitlines() if "already there with the same value" in line)
     assert " 0 " in next(line for line in again.splitlines() if "stored" in line)
     truth = pd.read_parquet(HOUSEHOLDS).drop(columns="time_local")

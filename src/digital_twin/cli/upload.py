@@ -25,7 +25,7 @@ def upload(
     client: TwinClient, community_id: str, file: MeterFile, on_progress: Callable[[int], None]
 ) -> tuple[Counts, list[str]]:
     """Send everything; the counts of what became of it, and why readings were refused."""
-    known = {member["member_id"] for member in client.members(community_id)}
+    known = {member["member_id"] for member in client.members(community_id)} if file.members else set[str]()
     new = [{"member_id": member} for member in file.members if member not in known]
     for first in range(0, len(new), MEMBERS_PER_BATCH):
         client.put_members(community_id, new[first : first + MEMBERS_PER_BATCH])
