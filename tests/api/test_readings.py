@@ -10,7 +10,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from tests import builders
 from tests.api.application import Api, answered, refused
+
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.services.access import Caller, Grant, Role
+from digital_twin.services.readings import IngestReport, ReadingService
+from digital_twin.testing import FakeClock, MemoryStore
 
 MONDAY = "2026-03-02T00:00:00Z"
 HOUR = {"start": MONDAY, "end": "2026-03-02T01:00:00Z"}
@@ -210,6 +216,25 @@ def test_a_key_of_another_account_or_community_is_another_key(api: Api, operator
     assert send(operator, second, column([2]), key="k")["stored"] == 1
     assert send(colleague, community, column([3]), key="k")["corrected"] == 1
     assert send(gateway, community, column([1]), key="k")["replayed"]
+
+
+async def test_a_key_that_is_forgotten_swallows_no_other_readings():
+    store = MemoryStore()
+    async with store.platform() as tx:
+        await tx.communities.create(builders.community())
+    service, grant = ReadingService(store, FakeClock()), Grant(Caller(7, "gateway", Role.API_USER), "solar_valley")
+
+    async def record(value: float) -> IngestReport:
+        readings = [builders.series("load_kw", [value])]
+        return await service.record(grant, readings, idempotency_key="1", fingerprint=str(value).encode())
+
+    assert (await record(1)).receipt.stored == 1
+    assert (await record(1)).receipt.replayed
+    with pytest.raises(InvalidInput, match="another body"):
+        await record(2)
+    async with store.community("solar_valley") as tx:  # as happens a day later
+        await tx.replays.release("readings solar_valley", "7:1")
+    assert (await record(2)).receipt.corrected == 1
 
 
 def test_a_correction_is_known_from_when_it_came(operator: httpx.Client, community: str):

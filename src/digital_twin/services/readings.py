@@ -92,9 +92,11 @@ class ReadingService:
             believable, refused = check_readings(series, now)
             kept.append(believable)
             rejected.extend(refused)
-        key = f"{grant.caller.account_id}:{idempotency_key}" if idempotency_key else secrets.token_urlsafe(24)
+        key = f"{grant.caller.account_id}:{idempotency_key}"
+        # batches are kept for ever and keys for a day: with the body in its key, no later body is taken for this one
+        batch = f"{key}:{fingerprint.hex()}" if idempotency_key else secrets.token_urlsafe(24)
         async with self._store.community(str(grant.community_id)) as tx:
-            receipt = await tx.readings.record(kept, key=key, assumed_delay=assumed_delay)
+            receipt = await tx.readings.record(kept, key=batch, assumed_delay=assumed_delay)
             if idempotency_key:
                 scope = f"readings {grant.community_id}"
                 if not await tx.replays.claim(scope, key, fingerprint):
