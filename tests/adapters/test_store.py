@@ -150,6 +150,11 @@ async def test_communities_come_in_pages_by_id_and_by_membership(store: Store) -
     assert [one.community.community_id for one in first] == ["B", "a"]
     assert [one.community.community_id for one in rest] == ["b", "c"]
     assert [one.community.community_id for one in mine] == ["B", "c"]
+    async with store.platform() as tx:
+        some = await tx.communities.page(account_id=None, after="B", limit=1, among={"B", "b", "c", "nowhere"})
+        both = await tx.communities.page(account_id=ada.account_id, after=None, limit=9, among={"b", "c"})
+        none = await tx.communities.page(account_id=None, after=None, limit=9, among=set())
+    assert [one.community.community_id for one in (*some, *both, *none)] == ["b", "c"]
 
 
 async def test_members_and_assets_come_back_as_they_were_put(store: Store) -> None:
