@@ -75,9 +75,7 @@ class Database:
     async def application(self) -> AsyncGenerator[Connection, None]:
         """A connection as the application has them."""
         async with self.pool.connection() as connection:
-            await connection.set_autocommit(True)
             yield connection
-            await connection.set_autocommit(False)
 
 
 async def fill(store: PostgresStore, *names: str) -> None:
@@ -232,3 +230,28 @@ async def test_plain_sql_reads_what_was_stored(database: Database) -> None:
     quarters = [MONDAY + timedelta(minutes=15 * slot) for slot in range(4)]
     assert found[:4] == [("one", "load_kw", "h1", None, start, 1.0) for start in quarters]
     assert len(found) == 5
+
+
+async def test_a_connection_that_the_server_has_closed_is_not_handed_out(database: Database) -> None:
+    await fill(database.store, "one")
+    others = "pid <> pg_backend_pid() and datname = current_database()"
+    await database.rows(f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where {others}")
+    async with database.store.community("one") as tx:
+        assert (await tx.communities.get("one")).community.community_id == "one"
+
+
+async def test_nothing_of_a_failed_transaction_stays_and_the_connection_serves_on(database: Database) -> None:
+    async def create_and_fail() -> None:
+        async with database.store.platform() as tx:
+            await tx.communities.create(community("ghost"))
+            raise Conflict("on purpose")
+
+    for _ in range(6):  # more than there are connections
+        with pytest.raises(Conflict):
+            await create_and_fail()
+    assert await database.count("community") == 0
+    for name in ("o'ne", "one'); drop table community; --", "\\", "%s", "{}"):
+        with pytest.raises(NotFound):
+            async with database.store.community(name):
+                pass
+    await fill(database.store, "one")

@@ -1,6 +1,7 @@
 """The database itself: its schema, the role the application works under, and the pool of connections."""
 
 import asyncio
+import select
 from importlib.resources import files
 
 import psycopg
@@ -89,15 +90,28 @@ def open_pool(address: str, *, size: int) -> Pool:
         max_size=size,
         open=False,
         configure=_configure,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         timeout=POOL_TIMEOUT_S,
     )
 
 
 async def _configure(connection: AsyncConnection[TupleRow]) -> None:
     # before PostgreSQL 18, a plan kept off sequential scans looks dear enough to compile, which takes longer than it
+    await connection.set_autocommit(True)  # transactions begin together with their first query
     await connection.execute(
         f"set role {APP_ROLE}; set timezone = 'UTC'; set statement_timeout = '120s'; set jit = off;"
         "set idle_in_transaction_session_timeout = '60s'"
     )
-    await connection.commit()
+
+
+async def _check(connection: AsyncConnection[TupleRow]) -> None:
+    """Whether the connection still stands. A server that ends or dies is heard on the idle socket, so that no question
+    is needed where it is silent.
+
+    Raises:
+        psycopg.OperationalError: it does not.
+    """
+    heard = select.poll()
+    heard.register(connection.fileno(), select.POLLIN)
+    if heard.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
