@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from digital_twin.adapters.postgres.file_lock import locked
 from digital_twin.domain.errors import Unavailable
 
 SERVICE_USER = "digital-twin"
@@ -37,6 +38,13 @@ class ServerUser:
         """Hand a file or folder to the user."""
         if self.is_other:
             os.chown(path, self.uid, self.gid)
+
+    def or_owner_of(self, folder: Path) -> "ServerUser":
+        """The user, unless the folder belongs to another ordinary one: then that."""
+        found = folder.stat()
+        if found.st_uid in (0, self.uid):
+            return self
+        return ServerUser(str(found.st_uid), found.st_uid, found.st_gid, is_other=True)
 
     def can_enter(self, folder: Path) -> bool:
         """Whether the user reaches the folder."""
@@ -112,18 +120,24 @@ def find_binaries(user: ServerUser) -> Path:
 
 def _public_copy(installation: Path, user: ServerUser) -> Path:
     """A copy that the service user reaches; complete or absent, never half."""
-    version = hashlib.sha256(str((installation / "bin" / "postgres").stat().st_size).encode()).hexdigest()[:8]
+    version = hashlib.sha256((installation / "bin" / "postgres").read_bytes()).hexdigest()[:8]
     target = SERVICE_ROOT / f"{installation.name}-{version}"
-    if not (target / "bin" / "postgres").exists():
-        SERVICE_ROOT.mkdir(parents=True, exist_ok=True)
-        SERVICE_ROOT.chmod(0o755)
-        fresh = target.with_name(f"{target.name}.{os.getpid()}")
-        shutil.copytree(installation, fresh, symlinks=True)
-        fresh.chmod(0o755)
-        try:
+    SERVICE_ROOT.mkdir(parents=True, exist_ok=True)
+    SERVICE_ROOT.chmod(0o755)
+    with locked(SERVICE_ROOT / "copy.lock"):
+        if not (target / "bin" / "postgres").exists():
+            fresh = target.with_name(f"{target.name}.new")
+            shutil.rmtree(fresh, ignore_errors=True)  # of a copy that was killed
+            shutil.copytree(installation, fresh, symlinks=True)
+            _open_to_all(fresh)
             fresh.rename(target)
-        except OSError:
-            shutil.rmtree(fresh)  # another process was faster
     if not user.can_run(target / "bin" / "postgres"):
         raise Unavailable(f"the user {user.name} cannot run PostgreSQL from {target}; set DATABASE_URL instead")
     return target / "bin"
+
+
+def _open_to_all(folder: Path) -> None:
+    """Readable, and what is a program or folder executable, even if it was installed for its owner alone."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
