@@ -17,7 +17,7 @@ from digital_twin.adapters.postgres.database import APP_ROLE, Pool, migrate, ope
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.assets import Asset, Fuse, Member
 from digital_twin.domain.errors import Conflict, NotFound, Unavailable
-from digital_twin.domain.readings import SeriesKey
+from digital_twin.domain.readings import Receipt, SeriesKey
 from digital_twin.services.ports import Invite, Membership, Session, StoredResult
 
 PLATFORM_TABLES = {"account", "session", "api_key", "idempotency", "invite"}
@@ -220,6 +220,62 @@ async def test_what_is_long_past_its_time_makes_room_for_what_is_new(database: D
     assert await database.rows("select key from idempotency order by 1") == [("another",), ("new",)]
     assert await database.rows("select id from session order by 1") == [("another",), ("new",)]
     assert await database.rows("select token_hash from invite order by 1") == [(b"another",), (b"new",)]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("53100", "no space"), ("57014", "too long"), ("53300", "does not answer"), ("40P01", "does not answer")],
+    ids=["disk full", "statement time-out", "too many connections", "deadlock"],
+)
+async def test_a_database_that_fails_for_a_while_is_unavailable_and_keeps_nothing(
+    database: Database, state: str, reason: str
+) -> None:
+    await fill(database.store, "one")
+    await database.owner.execute(
+        "create function fail() returns trigger language plpgsql as "  # type: ignore[arg-type]
+        f"$$ begin raise 'as if' using errcode = '{state}'; end $$; "
+        "create trigger fail before insert on batch execute function fail()"
+    )
+    try:
+        with pytest.raises(Unavailable, match=reason):
+            await record_late(database)
+    finally:
+        await database.owner.execute("drop function fail cascade")
+    assert not (await record_late(database)).replayed
+
+
+async def record_late(database: Database) -> Receipt:
+    async with database.store.community("one") as tx:
+        return await tx.readings.record([series("load_kw", [9.0], member="h1")], key="late")
+
+
+async def test_more_who_ask_than_connections_wait_or_are_told(server: DatabaseServer) -> None:
+    async with server.database() as address, open_pool(address, size=2) as pool:
+        pool.timeout = 0.2
+        store = PostgresStore(pool)
+        async with store.platform(), store.platform():
+            assert not await store.is_ready()
+            with pytest.raises(Unavailable):
+                async with store.platform():
+                    pass
+        assert await store.is_ready()
+
+
+async def test_a_connection_cut_by_the_server_is_unavailable_and_replaced(database: Database) -> None:
+    await fill(database.store, "one")
+
+    async def cut_in_the_middle() -> None:
+        async with database.store.community("one") as tx:
+            await database.rows(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+            await tx.members.members()
+
+    with pytest.raises(Unavailable):
+        await cut_in_the_middle()
+    async with database.store.community("one") as tx:
+        assert len(await tx.members.members()) == 1
 
 
 async def test_plain_sql_reads_what_was_stored(database: Database) -> None:

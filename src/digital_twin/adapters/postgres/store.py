@@ -3,10 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolClosed, PoolTimeout
 
@@ -19,9 +18,6 @@ from digital_twin.adapters.postgres.replays import PostgresReplays
 from digital_twin.adapters.postgres.results import PostgresResults
 from digital_twin.domain.errors import NotFound, Unavailable
 
-_BEGIN = sql.SQL("begin; ")
-_ENTER_PLATFORM = sql.SQL("select set_config('digital_twin.scope', 'platform', true)")
-_ENTER_COMMUNITY = sql.SQL("select enter_community({})")
 _OUTSIDE = 0
 """No community has this key: what belongs to one is empty in platform scope."""
 
@@ -46,15 +42,18 @@ class PostgresStore:
 
     @asynccontextmanager
     async def platform(self) -> AsyncGenerator[PostgresTransaction, None]:
-        async with self._transaction(_ENTER_PLATFORM) as (connection, _):
+        async with self._transaction() as connection:
+            await connection.execute("select set_config('digital_twin.scope', 'platform', true)")
             yield _on(connection, _OUTSIDE)
 
     @asynccontextmanager
     async def community(self, community_id: str) -> AsyncGenerator[PostgresTransaction, None]:
-        async with self._transaction(_ENTER_COMMUNITY.format(community_id)) as (connection, key):
-            if key is None:
+        async with self._transaction() as connection:
+            cursor = await connection.execute("select enter_community(%s)", (community_id,))
+            row = await cursor.fetchone()
+            if row is None or row[0] is None:
                 raise NotFound(f"there is no community {community_id!r} that you may see", community_id=community_id)
-            yield _on(connection, int(key))
+            yield _on(connection, int(row[0]))
 
     async def is_ready(self) -> bool:
         try:
@@ -65,24 +64,28 @@ class PostgresStore:
         return True
 
     @asynccontextmanager
-    async def _transaction(
-        self, entrance: sql.Composable
-    ) -> AsyncGenerator[tuple[AsyncConnection[TupleRow], Any], None]:
-        """One transaction and what its first query gave; the connection's block commits it or rolls it back.
-
-        A lost or missing database is `Unavailable`, and whether it committed is then unknown.
-        """
+    async def _transaction(self) -> AsyncGenerator[AsyncConnection[TupleRow], None]:
+        """One transaction. A lost or missing database is `Unavailable`, and whether it committed is then unknown."""
         try:
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(_BEGIN + entrance)  # one journey to the server for both
-                cursor.nextset()
-                row = await cursor.fetchone()
-                yield connection, None if row is None else row[0]
+            async with self._pool.connection() as connection, connection.transaction():
+                yield connection
         except psycopg.errors.ForeignKeyViolation as error:
             if not (error.diag.constraint_name or "").endswith("_community_fkey"):
                 raise
             raise NotFound("the community was deleted meanwhile") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
+        except psycopg.errors.DiskFull as error:
+            raise Unavailable(
+                "the database has no space left; try again when there is some", retry_after_s=60
+            ) from error
+        except psycopg.errors.QueryCanceled as error:
+            raise Unavailable("the database took too long; ask for less at once", retry_after_s=5) from error
+        except (
+            psycopg.OperationalError,
+            psycopg.errors.IdleInTransactionSessionTimeout,
+            psycopg.InterfaceError,
+            PoolTimeout,
+            PoolClosed,
+        ) as error:
             raise Unavailable("the database does not answer; try again in a moment", retry_after_s=2) from error
 
 
