@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolClosed, PoolTimeout
 
@@ -18,6 +19,9 @@ from digital_twin.adapters.postgres.replays import PostgresReplays
 from digital_twin.adapters.postgres.results import PostgresResults
 from digital_twin.domain.errors import NotFound, Unavailable
 
+_BEGIN = sql.SQL("begin; ")
+_ENTER_PLATFORM = sql.SQL("select set_config('digital_twin.scope', 'platform', true)")
+_ENTER_COMMUNITY = sql.SQL("select enter_community({})")
 _OUTSIDE = 0
 """No community has this key: what belongs to one is empty in platform scope."""
 
@@ -42,18 +46,15 @@ class PostgresStore:
 
     @asynccontextmanager
     async def platform(self) -> AsyncGenerator[PostgresTransaction, None]:
-        async with self._transaction() as connection:
-            await connection.execute("select set_config('digital_twin.scope', 'platform', true)")
+        async with self._transaction(_ENTER_PLATFORM) as (connection, _):
             yield _on(connection, _OUTSIDE)
 
     @asynccontextmanager
     async def community(self, community_id: str) -> AsyncGenerator[PostgresTransaction, None]:
-        async with self._transaction() as connection:
-            cursor = await connection.execute("select enter_community(%s)", (community_id,))
-            row = await cursor.fetchone()
-            if row is None or row[0] is None:
+        async with self._transaction(_ENTER_COMMUNITY.format(community_id)) as (connection, key):
+            if key is None:
                 raise NotFound(f"there is no community {community_id!r} that you may see", community_id=community_id)
-            yield _on(connection, int(row[0]))
+            yield _on(connection, int(key))
 
     async def is_ready(self) -> bool:
         try:
@@ -64,11 +65,19 @@ class PostgresStore:
         return True
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[AsyncConnection[TupleRow], None]:
-        """One transaction. A lost or missing database is `Unavailable`, and whether it committed is then unknown."""
+    async def _transaction(
+        self, entrance: sql.Composable
+    ) -> AsyncGenerator[tuple[AsyncConnection[TupleRow], Any], None]:
+        """One transaction and what its first query gave; the connection's block commits it or rolls it back.
+
+        A lost or missing database is `Unavailable`, and whether it committed is then unknown.
+        """
         try:
-            async with self._pool.connection() as connection, connection.transaction():
-                yield connection
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(_BEGIN + entrance)  # one journey to the server for both
+                cursor.nextset()
+                row = await cursor.fetchone()
+                yield connection, None if row is None else row[0]
         except psycopg.errors.ForeignKeyViolation as error:
             if not (error.diag.constraint_name or "").endswith("_community_fkey"):
                 raise
