@@ -7,9 +7,10 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from digital_twin.domain.errors import Unavailable
 
@@ -25,15 +26,34 @@ class WarmPool:
         """`preload` is imported once, in the process that the others are forked from."""
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(preload))
-        self._pool = ProcessPool(
-            max_workers=processes, context=context, initializer=_start_process, initargs=(tuple(preload), warm_up)
-        )
+        self._processes, self._preload, self._warm_up = processes, tuple(preload), warm_up
+        self._closed = False
+        self._pool = self._new_pool()
 
     def start(self) -> None:
         """Start the processes now rather than at the first call."""
         self._pool.schedule(os.getpid)
+
+    def _new_pool(self) -> ProcessPool:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(self._preload))
+        return ProcessPool(
+            max_workers=self._processes,
+            context=context,
+            initializer=_start_process,
+            initargs=(self._preload, self._warm_up),
+        )
+
+    def _schedule(self, function: Callable[..., T], args: tuple[Any, ...], timeout_s: float) -> "ProcessFuture[T]":
+        """On a new pool when the old one broke, which it does when all idle processes are killed at once."""
+        try:
+            return self._pool.schedule(function, args=args, timeout=timeout_s)
+        except RuntimeError as error:
+            if self._closed:
+                raise Unavailable("the program is shutting down", retry_after_s=5) from error
+            self._pool.stop()
+            self._pool = self._new_pool()
+            return self._pool.schedule(function, args=args, timeout=timeout_s)
 
     async def call(self, function: Callable[..., T], *args: Any, timeout_s: float) -> T:
         """The result of the function, run in one of the processes.
@@ -41,7 +61,7 @@ class WarmPool:
         Raises:
             Unavailable: no result in time (the process is killed), or the process died.
         """
-        future = self._pool.schedule(function, args=args, timeout=timeout_s)
+        future = self._schedule(function, args, timeout_s)
         try:
             return await asyncio.wrap_future(future)
         except FutureTimeoutError as error:
@@ -50,7 +70,7 @@ class WarmPool:
                 "ask for a shorter horizon or a coarser resolution",
                 retry_after_s=5,
             ) from error
-        except ProcessExpired as error:
+        except (ProcessExpired, BrokenProcessPool) as error:
             raise Unavailable("the computation's process ended unexpectedly; try again", retry_after_s=1) from error
         except asyncio.CancelledError:
             future.cancel()
@@ -58,6 +78,7 @@ class WarmPool:
 
     def close(self) -> None:
         """Stop at once; calls in flight are lost."""
+        self._closed = True
         self._pool.stop()
         self._pool.join()
 

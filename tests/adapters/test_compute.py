@@ -1,0 +1,115 @@
+"""Warm processes: a time-out, a crash or a cancelled request costs one call, never the pool."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from digital_twin.adapters.compute import WarmPool
+from digital_twin.domain import errors
+from digital_twin.domain.errors import TwinError, Unavailable
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WarmPool]:
+    made = WarmPool(2)
+    made.start()
+    yield made
+    made.close()
+
+
+def wait_for_ever(started: Path) -> None:
+    started.write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.05)
+
+
+def own_number() -> int:
+    time.sleep(0.1)  # so that calls made at once meet several processes
+    return os.getpid()
+
+
+def end_abruptly() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(kind: type[TwinError]) -> None:
+    raise kind("message", field="tariff", limits=["a"], retry_after_s=3)
+
+
+def make_what_cannot_travel() -> object:
+    return lambda: None
+
+
+async def is_gone(number: int) -> bool:
+    for _ in range(200):
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def test_a_call_that_takes_too_long_is_killed_and_the_next_one_works(pool: WarmPool, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    with pytest.raises(Unavailable, match="within 1 s") as caught:
+        await pool.call(wait_for_ever, started, timeout_s=1)
+    assert caught.value.facts["retry_after_s"] > 0
+    assert await is_gone(int(started.read_text()))
+    assert await pool.call(own_number, timeout_s=30) != os.getpid()
+
+
+async def test_a_cancelled_call_is_killed(pool: WarmPool, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    call = asyncio.create_task(pool.call(wait_for_ever, started, timeout_s=300))
+    for _ in range(1_000):
+        await asyncio.sleep(0.02)
+        if started.exists() and started.read_text():
+            break
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await is_gone(int(started.read_text()))
+
+
+@pytest.mark.parametrize("crash", [end_abruptly, make_what_cannot_travel])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_call_whose_process_dies_is_unavailable_and_the_next_one_works(pool: WarmPool, crash: object) -> None:
+    with pytest.raises(Unavailable):
+        await pool.call(crash, timeout_s=30)  # type: ignore[arg-type]
+    assert await pool.call(own_number, timeout_s=30) != os.getpid()
+
+
+async def test_a_pool_whose_idle_processes_are_all_killed_recovers(pool: WarmPool) -> None:
+    numbers = set(await asyncio.gather(*(pool.call(own_number, timeout_s=30) for _ in range(4))))
+    for number in numbers:
+        os.kill(number, signal.SIGKILL)
+        assert await is_gone(number)
+    for _ in range(10):
+        try:
+            found = await pool.call(own_number, timeout_s=30)
+        except Unavailable:
+            continue
+        assert found not in numbers
+        return
+    pytest.fail("the pool stays broken")
+
+
+@pytest.mark.parametrize("kind", [TwinError, *TwinError.__subclasses__()])
+async def test_every_error_crosses_the_border_between_processes_whole(pool: WarmPool, kind: type[TwinError]) -> None:
+    with pytest.raises(kind, match="message") as caught:
+        await pool.call(fail, kind, timeout_s=30)
+    assert type(caught.value) is kind
+    assert caught.value.facts == {"field": "tariff", "limits": ["a"], "retry_after_s": 3}
+
+
+async def test_a_closed_pool_is_unavailable() -> None:
+    closed = WarmPool(1)
+    closed.close()
+    with pytest.raises(errors.Unavailable, match="shutting down"):
+        await closed.call(os.getpid, timeout_s=1)
