@@ -292,6 +292,34 @@ def test_numbers_of_members_stay_whole(tmp_path: Path) -> None:
     assert read_meter_file(path, ImportOptions(timezone="UTC")).members == ["1", "2"]
 
 
+def test_canonical_names_are_never_left_out(tmp_path: Path) -> None:
+    text = "time,load_kw,import_price_per_kwh,temperature_c,storage_soc_kwh\n"
+    text += "".join(f"2026-01-12 {hour:02}:00,1.5,{hour % 4 - 0.5},-3,{hour}\n" for hour in range(24))
+    file = read(text, tmp_path, timezone="UTC", label="end")
+    starts = {one.key.name: one.grid.start for one in file.columns}
+    before = WINTER - timedelta(hours=1)
+    assert starts == {  # what is of an instant has no interval whose end could be named
+        "load_kw": before, "import_price_per_kwh": before, "temperature_c": WINTER, "storage_soc_kwh": WINTER,
+    }  # fmt: skip
+
+
+def test_a_price_may_be_given_in_another_unit(tmp_path: Path) -> None:
+    text = quarter_hours([-5, 80] * 48, "spot")
+    file = read(text, tmp_path, timezone="UTC", series="import_price_per_kwh", unit="EUR/MWh")
+    assert file.columns[0].values[:2].tolist() == [-0.005, 0.08]
+
+
+def test_a_cell_that_is_no_time_is_shown(tmp_path: Path) -> None:
+    error = refused(quarter_hours([1] * 96) + "Total,96\n", tmp_path, timezone="UTC")
+    assert "'Total' is no time" in error.message
+
+
+def test_whole_days_of_the_community_tell_the_label_of_aware_times(tmp_path: Path) -> None:
+    text = "time,load_kw\n" + "\n".join(f"2026-01-12T{hour:02}:00:00+01:00,{hour % 5}" for hour in range(24))
+    assert refused(text, tmp_path, community_zone="UTC").facts["field"] == "label"
+    assert read(text, tmp_path, community_zone="Europe/Vienna").readings == 24
+
+
 # Registers
 
 
@@ -303,7 +331,7 @@ def test_a_count_that_only_rises_becomes_the_energy_between_its_readings(tmp_pat
     energies = [0.25 * (1 + hour % 3) for hour in range(96)]
     file = read(quarter_hours(counting(energies)), tmp_path, timezone="UTC")
     assert file.columns[0].grid.start == WINTER  # a count has no label
-    np.testing.assert_allclose(file.columns[0].values[:96], np.array(energies) * 4, rtol=ROUNDING)
+    np.testing.assert_allclose(file.columns[0].values, np.array(energies) * 4, rtol=ROUNDING)
     assert "a count that rises, taken as differences" in kinds(file)
 
 
@@ -314,11 +342,20 @@ def test_a_count_that_was_set_back_costs_one_interval(tmp_path: Path) -> None:
     assert np.nanmax(file.columns[0].values) == pytest.approx(2.0)
 
 
+def test_a_count_of_each_day_is_asked_for(tmp_path: Path) -> None:
+    day = [0.0] * 28 + np.cumsum(np.full(40, 0.5)).tolist() + [20.0] * 28
+    text = quarter_hours(day * 5, "PV yield [kWh]")
+    assert refused(text, tmp_path, timezone="UTC").facts["field"] == "cumulative"
+    file = read(text, tmp_path, timezone="UTC", cumulative=True)
+    assert np.nanmax(file.columns[0].values) == 2.0
+    assert kinds(file)["the count was set back, interval left out"] == 4
+
+
 def test_a_short_count_is_asked_for(tmp_path: Path) -> None:
     text = quarter_hours(counting([0.5] * 10))
     assert refused(text, tmp_path, timezone="UTC", label="start").facts["field"] == "cumulative"
     file = read(text, tmp_path, timezone="UTC", cumulative=True)
-    np.testing.assert_allclose(file.columns[0].values[:-1], 2.0)
+    np.testing.assert_allclose(file.columns[0].values, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -345,6 +382,14 @@ def test_registers_with_generation_make_the_load(tmp_path: Path) -> None:
     by_name = {one.key.name: one.values for one in file.columns}
     np.testing.assert_array_equal(by_name["load_kw"], np.full(24, 1 - 2 + 3))
     np.testing.assert_array_equal(by_name["pv_kw"], np.full(24, 3))
+
+
+def test_registers_beside_load_and_generation_are_left_out(tmp_path: Path) -> None:
+    rows = [f"2026-01-12 {hour:02}:00,1,2,3,55" for hour in range(24)]
+    text = "time,Grid Import (kW),Solar (kW),House Load (kW),Battery SoC (%)\n" + "\n".join(rows)
+    file = read(text, tmp_path, timezone="UTC")
+    assert {one.key.name: one.values[0] for one in file.columns} == {"load_kw": 3.0, "pv_kw": 2.0}
+    assert {one.what for one in file.guesses if one.value == "left out"} == {"registers", "column Battery SoC (%)"}
 
 
 def test_a_register_by_itself_is_asked_for(tmp_path: Path) -> None:

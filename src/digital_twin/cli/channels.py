@@ -15,6 +15,7 @@ from digital_twin.cli.numbers_in_text import Numbers, read_numbers
 from digital_twin.cli.time_column import Stamps, listed
 from digital_twin.cli.words import identifier, meaning_of, tokens_of
 from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import COMMUNITY_SERIES
 from digital_twin.domain.units import Array
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _numbers(column: "pd.Series", decimal: str, options: ImportOptions, notes: N
             f"{numbers.example[:20]!r}; give --decimal, or choose the columns with --columns",
             field="columns",
         )
-    if name not in named:
+    if name not in named and name not in COMMUNITY_SERIES:
         meaning = meaning_of(name)
         other = meaning.is_other
         if other is None and meaning.role is None and _counts_rows(numbers.values):

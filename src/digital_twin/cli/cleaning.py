@@ -6,9 +6,12 @@ from digital_twin.cli.guesses import ImportOptions, Notes
 from digital_twin.cli.intervals import Placed
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import allowed_range
+from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array, SeriesKind
 
 SURE_COUNT, FEW_COUNT = 50, 4
+SURE_FALLS, DOUBTFUL_FALLS = 0.01, 0.15
+"""Falls per rise: energies fall as often as they rise; a count falls when it is set back, some each midnight."""
 GLITCH_FACTOR = 10.0
 GLITCH_FLOOR_KW = 20.0
 """No home's fuse is so small that less could be called impossible."""
@@ -20,7 +23,7 @@ def is_register(who: str, values: Array, kind: SeriesKind, options: ImportOption
     """Whether values are a register's count rather than energies per interval.
 
     Raises:
-        InvalidInput: too few values to tell.
+        InvalidInput: it cannot be told.
     """
     if kind is not SeriesKind.ENERGY:
         if options.cumulative:
@@ -31,12 +34,13 @@ def is_register(who: str, values: Array, kind: SeriesKind, options: ImportOption
     known = values[np.isfinite(values)]
     steps = np.diff(known)
     rises, falls = int((steps > 0).sum()), int((steps < 0).sum())
-    if rises < 2 or falls > 0.01 * rises:
+    if rises < 2 or falls > DOUBTFUL_FALLS * rises:
         return False
-    if known.size >= SURE_COUNT and rises >= 10:
+    is_long = known.size >= SURE_COUNT and rises >= 10
+    if is_long and falls <= SURE_FALLS * rises:
         notes.find("a count that rises, taken as differences", who, known.size, f"ends at {known[-1]:g}")
         return True
-    if known.size >= FEW_COUNT and np.median(known) > 5 * np.median(steps[steps > 0]):
+    if is_long or (known.size >= FEW_COUNT and np.median(known) > 5 * np.median(steps[steps > 0])):
         raise InvalidInput(
             f"are the values of {who} a register's count, or energies per interval? say --cumulative or "
             "--no-cumulative",
@@ -46,11 +50,18 @@ def is_register(who: str, values: Array, kind: SeriesKind, options: ImportOption
 
 
 def differenced(placed: Placed, notes: Notes) -> Placed:
-    """The energy of each interval, which lies between its start and the next."""
-    steps = np.append(np.diff(placed.values), np.nan)
+    """The energy of each interval, which lies between its start and the next.
+
+    Raises:
+        InvalidInput: there is one reading alone.
+    """
+    if placed.grid.steps == 1:
+        raise InvalidInput(f"{placed.who} has one reading of its register; a difference takes two", field="cumulative")
+    steps = np.diff(placed.values)
     resets = steps < 0
     notes.find("the count was set back, interval left out", placed.who, int(resets.sum()), "")
-    return Placed(placed.who, placed.grid, np.where(resets, np.nan, steps))
+    grid = TimeGrid(placed.grid.start, steps.size, placed.grid.step_minutes)
+    return Placed(placed.who, grid, np.where(resets, np.nan, steps))
 
 
 def without_glitches(placed: Placed, to_kw: float, unit: str, options: ImportOptions, notes: Notes) -> Placed:

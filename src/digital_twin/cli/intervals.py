@@ -69,7 +69,10 @@ def label_of(stamps: Stamps, minutes: int, options: ImportOptions, notes: Notes)
         if label := label_word(column):
             notes.guess("label", label, f"the column is called {column}")
             return label
-    first, last = stamps.times.min(), stamps.times.max()
+    times, zone = stamps.times, options.timezone or options.community_zone
+    if times.dt.tz is not None and zone is not None:
+        times = times.dt.tz_convert(zone)
+    first, last = times.min(), times.max()
     first_minute, last_minute = first.hour * 60 + first.minute, last.hour * 60 + last.minute
     if first_minute == 0 and last_minute == 1440 - minutes:
         notes.guess("label", "start", f"the file runs from 00:00 to {last:%H:%M}")

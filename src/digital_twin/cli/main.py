@@ -6,13 +6,16 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from digital_twin.cli import transfer
 from digital_twin.cli.parameters import CommunityOption, Url, instant
 from digital_twin.domain import errors
+
+if TYPE_CHECKING:
+    from digital_twin.bootstrap import Settings
 
 app = typer.Typer(help="The digital twin that energy communities run on.", no_args_is_help=True, add_completion=False)
 admin = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
@@ -78,15 +81,21 @@ def serve(
 
     settings = read_settings(digital_twin_home=home, api_host=host, api_port=port)
     del no_dashboard  # the API is all there is to serve so far
-    uvicorn.run(
-        create_app(settings),
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+    uvicorn.run(create_app(settings), **server_options(settings))
+
+
+def server_options(settings: "Settings") -> dict[str, Any]:
+    """How uvicorn serves; what a client writes about its own address is believed from named proxies alone."""
+    return {
+        "host": settings.api_host,
+        "port": settings.api_port,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": 10,
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": settings.trusted_proxies,
+    }
 
 
 @app.command()

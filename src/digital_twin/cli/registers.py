@@ -20,12 +20,15 @@ def combined(member: str | None, parts: Parts, notes: Notes) -> list[SeriesValue
     series = [SeriesValues(SeriesKey(name, member), part.grid, part.values) for name, part in whole.items()]
     if drawn is None and fed is None:
         return series
+    if "load_kw" in whole and "pv_kw" in whole:
+        notes.guess("registers", "left out", "the file has the load and the generation")
+        return series
     if drawn is None or fed is None:
         _refuse_lone_register("import" if fed is None else "export", "load_kw" in whole)
     assert drawn is not None
     assert fed is not None
     pv = whole.get("pv_kw")
-    if pv is None or "load_kw" in whole:
+    if pv is None:
         grid, (taken, given) = on_common_grid([drawn, fed])
         notes.guess("registers", "net_load_kw = import - export", "generation behind the meter is not in the file")
         return [*series, SeriesValues(SeriesKey("net_load_kw", member), grid, taken - given)]

@@ -68,15 +68,21 @@ def _since_1970(text: "pd.Series") -> "pd.Series | None":
 def _from_parts(text: "pd.Series", options: ImportOptions, notes: Notes) -> "pd.Series":
     import pandas as pd
 
-    parts = text.str.extract(_YEAR_FIRST) if bool(text.str.match(r"\d{4}").all()) else None
-    if parts is None or bool(parts["year"].isna().any()):
-        parts = _fixed_parts(text) if bool(text.str.fullmatch(_FIXED).all()) else text.str.extract(_YEAR_LAST)
-        unread = parts["year"].isna()
-        if bool(unread.any()):
-            raise InvalidInput(
-                f"{text[unread].iloc[0][:40]!r} is no time that can be read; write 2026-03-01T00:00:00Z",
-                field="time-column",
-            )
+    is_year_first = text.str.match(r"\d{4}")
+    if bool(is_year_first.all()):
+        parts = text.str.extract(_YEAR_FIRST)
+    elif bool(text.str.fullmatch(_FIXED).all()):
+        parts = _fixed_parts(text)
+    else:
+        parts = text.str.extract(_YEAR_FIRST if is_year_first.mean() > 0.5 else _YEAR_LAST)
+    unread = parts["year"].isna()
+    if bool(unread.any()):
+        raise InvalidInput(
+            f"{text[unread].iloc[0][:40]!r} is no time that can be read beside {text[~unread].iloc[0][:40]!r}"
+            if not bool(unread.all())
+            else f"{text.iloc[0][:40]!r} is no time that can be read; write 2026-03-01T00:00:00Z",
+            field="time-column",
+        )
     clock = _clock(parts)
     first, year, second = (parts[name].astype("float64") for name in ("day", "year", "month"))
     year = year.where(year > 99, year + 2000)

@@ -32,6 +32,7 @@ _STEMS: dict[Role, tuple[str, ...]] = {
 _OTHER = (
     "price", "prices", "preis", "cost", "costs", "tariff", "carbon", "co2", "emission*", "temp*", "humid*", "irradi*",
     "wind", "forecast*", "predict*", "status", "quality", "flag", "voltage", "frequency", "reactive", "kvarh", "kvar",
+    "soc", "battery", "storage", "batterie", "speicher",
 )  # fmt: skip
 _CALENDAR = (
     "index", "year", "month", "week", "weekday", "day", "hour", "minute", "quarter", "holiday", "weekend", "unnamed",
