@@ -1,6 +1,7 @@
 """Every setting, once. Names are those of the environment; `config/.env.example` documents them."""
 
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     jwt_access_token_expire_minutes: int = Field(default=30, ge=1, le=1440)
     registration: Registration | None = None
     allowed_hosts: str = "*"
+    trusted_proxies: str = ""
     max_prosumers_per_community: int = Field(default=10_000, ge=1, le=1_000_000)
     max_body_mib: int = Field(default=32, ge=1, le=1024)
     optimization_timeout_minutes: float = Field(default=1.0, gt=0, le=60)
@@ -64,6 +66,15 @@ class Settings(BaseSettings):
     @classmethod
     def _expand_home(cls, value: Path) -> Path:
         return value.expanduser()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _name_each_proxy(cls, value: str) -> str:
+        """`*` is refused too: every client could then write the address that its attempts are counted under."""
+        try:
+            return ",".join(str(ip_network(part.strip())) for part in value.split(",") if part.strip())
+        except ValueError as error:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas") from error
 
     @model_validator(mode="after")
     def _refuse_weak_secrets_in_production(self) -> Self:

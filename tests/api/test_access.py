@@ -8,10 +8,15 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from tests.api.application import PASSWORD, Api, answered, refused
 from tests.api.in_memory import SIGNING_KEY, InMemoryApi, in_memory_api
 
+from digital_twin.api.auth import address_of
 from digital_twin.bootstrap import Settings
+from digital_twin.cli.main import server_options
 
 AT_ONCE = 20
 
@@ -278,6 +283,33 @@ async def test_an_address_registers_only_so_many_accounts_an_hour():
         answers = [await api.client.post("/auth/register", json=founder(name)) for name in ("one_", "two_", "three")]
         assert [answer.status_code for answer in answers] == [201, 201, 429]
         assert_throttled(answers[-1], quota=2, window_s=3600)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "seen"),
+    [
+        ("", "127.0.0.1", "9.9.9.9", "127.0.0.1"),
+        ("10.0.0.0/8", "8.8.8.8", "9.9.9.9", "8.8.8.8"),
+        ("10.0.0.0/8", "10.1.2.3", "9.9.9.9", "9.9.9.9"),
+        ("10.0.0.0/8", "10.1.2.3", "made up, 6.6.6.6, 9.9.9.9, 10.0.0.7", "9.9.9.9"),
+        ("10.0.0.1, 192.168.0.0/16", "192.168.4.4", "9.9.9.9", "9.9.9.9"),
+    ],
+)
+async def test_an_address_is_what_the_socket_or_a_named_proxy_says(trusted: str, peer: str, forwarded: str, seen: str):
+    async def tell(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(address_of(Request(scope)))(scope, receive, send)
+
+    config = uvicorn.Config(tell, **server_options(Settings(trusted_proxies=trusted)))
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=(peer, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://twin.example.org") as client:
+        assert (await client.get("/", headers={"X-Forwarded-For": forwarded})).text == seen
+
+
+@pytest.mark.parametrize("proxies", ["*", "proxy.example.org", "10.0.0.1/8", "10.0.0.0/99", "127.0.0.1 10.0.0.1"])
+def test_proxies_are_named_by_their_addresses(proxies: str):
+    with pytest.raises(ValueError, match="addresses or networks"):
+        Settings(trusted_proxies=proxies)
 
 
 # Sessions
