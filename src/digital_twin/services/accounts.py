@@ -23,6 +23,10 @@ USERNAME = re.compile(r"[A-Za-z0-9_.-]{3,64}\Z")
 EMAIL_PATTERN = r"^[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 EMAIL = re.compile(EMAIL_PATTERN.removesuffix("$") + r"\Z")
 PASSWORD_CHANGES_PER_HOUR = 10
+_OBVIOUS = re.compile(
+    "(digital|twin|energy|communit(y|ies)|password|admin(istrator)?|operator|welcome|letmein|qwertyuiop|asdfghjkl)+"
+)
+_COUNTING = "1234567890" * 13 + "0987654321" * 13
 SETUP_TOKEN_LIFETIME = timedelta(hours=1)
 INVITE_LIFETIME = timedelta(days=7)
 
@@ -216,6 +220,8 @@ def check_password(password: str, username: str) -> None:
         )
     if "\x00" in password or any("\ud800" <= letter <= "\udfff" for letter in password):
         raise InvalidInput("password must be text", field="password")
+    if _OBVIOUS.fullmatch(re.sub(r"[\W\d_]", "", password.lower())) or password in _COUNTING:
+        raise InvalidInput("password must be more than words that everybody here would try first", field="password")
     if username.lower() in password.lower() or len(set(password)) < 5:
         raise InvalidInput("password must not contain the username or repeat a few letters", field="password")
 
