@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,16 @@ from digital_twin.api.problems import HttpProblem
 from digital_twin.api.schemas.model import parse_instant
 from digital_twin.api.schemas.readings import MAX_ROWS, ReadingColumns, ReadingRows
 from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.reading_rows import RowsBySeries
 from digital_twin.domain.readings import SeriesKey, SeriesValues
-from digital_twin.domain.time import TimeGrid, as_utc
+from digital_twin.domain.time import as_utc
 from digital_twin.services.readings import SeriesAnswer
 
 JSON, CSV = "application/json", "text/csv"
 CSV_COLUMNS = ("series", "start", "value")
 _A_NAME = re.compile(rb'"\s*:')
 CSV_OPTIONAL = ("member_id", "asset_id", "resolution_minutes")
+_CSV_IDS = ("series", *CSV_OPTIONAL)
 
 
 async def parse_readings(request: Request) -> tuple[list[SeriesValues], int | None]:
@@ -74,12 +77,16 @@ def _from_csv(body: bytes) -> list[SeriesValues]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput("the CSV must be UTF-8") from error
-    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        _check_header(list(rows.fieldnames or ()))
-        return [_csv_row(number, row) for number, row in enumerate(rows, 2)]
+        names = next(lines, [])
+        _check_header(names)
+        rows = _CsvRows(names)
+        for number, line in enumerate(filter(None, lines), 2):
+            rows.add(number, line)
     except csv.Error as error:
-        raise InvalidInput(f"the CSV cannot be read near line {rows.line_num}: {error}") from error
+        raise InvalidInput(f"the CSV cannot be read near line {lines.line_num}: {error}") from error
+    return rows.collected.stretches()
 
 
 def _check_header(names: list[str]) -> None:
@@ -90,25 +97,54 @@ def _check_header(names: list[str]) -> None:
         )
 
 
-def _csv_row(line: int, row: dict[str | Any, Any]) -> SeriesValues:
-    if line > MAX_ROWS + 1:
-        raise InvalidInput(f"the CSV has more than {MAX_ROWS} rows; send it in parts")
-    field = f"line {line}"
-    if None in row:  # such as a decimal comma, of which half would be lost
-        raise InvalidInput(f"{field}: more values than columns; decimals are written with a point", field=field)
-    try:
-        key = SeriesKey(row["series"] or "", _plain(row.get("member_id")), _plain(row.get("asset_id")))
-        start = as_utc(parse_instant(row["start"]), "start")
-        grid = TimeGrid(start, 1, int(_digits(row.get("resolution_minutes")) or 15))
-        value = float(_digits(row["value"]) or "nan")
-    except InvalidInput as error:
-        raise InvalidInput(f"{field}: {error.message.partition(', got')[0]}", field=field) from error
-    except (ValueError, TypeError) as error:
-        raise InvalidInput(f"{field}: start must be an RFC 3339 time and value a number", field=field) from error
-    return SeriesValues(key, grid, np.array([value]))
+class _CsvRows:
+    """Rows of one file. What repeats from row to row, its ids and its times, is read once."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._width = len(names)
+        self._start, self._value = names.index("start"), names.index("value")
+        # a line is made one longer than the header: there stands what has no column
+        self._ids = itemgetter(*(names.index(name) if name in names else self._width for name in _CSV_IDS))
+        self._series: dict[tuple[str, ...], tuple[int, list[int], list[float]]] = {}
+        self._slots: dict[tuple[str, int], int] = {}
+        self.collected = RowsBySeries()
+
+    def add(self, number: int, line: list[str]) -> None:
+        """Raises InvalidInput naming the line."""
+        if number > MAX_ROWS + 1:
+            raise InvalidInput(f"the CSV has more than {MAX_ROWS} rows; send it in parts")
+        field = f"line {number}"
+        if len(line) > self._width:  # such as a decimal comma, of which half would be lost
+            raise InvalidInput(f"{field}: more values than columns; decimals are written with a point", field=field)
+        line += [""] * (self._width + 1 - len(line))
+        try:
+            step_minutes, slots, values = self._series_of(self._ids(line))
+            slot, value = self._slot_of(line[self._start], step_minutes), float(_digits(line[self._value]) or "nan")
+        except InvalidInput as error:
+            raise InvalidInput(f"{field}: {error.message.partition(', got')[0]}", field=field) from error
+        except (ValueError, TypeError) as error:
+            raise InvalidInput(f"{field}: start must be an RFC 3339 time and value a number", field=field) from error
+        slots.append(slot)
+        values.append(value)
+
+    def _series_of(self, ids: tuple[str, ...]) -> tuple[int, list[int], list[float]]:
+        known = self._series.get(ids)
+        if known is None:
+            name, member_id, asset_id, resolution = ids
+            step_minutes = int(_digits(resolution) or 15)
+            key = SeriesKey(name, _plain(member_id), _plain(asset_id))
+            known = self._series[ids] = (step_minutes, *self.collected.series(key, step_minutes))
+        return known
+
+    def _slot_of(self, start: str, step_minutes: int) -> int:
+        known = self._slots.get((start, step_minutes))
+        if known is None:
+            instant = as_utc(parse_instant(start), "start")
+            known = self._slots[start, step_minutes] = self.collected.slot(instant, step_minutes)
+        return known
 
 
-def _digits(text: str | None) -> str | None:
+def _digits(text: str) -> str:
     """Python reads `1_000` and the digits of other scripts as numbers; a meter that writes them is not understood."""
     if text and not (text.isascii() and "_" not in text):
         raise ValueError("digits of another kind")

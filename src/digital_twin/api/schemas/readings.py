@@ -16,6 +16,7 @@ from digital_twin.api.schemas.model import (
 )
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import SERIES_NAME_PATTERN
+from digital_twin.domain.reading_rows import RowsBySeries
 from digital_twin.domain.readings import Rejection, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import SeriesKind, canonical_unit
@@ -113,16 +114,16 @@ class ReadingRows(Body):
     readings: Annotated[list[ReadingRow], Field(min_length=1, max_length=MAX_ROWS)]
 
     def to_domain(self) -> list[SeriesValues]:
-        """Each row as a series of its own length; raises InvalidInput naming the row."""
-        rows: list[SeriesValues] = []
+        """The rows by series; raises InvalidInput naming the row."""
+        rows, step_minutes = RowsBySeries(), self.resolution_minutes
         for index, row in enumerate(self.readings):
             try:
-                key = SeriesKey(row.series, row.member_id, row.asset_id)
-                grid = TimeGrid(row.start, 1, self.resolution_minutes)
+                slots, values = rows.series(SeriesKey(row.series, row.member_id, row.asset_id), step_minutes)
+                slots.append(rows.slot(row.start, step_minutes))
             except InvalidInput as error:
                 raise InvalidInput(error.message, field=f"readings.{index}.{error.facts.get('field', '')}") from error
-            rows.append(SeriesValues(key, grid, np.array([row.value])))
-        return rows
+            values.append(row.value)
+        return rows.stretches()
 
 
 class RejectedReading(Answer):
