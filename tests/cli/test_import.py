@@ -484,6 +484,18 @@ def test_glitches_are_left_out_unless_they_are_wanted(tmp_path: Path) -> None:
     assert kept.columns[0].values[500] == 9999 * 4
 
 
+def test_a_rare_hour_of_sun_is_no_glitch(tmp_path: Path) -> None:
+    text = quarter_hours([0.4, 0.5] * 480 + [-1.5] * 3, "net load [kWh]")
+    file = read(text, tmp_path, timezone="UTC", label="start")
+    assert file.findings == ()
+    assert np.nanmin(file.columns[0].values) == -6.0
+
+
+def test_a_time_that_is_far_off_is_refused(tmp_path: Path) -> None:
+    error = refused(quarter_hours([1] * 96) + "2126-01-13 00:00,1\n", tmp_path, timezone="UTC", label="start")
+    assert "2126-01-13" in error.message
+
+
 def test_a_sauna_is_no_glitch(tmp_path: Path) -> None:
     file = read(quarter_hours([0.0] * 900 + [2.2] * 4 + [0.01] * 500), tmp_path, timezone="UTC", label="start")
     assert np.nanmax(file.columns[0].values) == pytest.approx(8.8)

@@ -74,10 +74,11 @@ def without_glitches(placed: Placed, to_kw: float, unit: str, options: ImportOpt
     if sizes.size < ENOUGH_TO_JUDGE:
         return placed
     usual = float(np.quantile(sizes, 0.99))
-    glitch = np.abs(values) > max(GLITCH_FACTOR * usual, GLITCH_FLOOR_KW / to_kw)
+    floor = GLITCH_FLOOR_KW / to_kw
+    glitch = np.abs(values) > max(GLITCH_FACTOR * usual, floor)
     negative = values < 0
     if negative.mean() < RARE_NEGATIVES:
-        glitch |= negative & (-values > 2 * usual)
+        glitch |= negative & (-values > max(2 * usual, floor))
     if not glitch.any():
         return placed
     fate = "kept" if options.keep_glitches else "left out; --keep-glitches keeps them"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from digital_twin.cli.guesses import ImportOptions, Notes
 from digital_twin.cli.time_column import Stamps, label_word
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.domain.time import RESOLUTIONS_MINUTES, TimeGrid
+from digital_twin.domain.time import MAX_STEPS, RESOLUTIONS_MINUTES, TimeGrid
 from digital_twin.domain.units import Array
 
 if TYPE_CHECKING:
@@ -111,6 +111,12 @@ def place(who: str, seconds: NDArray[np.int64], values: Array, minutes: int, not
     seconds, values = seconds[~again], values[~again]
     _refuse_mixed_intervals(who, seconds, step)
     places = (seconds - seconds[0]) // step
+    if places[-1] >= MAX_STEPS:
+        raise InvalidInput(
+            f"{who} runs from {_shown(seconds)} to {_shown(seconds[-1:])}, more than {MAX_STEPS:,} intervals: is a "
+            "time wrong? else import the file in parts",
+            field="time-column",
+        )
     grid = TimeGrid(datetime.fromtimestamp(int(seconds[0]), UTC), int(places[-1]) + 1, minutes)
     laid_out = np.full(grid.steps, np.nan)
     laid_out[places] = values
