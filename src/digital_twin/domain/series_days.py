@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digital_twin.domain.readings import SeriesValues
+from digital_twin.domain.units import Array
 
 DAY_MINUTES = 1440
 
@@ -33,6 +34,28 @@ class DayRows:
     def where(self, chosen: Mask) -> "DayRows":
         """The chosen rows."""
         return DayRows(self.day[chosen], self.series[chosen], self.slots[chosen])
+
+
+def shortest_decimals(slots: Slots) -> Array:
+    """The decimals of fewest digits that are stored as these values: 41.3 comes back as 41.3.
+
+    A single has 6 to 9 significant digits (IEEE 754-2019, section 5.12.2); the first count that leads back is it.
+    """
+    stored = slots.ravel()
+    exact = stored.astype(np.float64)
+    found = exact.copy()
+    open_places = np.flatnonzero(np.isfinite(exact) & (exact != 0))
+    exponent = np.floor(np.log10(np.abs(exact[open_places]))).astype(np.int64)
+    for digits in range(6, 10):
+        scale = 10.0 ** np.abs(digits - 1 - exponent)
+        small = exponent < digits
+        value = exact[open_places]
+        whole = np.round(np.where(small, value * scale, value / scale))
+        decimal = np.where(small, whole / scale, whole * scale)
+        leads_back = decimal.astype(np.float32) == stored[open_places]
+        found[open_places[leads_back]] = decimal[leads_back]
+        open_places, exponent = open_places[~leads_back], exponent[~leads_back]
+    return found.reshape(slots.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import numpy as np
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.series_days import shortest_decimals
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import SeriesKind
 from digital_twin.services.ports import Clock, CommunitySum
@@ -128,7 +129,7 @@ class MemoryReadings:
             if key in self._log.resolutions:
                 grid = _covering(start, end, self._log.resolutions[key])
                 values = [self._value(key, grid.instant(index), as_of) for index in range(grid.steps)]
-                answers.append(SeriesValues(key, grid, np.array(values)))
+                answers.append(SeriesValues(key, grid, shortest_decimals(np.array(values, dtype=np.float32))))
         return answers
 
     async def community_sum(

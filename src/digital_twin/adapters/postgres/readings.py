@@ -22,7 +22,16 @@ from digital_twin.adapters.postgres.locks import hold_community, share_community
 from digital_twin.adapters.postgres.rollup import Rollup
 from digital_twin.adapters.postgres.series import KnownSeries, SeriesTable
 from digital_twin.domain.readings import Receipt, SeriesKey, SeriesSummary, SeriesValues
-from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask, Slots, merge, to_day_rows
+from digital_twin.domain.series_days import (
+    DAY_MINUTES,
+    DayRows,
+    Indices,
+    Mask,
+    Slots,
+    merge,
+    shortest_decimals,
+    to_day_rows,
+)
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.ports import CommunitySum
 
@@ -311,7 +320,7 @@ def _on_grid(key: SeriesKey, series: KnownSeries, rows: DayRows, start: datetime
     first_day = _day(first)
     days = _day(last - timedelta(microseconds=1)) - first_day + 1
     flat = np.full((days, slots_per_day), np.nan)
-    flat[own.day - first_day] = own.slots
+    flat[own.day - first_day] = shortest_decimals(own.slots)
     offset = int(first.timestamp()) // 60 // resolution - first_day * slots_per_day
     return SeriesValues(key, grid, flat.ravel()[offset : offset + grid.steps])
 
