@@ -251,6 +251,16 @@ def test_shifts_bring_a_claim_that_is_too_narrow_to_what_it_promises() -> None:
     np.testing.assert_allclose(below, levels, atol=0.03)
 
 
+def test_a_month_of_history_is_enough_to_notice_that_days_have_become_less_certain() -> None:
+    calm = history(40)
+    noise = np.random.default_rng(2).normal(0, 12, calm.grid.steps) * (np.arange(calm.grid.steps) >= 24 * 30)
+    rough = task(replace(calm, values=calm.values + noise))
+    widths = [
+        np.diff(make_forecast(rough, model=name).interval(0.9), axis=0).mean() for name in ("ridge_conformal", "ridge")
+    ]
+    assert widths[0] > 1.1 * widths[1]
+
+
 def test_pinball_loss_is_least_at_the_quantiles() -> None:
     actual = np.random.default_rng(0).normal(0, 1, 20_000)
     levels = (0.1, 0.5, 0.9)

@@ -58,7 +58,7 @@ MODELS = {
         ModelDescription(
             "ridge_conformal",
             (*_LOAD, "pv_kw"),
-            "21 days of readings; calibrated from 49 days on",
+            "21 days of readings; calibrated from 28 days on",
             "Gibbs and Candes (2021)",
             "digital_twin.forecasting.regression:calibrated_ridge",
         ),

@@ -46,14 +46,14 @@ def ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
 
 
 def calibrated_ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
-    """As `ridge`, its quantiles shifted by what a backtest over the last four weeks found missing."""
+    """As `ridge`, its quantiles shifted by what a backtest over the last weeks, at most four, found missing."""
     raw = ridge(task, levels)
     inputs, local, back, slot = _prepare(task)
     days = int(np.median(back))
     features = load_features(inputs, days)
     last = _training_rows(local)
-    first = last - BACKTEST_DAYS
-    if first < NEEDED_DAYS:
+    first = max(last - BACKTEST_DAYS, int(NEEDED_DAYS))
+    if last - first < REFIT_DAYS:
         return raw
     predicted: list[Array] = []
     for start in range(first, last, REFIT_DAYS):
