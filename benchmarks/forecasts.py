@@ -101,7 +101,12 @@ def _score(
     relative = float("nan")
     if np.nansum(np.abs(actual)) > 0:
         relative = normalised_pinball_loss(actual, forecast.quantiles, LEVELS)
-    return pinball_loss(actual, forecast.quantiles, LEVELS), relative, float(inside.mean()), seconds
+    return (
+        pinball_loss(actual, forecast.quantiles, LEVELS),
+        relative,
+        float(inside.mean()) if inside.size else float("nan"),
+        seconds,
+    )
 
 
 def rows_of(series: RealSeries, scored: dict[str, Scored], chosen: Counter[str]) -> list[list[str]]:
@@ -121,7 +126,7 @@ def rows_of(series: RealSeries, scored: dict[str, Scored], chosen: Counter[str])
                 f"{one.loss.size}",
                 significant(100 * one.loss.mean() / scale),
                 f"{ratio:.3f} ({low:.3f} to {high:.3f})",
-                f"{100 * one.inside.mean():.1f}",
+                f"{100 * np.nanmean(one.inside):.1f}",
                 significant(1e3 * float(np.median(one.seconds))),
             ]
         )
