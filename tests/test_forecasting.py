@@ -16,7 +16,7 @@ from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.features import FeatureInputs, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.local_days import days_back, to_local_days
-from digital_twin.forecasting.net_load import combine_net_load
+from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
 from digital_twin.forecasting.pv import fit_orientation
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, choose_model, list_models, make_forecast
@@ -405,6 +405,24 @@ def test_net_load_has_the_difference_of_the_means_and_wider_bounds_than_either()
     assert 0.9 * 4 < (high[0] - low[0]) / 2 < 0.9 * 7
     certain = combine_net_load(spread("load_kw", 10, 4), spread("pv_kw", 6, 0))
     np.testing.assert_allclose(certain.quantiles, spread("load_kw", 10, 4).quantiles - 6, atol=0.15)
+
+
+def test_behind_net_meters_load_less_generation_is_what_the_meters_show() -> None:
+    grid = TimeGrid(MONDAY, 3, 60)
+    offsets = np.tile(np.interp(DEFAULT_LEVELS, (0, 1), (-2, 2)), (3, 1))
+
+    def around(variable: str, mean: list[float]) -> Forecast:
+        center = np.array(mean)
+        return Forecast(variable, grid, MONDAY, center, DEFAULT_LEVELS, center[:, None] + offsets, "x")
+
+    net = around("net_load_kw", [5.0, -1.0, -9.0])
+    load, pv = split_net_load(net, around("pv_kw", [3.0, 3.0, 3.0]))
+    np.testing.assert_allclose(load.mean - pv.mean, net.mean)
+    np.testing.assert_allclose(load.mean, [8, 2, 0])  # what is fed in was generated
+    for made in (load, pv):
+        assert (np.diff(made.quantiles, axis=1) >= 0).all()
+        assert (made.mean >= 0).all()
+    assert (load.quantiles >= 0).all()
 
 
 def test_levels_are_sorted_and_symmetric() -> None:

@@ -284,6 +284,8 @@ def test_few_readings_of_net_meters_leave_the_priors_in_place(operator: httpx.Cl
     metered = generate(operator, community)
     assert metered["models"]["net_load_kw"] == "ridge_conformal"
     assert not any("net_load_kw readings" in sentence for sentence in metered["provenance"]["assumptions"])
+    load, pv, net = (np.array(metered["variables"][name]["mean"]) for name in ("load_kw", "pv_kw", "net_load_kw"))
+    assert load - pv == pytest.approx(net, abs=1e-9)
 
 
 @pytest.mark.parametrize(("midnight", "hours"), [("2026-03-28T23:00:00Z", 23), ("2026-10-24T22:00:00Z", 25)])

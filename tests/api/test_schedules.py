@@ -545,6 +545,8 @@ def test_behind_net_meters_nothing_is_curtailed(api: Api, operator: httpx.Client
     plan = dispatch(operator, community_id, {"start_time": start.isoformat(), "current_soc_kwh": 20})
     assert plan["curtailed_kw"] == pytest.approx([0] * 96, abs=1e-9)
     assert np.subtract(plan["load_kw"], plan["pv_kw"]) == pytest.approx(np.array(net_kw[:96]), abs=0.01)
+    assert any("not metered apart" in sentence for sentence in plan["provenance"]["assumptions"])
+    assert not any("standard" in sentence for sentence in plan["provenance"]["assumptions"])
     _check_physics(plan, capacity_kwh=100, power_kw=40, efficiencies=(0.9, 0.8), initial_kwh=20)
 
 

@@ -1,4 +1,6 @@
-"""Net load from the forecasts of load and generation."""
+"""Net load from load and generation, and back."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +31,26 @@ def combine_net_load(load: Forecast, pv: Forecast) -> Forecast:
         data_start=load.data_start or pv.data_start,
         data_end=load.data_end or pv.data_end,
     )
+
+
+def split_net_load(net_load: Forecast, pv: Forecast) -> tuple[Forecast, Forecast]:
+    """Load and generation behind net meters: estimates whose difference is the metered net load.
+
+    Generation is at least what is fed in. The load's errors are taken to be as large as those of the net load, of
+    which they are a part.
+    """
+    more = np.maximum(-net_load.mean - pv.mean, 0.0)
+    generation = replace(pv, mean=pv.mean + more, quantiles=pv.quantiles + more[:, None])
+    mean = net_load.mean + generation.mean
+    load = replace(
+        net_load,
+        variable="load_kw",
+        mean=mean,
+        quantiles=np.maximum(mean[:, None] + net_load.quantiles - net_load.mean[:, None], 0.0),
+        model=f"{net_load.model} + {pv.model}",
+        assumptions=("load and generation are not metered apart: load is net load plus the estimated generation",),
+    )
+    return load, generation
 
 
 def _spread(forecast: Forecast, probabilities: Array) -> Array:

@@ -1,7 +1,7 @@
 """What will happen: a forecast for each variable, from what was known at one instant."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
-from digital_twin.forecasting.net_load import combine_net_load
+from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.registry import (
     AUTO,
     FEWEST_DAYS,
@@ -60,7 +60,7 @@ class CommunityForecast:
     issued_at: datetime
     grid: TimeGrid
     variables: Mapping[str, Forecast]
-    net_metered: bool
+    is_net_metered: bool
     provenance: Provenance
 
 
@@ -105,7 +105,7 @@ class ForecastService:
 
     async def compute(self, gathered: "GatheredHistory", request: ForecastRequest) -> CommunityForecast:
         """The forecasts, made in a warm process."""
-        names = gathered.needed(request.variables)
+        names = gathered.needed(request)
         tasks = [gathered.task(name, request.grid) for name in names]
         levels = _levels(request.confidence_level)
         started = time.perf_counter()
@@ -116,11 +116,13 @@ class ForecastService:
         forecasts = {forecast.variable: _on_grid(forecast, request.grid, provenance) for forecast in made}
         if "net_load_kw" in request.variables and "net_load_kw" not in forecasts:
             forecasts["net_load_kw"] = combine_net_load(forecasts["load_kw"], forecasts["pv_kw"])
-        for name in forecasts:
-            provenance.models[name] = forecasts[name].model
-            provenance.assume(*forecasts[name].assumptions)
-            provenance.cover(forecasts[name].data_start, forecasts[name].data_end)
+        if "load_kw" in request.variables and "load_kw" not in forecasts:
+            forecasts["load_kw"], forecasts["pv_kw"] = split_net_load(forecasts["net_load_kw"], forecasts["pv_kw"])
         wanted = {name: forecasts[name] for name in request.variables}
+        for name, forecast in wanted.items():
+            provenance.models[name] = forecast.model
+            provenance.assume(*forecast.assumptions)
+            provenance.cover(forecast.data_start, forecast.data_end)
         return CommunityForecast(provenance.as_of, request.grid, wanted, gathered.is_net_metered, provenance)
 
     def _known_at(self, request: ForecastRequest) -> datetime:
@@ -144,11 +146,17 @@ class GatheredHistory:
         """Only net meters report: load and generation behind them are not known apart."""
         return "net_load_kw" in self.histories and "load_kw" not in self.histories
 
-    def needed(self, variables: Sequence[str]) -> list[str]:
-        """The variables to forecast directly; net load is the difference unless it is what the meters show."""
-        direct = [name for name in variables if name != "net_load_kw"]
-        if "net_load_kw" in variables:
-            direct.extend(["net_load_kw"] if self.is_net_metered else ["load_kw", "pv_kw"])
+    def needed(self, request: ForecastRequest) -> list[str]:
+        """The variables to forecast directly.
+
+        Net load is the difference of the others, unless it is what the meters show: then the load is estimated from
+        it, except by a model that was asked for by name.
+        """
+        direct = [name for name in request.variables if name != "net_load_kw"]
+        if "net_load_kw" in request.variables:
+            direct += ["net_load_kw"] if self.is_net_metered else ["load_kw", "pv_kw"]
+        if self.is_net_metered and request.model == AUTO and "load_kw" in direct:
+            direct = ["net_load_kw", "pv_kw"]
         return list(dict.fromkeys(direct))
 
     def task(self, name: str, grid: TimeGrid) -> ForecastTask:

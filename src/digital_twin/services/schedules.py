@@ -1,11 +1,8 @@
 """What to do: a dispatch plan from what is known, checked, priced against doing nothing clever, and kept."""
 
 import time
-import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 
@@ -21,20 +18,19 @@ from digital_twin.optimization.plan import (
     MemberExchange,
     Outlook,
     PeakCharge,
-    Schedule,
     Storage,
     Weights,
 )
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import Comparison, plan_and_compare
 from digital_twin.services.exchange import MemberSeries, member_exchange
-from digital_twin.services.forecasts import ForecastRequest, ForecastService
+from digital_twin.services.forecasts import CommunityForecast, ForecastRequest, ForecastService
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
-from digital_twin.services.prices import PriceRequest, prices_of
-from digital_twin.services.provenance import Provenance, instant_text
+from digital_twin.services.prices import PriceRequest, Prices, prices_of
+from digital_twin.services.provenance import Provenance
+from digital_twin.services.schedule_document import KIND, new_result_id, schedule_document
 from digital_twin.telemetry import DISPATCH_DURATION
 
-KIND = "dispatch"
 FRESH_STATE_OF_CHARGE = timedelta(hours=2)
 DEFAULT_RESOLUTION_MINUTES = 15
 
@@ -113,18 +109,9 @@ class ScheduleService:
 
     async def _prepare(self, community_id: str, request: DispatchRequest) -> _Prepared:
         now = self._clock.now()
-        start = request.start or floor_to_step(now, request.resolution_minutes)
-        steps = request.horizon_hours * 60 / request.resolution_minutes
-        if steps != int(steps):
-            raise InvalidInput(
-                f"horizon_hours must be a whole number of {request.resolution_minutes}-minute intervals",
-                field="horizon_hours",
-            )
-        grid = TimeGrid(start, int(steps), request.resolution_minutes)
-        as_of = request.as_of or (now if request.start is None else min(now, start))
-        if as_of > now:
-            raise InvalidInput("as_of must not lie in the future", field="as_of")
-        provenance = Provenance(as_of)
+        grid = _grid(request, now)
+        provenance = Provenance(_as_of(request, now))
+        forecast_request = ForecastRequest(grid, ("load_kw", "pv_kw"), as_of=provenance.as_of)
         async with self._store.community(community_id) as tx:
             community = (await tx.communities.get(community_id)).community
             prices = await prices_of(tx, community, grid, request.prices, provenance)
@@ -132,33 +119,28 @@ class ScheduleService:
             exchange = await member_exchange(tx, community, grid, request.members, prices, provenance)
             if exchange is not None:
                 _refuse_sums(community, request)
-            forecast_request = ForecastRequest(grid, as_of=as_of)
             needs_forecast = exchange is None and (request.load_kw is None or request.pv_kw is None)
             gathered = await self._forecasts.gather(tx, community, forecast_request) if needs_forecast else None
-        if gathered is not None:
-            forecast = await self._forecasts.compute(gathered, forecast_request)
-            load_kw, pv_kw, curtailable = _expected(forecast.variables, forecast.net_metered, request)
-            _join(provenance, forecast.provenance)
-        elif exchange is not None:
+        if exchange is not None:
             load_kw, pv_kw, curtailable = exchange.load_kw, exchange.pv_kw, False
+        elif gathered is not None:
+            forecast = await self._forecasts.compute(gathered, forecast_request)
+            load_kw, pv_kw, curtailable = _expected(forecast, request)
+            _join(provenance, forecast.provenance)
         else:
             assert request.load_kw is not None
             assert request.pv_kw is not None
             load_kw, pv_kw, curtailable = request.load_kw, request.pv_kw, True
-            provenance.sources |= {"load_kw": "the request", "pv_kw": "the request"}
-        outlook = Outlook(
-            grid,
-            load_kw,
-            pv_kw,
-            prices.import_price_per_kwh,
-            prices.export_price_per_kwh,
-            prices.emission_factor_kg_per_kwh,
+        given = {name: "the request" for name in ("load_kw", "pv_kw") if getattr(request, name) is not None}
+        provenance.sources |= given
+        problem = DispatchProblem(
+            _outlook(grid, load_kw, pv_kw, prices),
+            _storage(community, request, initial_kwh),
+            GridLimits(community.grid_import_limit_kw, community.grid_export_limit_kw),
+            _peak_charge(community, request),
+            exchange.registers if exchange is not None else None,
+            curtailable,
         )
-        storage = _storage(community, request, initial_kwh)
-        limits = GridLimits(community.grid_import_limit_kw, community.grid_export_limit_kw)
-        peak = _peak_charge(community, request)
-        members = exchange.registers if exchange is not None else None
-        problem = DispatchProblem(outlook, storage, limits, peak, members, curtailable)
         _fingerprint(provenance, problem)
         weights, name = _weights(request)
         return _Prepared(problem, weights, name, provenance)
@@ -168,9 +150,39 @@ class ScheduleService:
         provenance = prepared.provenance
         provenance.solver = schedule.solver
         provenance.notes.extend(schedule.notes)
-        result_id = str(_uuid7(self._clock.now()))
-        document = _document(prepared, comparison) | {"result_id": result_id, "provenance": provenance.to_document()}
+        result_id = new_result_id(self._clock.now())
+        document = schedule_document(prepared.problem, prepared.objective, comparison)
+        document |= {"result_id": result_id, "provenance": provenance.to_document()}
         return StoredResult(result_id, KIND, self._clock.now(), document)
+
+
+def _grid(request: DispatchRequest, now: datetime) -> TimeGrid:
+    start = request.start or floor_to_step(now, request.resolution_minutes)
+    steps = request.horizon_hours * 60 / request.resolution_minutes
+    if steps != int(steps):
+        raise InvalidInput(
+            f"horizon_hours must be a whole number of {request.resolution_minutes}-minute intervals",
+            field="horizon_hours",
+        )
+    return TimeGrid(start, int(steps), request.resolution_minutes)
+
+
+def _as_of(request: DispatchRequest, now: datetime) -> datetime:
+    """The instant whose knowledge the plan rests on: a plan of the past knows what was known at its start."""
+    if request.as_of is not None and request.as_of > now:
+        raise InvalidInput("as_of must not lie in the future", field="as_of")
+    return request.as_of or (now if request.start is None else min(now, request.start))
+
+
+def _outlook(grid: TimeGrid, load_kw: Array, pv_kw: Array, prices: Prices) -> Outlook:
+    return Outlook(
+        grid,
+        load_kw,
+        pv_kw,
+        prices.import_price_per_kwh,
+        prices.export_price_per_kwh,
+        prices.emission_factor_kg_per_kwh,
+    )
 
 
 def _refuse_sums(community: Community, request: DispatchRequest) -> None:
@@ -213,14 +225,12 @@ async def _latest_state_of_charge(tx: Transaction, as_of: datetime) -> float | N
     return float(values[finite[-1]]) if finite.size else None
 
 
-def _expected(variables: Mapping[str, Any], net_metered: bool, request: DispatchRequest) -> tuple[Array, Array, bool]:
-    """Expected load and generation; behind net meters only their difference is known, so nothing is curtailed."""
-    if net_metered and request.load_kw is None and request.pv_kw is None:
-        net_kw = variables["net_load_kw"].mean
-        return np.maximum(net_kw, 0.0), np.maximum(-net_kw, 0.0), False
-    load_kw = request.load_kw if request.load_kw is not None else variables["load_kw"].mean
-    pv_kw = request.pv_kw if request.pv_kw is not None else variables["pv_kw"].mean
-    return np.maximum(load_kw, 0.0), np.maximum(pv_kw, 0.0), True
+def _expected(forecast: CommunityForecast, request: DispatchRequest) -> tuple[Array, Array, bool]:
+    """Expected load and generation, and whether the latter may be curtailed: not where it is a mere estimate."""
+    load_kw = request.load_kw if request.load_kw is not None else forecast.variables["load_kw"].mean
+    pv_kw = request.pv_kw if request.pv_kw is not None else forecast.variables["pv_kw"].mean
+    curtailable = request.pv_kw is not None or not forecast.is_net_metered
+    return np.maximum(load_kw, 0.0), np.maximum(pv_kw, 0.0), curtailable
 
 
 def _join(provenance: Provenance, of_forecast: Provenance) -> None:
@@ -284,64 +294,3 @@ def _fingerprint(provenance: Provenance, problem: DispatchProblem) -> None:
             *exchange,
         ]
     )
-
-
-def _document(prepared: _Prepared, comparison: Comparison) -> dict[str, Any]:
-    schedule, grid = comparison.schedule, prepared.problem.outlook.grid
-    document: dict[str, Any] = {
-        "kind": KIND,
-        "objective": prepared.objective,
-        "status": schedule.status,
-        "objective_value": schedule.objective_value,
-        "gap": schedule.gap,
-        "start": instant_text(grid.start),
-        "resolution_minutes": grid.step_minutes,
-        "load_kw": prepared.problem.outlook.load_kw.tolist(),
-        "pv_kw": prepared.problem.outlook.pv_kw.tolist(),
-        "import_price_per_kwh": prepared.problem.outlook.import_price_per_kwh.tolist(),
-        "export_price_per_kwh": prepared.problem.outlook.export_price_per_kwh.tolist(),
-    }
-    for name in ("charge_kw", "discharge_kw", "soc_kwh", "import_kw", "export_kw", "curtailed_kw"):
-        document[name] = getattr(schedule, name).tolist()
-    if schedule.shared_kwh is not None:
-        document["shared_kwh"] = schedule.shared_kwh.tolist()
-    for name in ("cost", "emissions_kg", "peak_kw", "self_consumption", "self_sufficiency"):
-        document[name] = getattr(schedule, name)
-    document["savings"] = _savings(comparison)
-    document["binding"] = [
-        {
-            "limit": limit.limit,
-            "intervals": limit.intervals,
-            "first_interval": None if limit.first_interval is None else instant_text(limit.first_interval),
-            "value_per_unit": limit.value_per_unit,
-        }
-        for limit in schedule.binding
-    ]
-    return document
-
-
-def _savings(comparison: Comparison) -> dict[str, Any]:
-    """Against the plain self-consumption rule, and beside it against idle storage."""
-    compared = {
-        name: {"cost": baseline.cost, "saved": baseline.cost - comparison.schedule.cost}
-        for name, baseline in (("self_consumption_rule", comparison.rule), ("idle", comparison.idle))
-        if baseline is not None
-    }
-    reference = compared.get("self_consumption_rule")
-    return {
-        "baseline": "self_consumption_rule",
-        "cost_without_control": reference["cost"] if reference else None,
-        "saved": reference["saved"] if reference else None,
-        "baselines": compared,
-    }
-
-
-def _uuid7(now: datetime) -> uuid.UUID:
-    """A time-ordered UUID (RFC 9562, section 5.7)."""
-    random = uuid.uuid4().int
-    milliseconds = int(now.timestamp() * 1000) & ((1 << 48) - 1)
-    value = (milliseconds << 80) | (0x7 << 76) | (random & ((1 << 76) - 1))
-    return uuid.UUID(int=(value & ~(0b11 << 62)) | (0b10 << 62))
-
-
-__all__ = ["DispatchRequest", "Schedule", "ScheduleService"]
