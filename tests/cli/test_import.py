@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cli.meter_files import Truth, long, stamps, truth, wide, write
 
-from digital_twin.cli.guesses import ImportOptions, MeterFile
-from digital_twin.cli.meter_file import read_meter_file
+from digital_twin.cli.meter_files.guesses import ImportOptions, MeterFile
+from digital_twin.cli.meter_files.meter_file import read_meter_file
 from digital_twin.cli.upload import VALUES_PER_BATCH, batches
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey, SeriesValues

@@ -3,7 +3,7 @@
 from rich.markup import escape
 from rich.table import Table
 
-from digital_twin.cli.guesses import MeterFile
+from digital_twin.cli.meter_files.guesses import MeterFile
 from digital_twin.cli.output import console, table
 from digital_twin.cli.upload import Counts
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digital_twin.cli.choices import Dates, Decimal, Label, Negatives, RepeatedHour
+from digital_twin.cli.meter_files.choices import Dates, Decimal, Label, Negatives, RepeatedHour
 from digital_twin.cli.parameters import CommunityOption, Url, comma_separated, instant
 from digital_twin.domain import errors
 
@@ -71,7 +71,7 @@ def import_readings(  # noqa: PLR0913  each is a flag
     url: Url = None,
 ) -> None:
     """Import a meter file; shows what it guessed, and asks by a flag where a guess would change numbers."""
-    from digital_twin.cli.guesses import ImportOptions
+    from digital_twin.cli.meter_files.guesses import ImportOptions
 
     options = ImportOptions(
         time_column=time_column, member_column=member_column, series_column=series_column,
@@ -88,7 +88,7 @@ def import_readings(  # noqa: PLR0913  each is a flag
 def _import(file: Path, community: str, options: Any, url: str | None, *, dry_run: bool) -> None:
     from digital_twin.cli import import_report, output
     from digital_twin.cli.credentials import connect
-    from digital_twin.cli.meter_file import read_meter_file
+    from digital_twin.cli.meter_files.meter_file import read_meter_file
     from digital_twin.cli.upload import upload
 
     read = read_meter_file(file, options)

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from digital_twin.cli.guesses import MeterFile
+from digital_twin.cli.meter_files.guesses import MeterFile
 from digital_twin.client import TwinClient
 from digital_twin.domain.errors import Unavailable
 from digital_twin.domain.readings import ASSUMED_DELAY, SeriesValues

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.cli import cleaning
-from digital_twin.cli.assignment import Assigned, assign
-from digital_twin.cli.channels import Layout, channels_of, layout_of
-from digital_twin.cli.export_file import is_export, read_export
-from digital_twin.cli.guesses import ImportOptions, MeterFile, Notes
-from digital_twin.cli.intervals import Placed, label_of, place, resolution_of, shifted
-from digital_twin.cli.registers import Parts, combined
-from digital_twin.cli.table_reading import read_table
-from digital_twin.cli.time_column import Stamps, read_stamps
-from digital_twin.cli.time_zone_reading import to_utc
+from digital_twin.cli.meter_files import cleaning
+from digital_twin.cli.meter_files.assignment import Assigned, assign
+from digital_twin.cli.meter_files.channels import Layout, channels_of, layout_of
+from digital_twin.cli.meter_files.export_file import is_export, read_export
+from digital_twin.cli.meter_files.guesses import ImportOptions, MeterFile, Notes
+from digital_twin.cli.meter_files.intervals import Placed, label_of, place, resolution_of, shifted
+from digital_twin.cli.meter_files.registers import Parts, combined
+from digital_twin.cli.meter_files.table_reading import read_table
+from digital_twin.cli.meter_files.time_column import Stamps, read_stamps
+from digital_twin.cli.meter_files.time_zone_reading import to_utc
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.units import SeriesKind, canonical_unit, to_canonical

@@ -3,9 +3,16 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from digital_twin.cli.channels import Channel, Layout
-from digital_twin.cli.guesses import ImportOptions, Notes
-from digital_twin.cli.words import Meaning, Role, canonical_unit_name, identifier, meaning_of, member_of_name
+from digital_twin.cli.meter_files.channels import Channel, Layout
+from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.words import (
+    Meaning,
+    Role,
+    canonical_unit_name,
+    identifier,
+    meaning_of,
+    member_of_name,
+)
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import COMMUNITY_SERIES
 from digital_twin.domain.units import SeriesKind, canonical_unit

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from digital_twin.cli.choices import Dates, Decimal, Label, Negatives, RepeatedHour
+from digital_twin.cli.meter_files.choices import Dates, Decimal, Label, Negatives, RepeatedHour
 from digital_twin.domain.readings import SeriesValues
 
 

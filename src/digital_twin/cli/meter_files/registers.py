@@ -1,7 +1,7 @@
 """Import and export registers of a grid meter as the series they make together."""
 
-from digital_twin.cli.guesses import Notes
-from digital_twin.cli.intervals import Placed, on_common_grid
+from digital_twin.cli.meter_files.guesses import Notes
+from digital_twin.cli.meter_files.intervals import Placed, on_common_grid
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 

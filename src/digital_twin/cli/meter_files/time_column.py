@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from digital_twin.cli.guesses import ImportOptions, Notes
-from digital_twin.cli.time_text import parse_times
-from digital_twin.cli.words import tokens_of
+from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.time_text import parse_times
+from digital_twin.cli.meter_files.words import tokens_of
 from digital_twin.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

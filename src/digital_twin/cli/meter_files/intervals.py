@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.cli.guesses import ImportOptions, Notes
-from digital_twin.cli.time_column import Stamps, label_word
+from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.time_column import Stamps, label_word
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import MAX_STEPS, RESOLUTIONS_MINUTES, TimeGrid
 from digital_twin.domain.units import Array

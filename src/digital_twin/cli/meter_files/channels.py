@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.cli.guesses import ImportOptions, Notes
-from digital_twin.cli.numbers_in_text import Numbers, read_numbers
-from digital_twin.cli.time_column import Stamps, listed
-from digital_twin.cli.words import identifier, meaning_of, tokens_of
+from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.numbers_in_text import Numbers, read_numbers
+from digital_twin.cli.meter_files.time_column import Stamps, listed
+from digital_twin.cli.meter_files.words import identifier, meaning_of, tokens_of
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import COMMUNITY_SERIES
 from digital_twin.domain.units import Array

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digital_twin.cli.guesses import ImportOptions, Notes
-from digital_twin.cli.intervals import place
-from digital_twin.cli.numbers_in_text import read_numbers
-from digital_twin.cli.time_text import parse_times
+from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.intervals import place
+from digital_twin.cli.meter_files.numbers_in_text import read_numbers
+from digital_twin.cli.meter_files.time_text import parse_times
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digital_twin.cli.guesses import ImportOptions, Notes
-from digital_twin.cli.time_column import Stamps
-from digital_twin.cli.words import tokens_of
+from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.time_column import Stamps
+from digital_twin.cli.meter_files.words import tokens_of
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import time_zone
 
