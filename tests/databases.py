@@ -28,12 +28,16 @@ class DatabaseServer:
     async def create(self, *, migrated: bool = True) -> str:
         """The address of a new database."""
         if not migrated:
-            return await self._new("template1")
+            return await self.create_in("UTF8")
         if self._template is None:
-            address = await self._new("template1")
+            address = await self.create_in("UTF8")
             await migrate(address)
             self._template = psycopg.conninfo.conninfo_to_dict(address)["dbname"]
         return await self._new(self._template)
+
+    async def create_in(self, encoding: str) -> str:
+        """The address of a new database without a schema."""
+        return await self._new(f"template0 encoding '{encoding}' locale 'C'")
 
     def drop_all(self) -> None:
         """Leave the server as it was found."""
@@ -56,7 +60,7 @@ class DatabaseServer:
 
     async def _new(self, template: str) -> str:
         name = f"test_{uuid.uuid4().hex}"
-        await asyncio.to_thread(_execute, self._address, f'create database "{name}" template "{template}"')
+        await asyncio.to_thread(_execute, self._address, f'create database "{name}" template {template}')
         self._made.append(name)
         # what is committed is there for all who ask; only a crash of the machine could lose it
         return make_conninfo(self._address, dbname=name, options="-c synchronous_commit=off")

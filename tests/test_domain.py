@@ -23,7 +23,16 @@ from digital_twin.domain.tariff import (
     TimeWindow,
     price_path,
 )
-from digital_twin.domain.time import RESOLUTIONS_MINUTES, TimeGrid, as_utc, floor_to_step, local_clock, time_zone
+from digital_twin.domain.time import (
+    MAX_STEPS,
+    RESOLUTIONS_MINUTES,
+    TimeGrid,
+    as_utc,
+    country_of,
+    floor_to_step,
+    local_clock,
+    time_zone,
+)
 from digital_twin.domain.units import SeriesKind, canonical_unit, to_canonical
 
 NAN = float("nan")
@@ -48,7 +57,7 @@ def test_intervals_are_half_open_and_labelled_by_their_start() -> None:
         (MONDAY + timedelta(minutes=7), 4, 15, "start"),
         (MONDAY + timedelta(microseconds=1), 4, 15, "start"),
         (MONDAY, 0, 15, "horizon_hours"),
-        (MONDAY, 10**6, 1, "horizon_hours"),
+        (MONDAY, MAX_STEPS + 1, 1, "horizon_hours"),
         (MONDAY, 4, 7, "resolution_minutes"),
         (MONDAY, 4, 1440, "resolution_minutes"),
         (datetime(1969, 12, 31, tzinfo=UTC), 4, 15, "start"),
@@ -295,6 +304,13 @@ def test_values_that_break_a_rule_cannot_be_made(make: object) -> None:
     with pytest.raises(InvalidInput) as caught:
         make()  # type: ignore[operator]
     assert len(caught.value.message) > 20
+
+
+@pytest.mark.parametrize(
+    ("zone", "country"), [("Europe/Vienna", "AT"), ("Europe/Madrid", "ES"), ("UTC", None), ("Etc/GMT-1", None)]
+)
+def test_a_zone_tells_the_country(zone: str, country: str | None) -> None:
+    assert country_of(zone) == country
 
 
 # Errors

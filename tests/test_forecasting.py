@@ -13,7 +13,7 @@ from tests.builders import MONDAY
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.forecasting.conformal import adaptive_shifts
-from digital_twin.forecasting.features import FeatureInputs, load_features
+from digital_twin.forecasting.features import FeatureInputs, holidays_of, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.local_days import days_back, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
@@ -236,6 +236,31 @@ def test_the_days_on_which_the_clock_changes_are_forecast_like_others(issued_at:
     assert np.isfinite(made.quantiles).all()
     steps = np.abs(np.diff(made.mean))
     assert steps.max() < 25
+
+
+def test_a_public_holiday_is_forecast_as_one() -> None:
+    new_year = datetime(2026, 12, 31, 23, tzinfo=UTC)
+    grid = TimeGrid(new_year - timedelta(days=400), 400 * 24, 60)
+    days = local_clock(grid, VIENNA.timezone).day
+    load_kw = np.where(holidays_of("AT", days), 20.0, 40.0) + np.random.default_rng(3).normal(0, 0.5, grid.steps)
+    past = History(grid, load_kw, {})
+    with_calendar = make_forecast(task(past), model="ridge")
+    without = make_forecast(task(past, site=replace(VIENNA, country=None)), model="ridge")
+    assert with_calendar.mean.mean() < 27 < 35 < without.mean.mean()
+
+
+def test_a_country_without_a_known_calendar_has_no_holidays() -> None:
+    assert not holidays_of("XX", np.arange(20_000, 20_400)).any()
+    assert not holidays_of(None, np.arange(20_000, 20_400)).any()
+
+
+def test_a_community_without_readings_is_less_certain_than_one_with() -> None:
+    def width(past: History | None) -> float:
+        made = make_forecast(task(past), model="standard_load")
+        low, high = made.interval(0.9)
+        return float(((high - low) / made.mean).mean())
+
+    assert width(None) > 1.5 * width(history(3))
 
 
 # Conformal, scores, intervals

@@ -311,3 +311,9 @@ async def test_nothing_of_a_failed_transaction_stays_and_the_connection_serves_o
             async with database.store.community(name):
                 pass
     await fill(database.store, "one")
+
+
+async def test_a_database_in_another_encoding_is_refused_with_what_to_do(server: DatabaseServer) -> None:
+    address = await server.create_in("SQL_ASCII")
+    with pytest.raises(Unavailable, match="must be in UTF8, it is in SQL_ASCII; make one with: createdb"):
+        await migrate(address)

@@ -3,7 +3,9 @@
 Source: BDEW standard load profile H0 (1999), hourly means in W for a household of 1000 kWh a year, with the official
 dynamisation polynomial; annual use of a European household 3,600 kWh (Eurostat, household electricity per dwelling,
 2022). Deviation of N homes from the expected: sqrt(a^2 + b^2 / N), a = 0.2 and b = 0.56, fitted to the error of the
-weekly naive forecast over groups of 1 to 537 metered Swiss homes (59.5 % of the mean for one, 20.1 % for 537).
+weekly naive forecast over groups of 1 to 537 metered Swiss homes (59.5 % of the mean for one, 20.1 % for 537). Before
+any reading the annual use itself is uncertain: the averages of European countries lie between about half and twice
+the European one, taken as two standard deviations of its logarithm.
 """
 
 from statistics import NormalDist
@@ -16,6 +18,7 @@ from digital_twin.forecasting.forecast import ForecastTask, Prediction
 
 ANNUAL_KWH_PER_HOME = 3_600.0
 COMMON_DEVIATION, SINGLE_HOME_DEVIATION = 0.20, 0.56
+UNKNOWN_LEVEL_DEVIATION = 0.35
 SCALING_DAYS = 2.0
 
 _SUMMER = (135, 257)  # 15 May to 14 September
@@ -48,13 +51,15 @@ def standard_load(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
         f"load is the standard household profile (BDEW H0) x {site.num_prosumers} prosumers "
         f"at {ANNUAL_KWH_PER_HOME:.0f} kWh a year each"
     ]
-    if task.history is not None and task.history.days >= SCALING_DAYS:
+    deviation = float(np.hypot(COMMON_DEVIATION, SINGLE_HOME_DEVIATION / np.sqrt(site.num_prosumers)))
+    if task.history is None or task.history.days < SCALING_DAYS:
+        deviation = float(np.hypot(deviation, UNKNOWN_LEVEL_DEVIATION))
+    else:
         expected = site.num_prosumers * standard_household_kw(local_clock(task.history.grid, site.timezone))
         known = np.isfinite(task.history.values)
         level = float(np.clip(task.history.values[known].sum() / expected[known].sum(), 0.05, 20.0))
         mean = level * mean
         assumptions = [f"load follows the standard household profile (BDEW H0) at {level:.2f} times its usual level"]
-    deviation = float(np.hypot(COMMON_DEVIATION, SINGLE_HOME_DEVIATION / np.sqrt(site.num_prosumers)))
     return Prediction(mean, lognormal_quantiles(mean, deviation, levels), tuple(assumptions))
 
 

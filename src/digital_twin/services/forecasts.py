@@ -12,7 +12,7 @@ from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.resampling import resample
-from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.time import TimeGrid, country_of
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
@@ -216,7 +216,7 @@ def _site(community: Community, provenance: Provenance) -> Site:
         community.timezone or "UTC",
         community.num_prosumers,
         community.total_pv_capacity_kw,
-        None,
+        None if community.timezone is None else country_of(community.timezone),
     )
 
 

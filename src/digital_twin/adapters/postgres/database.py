@@ -24,7 +24,7 @@ async def migrate(address: str, revision: str = "head") -> None:
     """Bring the schema to this version, or to an earlier revision; safe from several processes at once.
 
     Raises:
-        Unavailable: the server does not answer, or is older than PostgreSQL 15.
+        Unavailable: the server does not answer, is older than PostgreSQL 15, or the database is not in UTF-8.
         Conflict: the database was migrated by a newer version of this program.
         NotAllowed: the role of the address may not create what is needed.
     """
@@ -68,6 +68,12 @@ def _check_server(connection: psycopg.Connection[TupleRow]) -> None:
     version = connection.info.server_version
     if version < MINIMUM_SERVER_VERSION:
         raise Unavailable(f"PostgreSQL 15 or newer is needed, the server is {version // 10_000}")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise Unavailable(
+            f"the database of DATABASE_URL must be in UTF8, it is in {encoding}; make one with: "
+            "createdb --encoding UTF8 --template template0 digital_twin"
+        )
 
 
 def _current_revision(connection: psycopg.Connection[TupleRow]) -> str | None:
