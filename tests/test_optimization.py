@@ -29,7 +29,7 @@ from digital_twin.optimization.baseline import idle, self_consumption_rule
 from digital_twin.optimization.blocks import IDLE_WEIGHT, Shape, build, numbers_of, prices_of
 from digital_twin.optimization.check import violations
 from digital_twin.optimization.compiled import CompiledModel
-from digital_twin.optimization.dispatch import plan_dispatch
+from digital_twin.optimization.dispatch import MODE_GAP, plan_dispatch
 
 COST = OBJECTIVES["minimize_cost"]
 
@@ -318,6 +318,25 @@ def test_the_storage_of_a_sharing_community_serves_its_members_through_their_met
     assert together.shared_kwh is not None
     assert together.shared_kwh.sum() > 0
     assert together.cost < alone.cost
+
+
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
+@pytest.mark.parametrize("rule", [SharingRule.DYNAMIC, SharingRule.STATIC, SharingRule.HYBRID])
+def test_the_gap_is_nothing_where_the_books_agree_with_the_solver(rule: SharingRule, objective: str) -> None:
+    plan = plan_dispatch(shared_problem(rule), OBJECTIVES[objective])
+    assert plan.status == "optimal"
+    assert plan.gap <= MODE_GAP
+
+
+@pytest.mark.parametrize("rule", [SharingRule.DYNAMIC, SharingRule.STATIC, SharingRule.HYBRID])
+def test_where_sharing_costs_the_gap_says_what_the_plan_may_miss(rule: SharingRule) -> None:
+    problem = shared_problem(rule, gain=-0.1)
+    plan = plan_dispatch(problem, COST)
+    assert plan.status == "feasible"
+    assert "sharing costs more than it saves" in plan.notes[0]
+    # the solver believed that nothing need be shared; the rule shares all the same
+    unshared = plan_dispatch(shared_problem(rule, gain=0.0), COST).cost
+    assert unshared <= plan.cost <= unshared + plan.gap * max(1.0, unshared) + 1e-6
 
 
 def test_a_gain_above_the_spread_is_noted_because_it_pays_for_circles() -> None:

@@ -241,6 +241,19 @@ def prices_of(problem: DispatchProblem, weights: Weights) -> dict[str, Array]:
             return prices | {"shared_kwh": gain}
 
 
+def constant_of(problem: DispatchProblem, weights: Weights) -> float:
+    """What the objective holds whatever is decided: the members' own registers, less the peak that is paid already."""
+    constant = 0.0
+    if problem.peak is not None:
+        constant -= weights.cost * problem.peak.per_kw * problem.peak.so_far_kw
+    if problem.exchange is not None:
+        outlook, exchange = problem.outlook, problem.exchange
+        bought, sold = exchange.import_kw.sum(axis=0), exchange.export_kw.sum(axis=0)
+        trade = outlook.import_price_per_kwh @ bought - outlook.export_price_per_kwh @ sold
+        constant += outlook.grid.step_hours * float(weights.cost * trade + weights.exported * sold.sum())
+    return constant
+
+
 def _idle_prices(problem: DispatchProblem) -> dict[str, Array]:
     ones = np.ones(problem.outlook.grid.steps)
     return {"charge_kw": ones, "discharge_kw": ones, "curtailed_kw": ones}

@@ -13,7 +13,16 @@ from cvxpy.settings import INFEASIBLE_OR_UNBOUNDED
 from digital_twin.domain.errors import TwinError, Unavailable
 from digital_twin.domain.units import Array
 from digital_twin.optimization.accounting import account
-from digital_twin.optimization.blocks import IDLE_WEIGHT, Numbers, Shape, apply_numbers, build, numbers_of, prices_of
+from digital_twin.optimization.blocks import (
+    IDLE_WEIGHT,
+    Numbers,
+    Shape,
+    apply_numbers,
+    build,
+    constant_of,
+    numbers_of,
+    prices_of,
+)
 from digital_twin.optimization.check import POWER_TOLERANCE_KW, violations
 from digital_twin.optimization.compiled import CompiledModel, NoFeasiblePoint, Prices, Solution
 from digital_twin.optimization.explain import explain_infeasible
@@ -53,9 +62,9 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
     stages = _stages(problem, weights)
     try:
         solution = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
-        gap, solver = 0.0, "HiGHS simplex"
+        solver_gap, solver = 0.0, "HiGHS simplex"
         if _uses_both_directions(solution):
-            numbers, gap = _one_way(shape, stages[0], numbers, time_limit_s), MODE_GAP
+            numbers, solver_gap = _one_way(shape, stages[0], numbers, time_limit_s), MODE_GAP
             solution = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
             solver = "HiGHS MIP, then simplex"
     except NoFeasiblePoint as error:
@@ -64,7 +73,21 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
     broken = violations(problem, schedule)
     if broken:
         raise PlanRefused(f"the plan failed the independent check of {', '.join(broken)}; please report the request")
-    return replace(schedule, gap=gap, solver=solver, binding=_binding(problem, solution), notes=_notes(problem))
+    gap = max(solver_gap, _gap(schedule, solution.objective + constant_of(problem, weights)))
+    return replace(
+        schedule,
+        gap=gap,
+        status="optimal" if gap <= MODE_GAP else "feasible",
+        solver=solver,
+        binding=_binding(problem, solution),
+        notes=_notes(problem),
+    )
+
+
+def _gap(schedule: Schedule, bound: float) -> float:
+    """How far the plan, priced exactly and without the solver, lies above the model's optimum; relative, 0 if equal."""
+    beyond = (schedule.objective_value - bound) / max(1.0, abs(bound))
+    return max(0.0, beyond) if beyond > OBJECTIVE_TOLERANCE else 0.0
 
 
 def _stages(problem: DispatchProblem, weights: Weights) -> list[Prices]:
@@ -153,7 +176,12 @@ def _notes(problem: DispatchProblem) -> tuple[str, ...]:
     exchange, outlook = problem.exchange, problem.outlook
     if exchange is None:
         return ()
+    notes: list[str] = []
     spread = outlook.import_price_per_kwh - outlook.export_price_per_kwh
     if (exchange.gain_per_kwh > spread + OBJECTIVE_TOLERANCE).any():
-        return ("the gain on shared energy exceeds import less export price in some intervals: it pays circular trade",)
-    return ()
+        notes.append(
+            "the gain on shared energy exceeds import less export price in some intervals: circular trade pays"
+        )
+    if (exchange.gain_per_kwh < -OBJECTIVE_TOLERANCE).any():
+        notes.append("sharing costs more than it saves in some intervals; the plan does not go out of its way for that")
+    return tuple(notes)

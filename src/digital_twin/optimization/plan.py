@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
@@ -205,8 +206,8 @@ class Schedule:
     self_consumption: float
     self_sufficiency: float
     objective_value: float
-    gap: float = 0.0
-    status: str = "optimal"
+    gap: float = 0.0  # how far above the best plan at most, relative to the objective
+    status: Literal["optimal", "feasible"] = "optimal"
     solver: str = "none"
     binding: tuple[BindingLimit, ...] = ()
     notes: tuple[str, ...] = ()

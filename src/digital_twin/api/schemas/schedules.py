@@ -178,7 +178,9 @@ class ScheduleAnswer(Answer):
     result_id: str
     kind: Literal["dispatch"]
     objective: str
-    status: Literal["optimal", "time_limit"]
+    status: Literal["optimal", "feasible"] = Field(
+        description="`feasible`: no worse than `gap` says, perhaps not the best"
+    )
     objective_value: float
     gap: float
     start: Instant
