@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,12 +48,29 @@ def make_what_cannot_travel() -> object:
 
 async def is_gone(number: int) -> bool:
     for _ in range(200):
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
+        if not is_alive(number):
             return True
         await asyncio.sleep(0.05)
     return False
+
+
+def is_alive(number: int) -> bool:
+    """Whether it runs; what only waits for its parent to take notice does not."""
+    try:
+        os.kill(number, 0)
+        stat = Path(f"/proc/{number}/stat")
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+async def number_after_recovery(pool: WarmPool) -> int:
+    for _ in range(10):
+        try:
+            return await pool.call(own_number, timeout_s=30)
+        except Unavailable:
+            continue
+    pytest.fail("the pool stays broken")
 
 
 async def test_a_call_that_takes_too_long_is_killed_and_the_next_one_works(pool: WarmPool, tmp_path: Path) -> None:
@@ -90,14 +108,26 @@ async def test_a_pool_whose_idle_processes_are_all_killed_recovers(pool: WarmPoo
     for number in numbers:
         os.kill(number, signal.SIGKILL)
         assert await is_gone(number)
-    for _ in range(10):
-        try:
-            found = await pool.call(own_number, timeout_s=30)
-        except Unavailable:
-            continue
-        assert found not in numbers
-        return
-    pytest.fail("the pool stays broken")
+    assert await number_after_recovery(pool) not in numbers
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+async def test_a_pool_whose_source_of_processes_is_killed_recovers_and_leaves_none_behind(
+    pool: WarmPool, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    source = await pool.call(os.getppid, timeout_s=30)
+    call = asyncio.create_task(pool.call(wait_for_ever, started, timeout_s=300))
+    for _ in range(1_000):
+        await asyncio.sleep(0.02)
+        if started.exists() and started.read_text():
+            break
+    os.kill(source, signal.SIGKILL)
+    with pytest.raises(Unavailable):
+        await call
+    assert await is_gone(int(started.read_text()))
+    await number_after_recovery(pool)
+    assert await pool.call(os.getppid, timeout_s=30) != source
 
 
 @pytest.mark.parametrize("kind", [TwinError, *TwinError.__subclasses__()])

@@ -1,10 +1,13 @@
 """Warm processes for short computations: a crash or a time-out costs one call, never the pool."""
 
 import asyncio
+import ctypes
 import gc
 import importlib
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +18,9 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from digital_twin.domain.errors import Unavailable
 
 T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1
+"""Source: Linux, prctl(2)."""
 
 
 class WarmPool:
@@ -84,9 +90,16 @@ class WarmPool:
 
 
 def _start_process(preload: tuple[str, ...], warm_up: Callable[[], object] | None) -> None:
+    _end_with_parent()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # solvers greet on standard output, which is not theirs
     for module in preload:
         importlib.import_module(module)
     if warm_up is not None:
         warm_up()
     gc.freeze()
+
+
+def _end_with_parent() -> None:
+    """Where the system can: without the process that it was forked from, nobody sees or stops this one any more."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
