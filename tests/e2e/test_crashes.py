@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.serving import Installation
 
 MEMBERS, DAYS, SLOTS = 105, 100, 96  # 1,008,000 readings
-KILLS = 10
+KILLS = 20  # ten of the server, ten of the database
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 COMMUNITY = {
     "community_id": "ledger",
@@ -92,7 +92,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         try:
             for number in range(KILLS):
-                for _ in range(9):
+                for _ in range(5):
                     self.progress.acquire()
                 # not between batches but somewhere inside the next one
                 self.finished.wait(self._random.uniform(0, 0.4))
