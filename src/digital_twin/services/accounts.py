@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
+from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from digital_twin.services.access import Caller, Role, TooManyRequests
 from digital_twin.services.invites import check_may_invite, check_still_backed, join
 from digital_twin.services.ports import (
@@ -162,6 +162,7 @@ class AccountService:
             TooManyRequests: too many attempts, each of which is a guess at the current password.
             NotAllowed: the current password is another one.
             InvalidInput: the new one breaks a rule.
+            Conflict: somebody else changed it meanwhile.
         """
         counter = f"password of account {caller.account_id}"
         await limit(self._limiter, counter, PASSWORD_CHANGES_PER_HOUR, timedelta(hours=1), "password changes")
@@ -171,6 +172,9 @@ class AccountService:
         check_password(new, account.username)
         password_hash = await self._hasher.hash(new)
         async with self._store.platform() as tx:
+            found = await tx.accounts.by_id(caller.account_id, lock=True)
+            if found is None or found.password_hash != account.password_hash:
+                raise Conflict("the password was changed meanwhile; sign in with the new one")
             await tx.accounts.update(caller.account_id, password_hash=password_hash)
             for session in await tx.accounts.sessions(caller.account_id):
                 if session.session_id != caller.session_id:

@@ -67,20 +67,25 @@ class SessionService:
         }
         for key, factor in counters.items():
             await limit(self._limiter, key, factor * self._attempts, LOGIN_WINDOW, "log-in attempts")
+        tokens = None
+        while tokens is None:  # again when the password was changed meanwhile
+            tokens = await self._open(await self._verified(username, password), password)
+        LOGINS.labels("accepted").inc()
+        return tokens
+
+    async def _verified(self, username: str, password: str) -> Account:
         async with self._store.platform() as tx:
             account = await tx.accounts.by_username(username)
         usable = account if account is not None and account.active else None
         if not await self._hasher.verify(password, usable.password_hash if usable else None) or usable is None:
             LOGINS.labels("refused").inc()
             raise NotSignedIn("username and password do not belong together")
-        if self._hasher.is_outdated(usable.password_hash):
-            fresh = await self._hasher.hash(password)
-            async with self._store.platform() as tx:
-                await tx.accounts.update(usable.account_id, password_hash=fresh)
-        LOGINS.labels("accepted").inc()
-        return await self._open(usable)
+        return usable
 
-    async def _open(self, account: Account) -> TokenPair:
+    async def _open(self, account: Account, password: str) -> TokenPair | None:
+        """A new session, unless the account is another by now than when its password was verified."""
+        is_outdated = self._hasher.is_outdated(account.password_hash)
+        fresh = await self._hasher.hash(password) if is_outdated else None
         now = self._clock.now()
         session_id, secret = new_id(), new_secret()
         session = Session(
@@ -95,6 +100,11 @@ class SessionService:
             revoked=False,
         )
         async with self._store.platform() as tx:
+            current = await tx.accounts.by_id(account.account_id, lock=True)
+            if current is None or not current.active or current.password_hash != account.password_hash:
+                return None
+            if fresh is not None:
+                await tx.accounts.update(account.account_id, password_hash=fresh)
             await tx.accounts.add_session(session)
         return self._pair(session, secret)
 

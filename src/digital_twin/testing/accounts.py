@@ -43,7 +43,7 @@ class MemoryAccounts:
         named = (one for one in self._tables.accounts.values() if one.username.lower() == username.lower())
         return next(named, None)
 
-    async def by_id(self, account_id: int) -> Account | None:
+    async def by_id(self, account_id: int, *, lock: bool = False) -> Account | None:
         return self._tables.accounts.get(account_id)
 
     async def page(self, *, after: int, limit: int) -> list[Account]:

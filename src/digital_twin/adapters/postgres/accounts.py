@@ -50,8 +50,9 @@ class PostgresAccounts:
         row = await self._one(f"select {_ACCOUNT} from account where lower(username) = lower(%s)", username)
         return None if row is None else Account(*row)
 
-    async def by_id(self, account_id: int) -> Account | None:
-        row = await self._one(f"select {_ACCOUNT} from account where id = %s", account_id)
+    async def by_id(self, account_id: int, *, lock: bool = False) -> Account | None:
+        alone = " for no key update" if lock else ""
+        row = await self._one(f"select {_ACCOUNT} from account where id = %s{alone}", account_id)
         return None if row is None else Account(*row)
 
     async def page(self, *, after: int, limit: int) -> list[Account]:
@@ -72,7 +73,9 @@ class PostgresAccounts:
         active: bool | None = None,
         password_hash: str | None = None,
     ) -> Account:
-        await self._connection.execute("select pg_advisory_xact_lock(%s)", (locks.ADMINISTRATORS,))
+        counts = role is not None or active is not None
+        if counts:  # before the account itself, as everybody takes them
+            await self._connection.execute("select pg_advisory_xact_lock(%s)", (locks.ADMINISTRATORS,))
         row = await self._one(
             "update account set role = coalesce(%s, role), active = coalesce(%s, active), "
             "password_hash = coalesce(%s, password_hash), "
@@ -82,7 +85,7 @@ class PostgresAccounts:
         )  # fmt: skip
         if row is None:
             raise NotFound(f"there is no account {account_id}")
-        if (role is not None or active is not None) and await self.count_admins() == 0:
+        if counts and await self.count_admins() == 0:
             raise Conflict("the last administrator cannot be demoted or deactivated; make another one first")
         return Account(*row)
 
