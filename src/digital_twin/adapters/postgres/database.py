@@ -16,6 +16,8 @@ from digital_twin.domain.errors import Conflict, NotAllowed, Unavailable
 APP_ROLE = "digital_twin_app"
 MINIMUM_SERVER_VERSION = 150_000
 POOL_TIMEOUT_S = 10.0
+RECONNECT_S = 5.0
+"""Each failed attempt doubles the wait for the next; after this long the next request tries at once."""
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
@@ -98,6 +100,7 @@ def open_pool(address: str, *, size: int) -> Pool:
         configure=_configure,
         check=_check,
         timeout=POOL_TIMEOUT_S,
+        reconnect_timeout=RECONNECT_S,
     )
 
 
