@@ -350,6 +350,22 @@ async def test_an_idempotency_key_belongs_to_the_first_who_claims_it(store: Stor
         assert await tx.replays.find("POST /elsewhere", "key") is None
 
 
+async def test_a_key_used_inside_a_community_goes_with_it(store: Store) -> None:
+    async def claims() -> tuple[bool, bool]:
+        async with store.platform() as tx:
+            outside = await tx.replays.claim("POST /elsewhere", "key", b"print")
+        async with store.community("solar_valley") as tx:
+            return await tx.replays.claim("readings solar_valley", "key", b"print"), outside
+
+    async with store.platform() as tx:
+        await tx.communities.create(community())
+    assert [await claims(), await claims()] == [(True, True), (False, False)]
+    async with store.platform() as tx:
+        await tx.communities.delete("solar_valley", expected_version=None)
+        await tx.communities.create(community())
+    assert await claims() == (True, False)
+
+
 async def test_two_who_create_the_same_community_at_once_are_told_apart(store: Store) -> None:
     async def create() -> bool:
         try:

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from tests import builders
-from tests.api.application import Api, answered, refused
+from tests.api.application import EIGHT_NUMBERS, Api, answered, refused
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.services.access import Caller, Grant, Role
@@ -216,6 +216,22 @@ def test_a_key_of_another_account_or_community_is_another_key(api: Api, operator
     assert send(operator, second, column([2]), key="k")["stored"] == 1
     assert send(colleague, community, column([3]), key="k")["corrected"] == 1
     assert send(gateway, community, column([1]), key="k")["replayed"]
+
+
+def test_a_community_that_is_made_again_has_not_seen_the_keys_of_the_first(
+    api: Api, operator: httpx.Client, community: str
+):
+    path, once, members = f"/communities/{community}", {"Idempotency-Key": "once"}, {"members": [{"member_id": "h1"}]}
+    created = operator.get(path).json()
+    answered(operator.post(f"{path}/members", json=members, headers=once), 201)
+    send(operator, community, column([1]), key="once")
+    answered(operator.delete(path), 204)
+    eight = {name: created[name] for name in ("community_id", *EIGHT_NUMBERS)}
+    answered(operator.post("/communities", json=eight), 201)
+    again = operator.post(f"{path}/members", json=members, headers=once)
+    answered(again, 201)
+    assert "idempotent-replayed" not in again.headers
+    assert send(operator, community, column([2], member_id="h1"), key="once")["stored"] == 1
 
 
 async def test_a_key_that_is_forgotten_swallows_no_other_readings():

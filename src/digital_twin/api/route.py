@@ -187,8 +187,8 @@ async def _once(
     """Run the request once per key; the same key and body replay the first answer."""
     scope = f"{caller.account_id} {request.method} {request.url.path}"
     fingerprint = hashlib.sha256(await request.body()).digest()
-    store = twin_of(request).store
-    async with store.platform() as tx:
+    store, community_id = twin_of(request).store, request.path_params.get("community_id")
+    async with store.platform() if community_id is None else store.community(community_id) as tx:
         claimed = await tx.replays.claim(scope, key, fingerprint)
         earlier = None if claimed else await tx.replays.find(scope, key)
     if not claimed:

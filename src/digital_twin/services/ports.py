@@ -313,7 +313,7 @@ class Replay:
 
 
 class Replays(Protocol):
-    """Idempotency keys: finished ones are kept for a day, those in flight for five minutes."""
+    """Idempotency keys, kept for a day, in flight for five minutes; one claimed inside a community goes with it."""
 
     async def claim(self, scope: str, key: str, fingerprint: bytes) -> bool:
         """Whether the key is the caller's from now on; False when somebody has it."""

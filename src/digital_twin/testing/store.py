@@ -22,6 +22,7 @@ class _CommunityTables:
     assets: dict[str, Asset] = field(default_factory=dict[str, Asset])
     results: dict[str, StoredResult] = field(default_factory=dict[str, StoredResult])
     log: ReadingLog = field(default_factory=ReadingLog)
+    keys: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
 
 @dataclass
@@ -74,7 +75,7 @@ class MemoryTransaction:
         self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock)
         self.results = MemoryResults(inside)
         self.accounts = MemoryAccounts(tables.accounts, visible, clock)
-        self.replays = MemoryReplays(tables)
+        self.replays = MemoryReplays(tables, inside)
 
 
 class MemoryCommunities:
@@ -106,7 +107,8 @@ class MemoryCommunities:
 
     async def delete(self, community_id: str, *, expected_version: int | None) -> None:
         await self._expect(community_id, expected_version)
-        del self._tables.communities[community_id]
+        for key in self._tables.communities.pop(community_id).keys:
+            self._tables.replays.pop(key, None)
         self._visible.discard(community_id)
         memberships = self._tables.accounts.memberships
         for key in [key for key in memberships if key[1] == community_id]:
@@ -189,13 +191,15 @@ class MemoryResults:
 class MemoryReplays:
     """The port `Replays`; forgets nothing."""
 
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: _Tables, inside: _CommunityTables) -> None:
         self._replays = tables.replays
+        self._keys_inside = inside.keys
 
     async def claim(self, scope: str, key: str, fingerprint: bytes) -> bool:
         if (scope, key) in self._replays:
             return False
         self._replays[scope, key] = Replay(fingerprint, 0, {}, b"")
+        self._keys_inside.add((scope, key))
         return True
 
     async def find(self, scope: str, key: str) -> Replay | None:

@@ -15,7 +15,7 @@ FORGOTTEN_AT_ONCE = 100
 
 
 class PostgresReplays:
-    """The port `Replays`."""
+    """The port `Replays`; a row notes by itself which community its transaction has entered."""
 
     def __init__(self, connection: AsyncConnection[TupleRow]) -> None:
         self._connection = connection
