@@ -1,6 +1,7 @@
 """The product as a process: started, asked over HTTP, killed without warning, started again."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -74,10 +75,15 @@ class Installation:
         os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
 
     def stop(self) -> None:
-        """As Ctrl-C does; the last one out stops the database."""
+        """As Ctrl-C does, for good: its data go too, which root keeps outside of the home."""
         if self._server is not None and self._server.poll() is None:
             self._server.terminate()
             self._server.wait(60)
+        database = EmbeddedPostgres(self.home)
+        if database.is_running():  # its last user was killed
+            database.start()
+            database.stop()
+        shutil.rmtree(database.data_dir.parent)
 
     @contextmanager
     def client(self, username: str, password: str = PASSWORD) -> Iterator[httpx.Client]:

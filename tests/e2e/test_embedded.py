@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
@@ -89,6 +90,7 @@ def test_whatever_path_leads_to_a_home_it_is_one_server_and_the_last_one_out_sto
     second.stop()
     assert not second.is_running()
     assert not (second.data_dir / "postmaster.pid").exists()
+    assert not Path(conninfo_to_dict(address)["host"]).exists()
 
 
 def test_it_starts_again_after_every_kind_of_kill(embedded: Callable[[str], EmbeddedPostgres]) -> None:

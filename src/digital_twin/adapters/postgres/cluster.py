@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,8 @@ class Cluster:
     def stop(self) -> None:
         """Orderly, with all connections closed."""
         self._run("pg_ctl", "-D", "data", "-m", "fast", "-w", "-t", "60", "stop")
+        with suppress(OSError):  # not there, or not empty since it still runs
+            self.socket_dir.rmdir()
 
     def _run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
         """In the root, so that no path has to survive the quoting of a shell."""
