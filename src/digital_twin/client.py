@@ -238,6 +238,8 @@ class TwinClient:
                 f"no answer from {self._http.base_url}; is the server running? start one with: digital-twin serve",
                 retry_after_s=1,
             ) from error
+        except ValueError as error:  # JSON has no word for them
+            raise errors.InvalidInput("numbers must be finite; NaN and infinity cannot be sent") from error
 
     def _credentials(self) -> dict[str, str]:
         if self._api_key is not None:

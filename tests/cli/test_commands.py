@@ -194,6 +194,53 @@ def test_a_server_that_is_no_twin_is_8(line: CommandLine, other_server: str) -> 
     assert_fails(line.run("login", *options, stdin="secret\n"), 8, "no digital twin")
 
 
+# A server that cannot start; it says so before a database is touched
+
+
+def serve(home: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """The server, on a home of its own, to its end."""
+    installation = Installation(home, **environment)
+    return installation.run("serve", "--home", str(home), "--port", str(installation.port), *arguments)
+
+
+def test_a_port_that_is_taken_is_2_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = serve(tmp_path, "--port", str(taken.getsockname()[1]))
+    assert_fails(done, 2, "invalid-input", "taken by another program", "--port")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_address_of_another_machine_cannot_be_served(tmp_path: Path) -> None:
+    assert_fails(serve(tmp_path, "--host", "192.0.2.1"), 2, "cannot listen on 192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "words"),
+    [
+        ("postgresql://me:canary@127.0.0.1:1/x", 8, "the database does not answer"),
+        ("mysql://me:canary@127.0.0.1/x", 2, "DATABASE_URL must look like postgresql://"),
+    ],
+)
+def test_a_server_without_its_database_ends_with_one_sentence(
+    tmp_path: Path, address: str, code: int, words: str
+) -> None:
+    done = serve(tmp_path, DATABASE_URL=address)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "canary" not in done.stderr
+
+
+def test_a_number_that_is_none_is_2(line: CommandLine, community: str) -> None:
+    assert_fails(line.run("forecast", "--community", community, "--hours", "nan"), 2, "finite")
+
+
+def test_what_is_wrong_is_said_once(line: CommandLine, community: str) -> None:
+    assert_fails(line.run("forecast", "--community", community, "--hours", "0"), 2, "/horizon_hours")
+
+
 def test_an_address_that_is_none_is_2(line: CommandLine) -> None:
     options = ("--username", "somebody", "--url", "nonsense", "--password-stdin")
     assert_fails(line.run("login", *options, stdin="secret\n"), 2, "http://127.0.0.1:8000")

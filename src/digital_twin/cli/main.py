@@ -56,9 +56,9 @@ def _complain(kind: str, message: str, details: list[dict[str, str]]) -> None:
     error_console.print(f"[bold red]{kind}[/]: ", end="", soft_wrap=True)
     error_console.print(message, markup=False, highlight=False, soft_wrap=True)
     for one in details[:DETAILS_SHOWN]:
-        if one.get("detail") != message:
-            line = f"  {one.get('pointer', '')}: {one.get('detail', '')}"
-            error_console.print(line, markup=False, highlight=False, soft_wrap=True)
+        line = f"{one.get('pointer', '')}: {one.get('detail', '')}"
+        if message not in (line, one.get("detail")):
+            error_console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def exit_code(error: errors.TwinError) -> int:
@@ -74,14 +74,13 @@ def serve(
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve the API alone")] = False,
 ) -> None:
     """Start the API with its database; an embedded one unless DATABASE_URL names another."""
-    import uvicorn
-
     from digital_twin.api.main import create_app
     from digital_twin.bootstrap import read_settings
+    from digital_twin.cli.serving import run_server
 
     settings = read_settings(digital_twin_home=home, api_host=host, api_port=port)
     del no_dashboard  # the API is all there is to serve so far
-    uvicorn.run(create_app(settings), **server_options(settings))
+    run_server(create_app(settings), **server_options(settings))
 
 
 def server_options(settings: "Settings") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from digital_twin.adapters.postgres import locks
-from digital_twin.domain.errors import Conflict, NotAllowed, Unavailable
+from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed, Unavailable
 
 APP_ROLE = "digital_twin_app"
 MINIMUM_SERVER_VERSION = 150_000
@@ -26,10 +26,15 @@ async def migrate(address: str, revision: str = "head") -> None:
     """Bring the schema to this version, or to an earlier revision; safe from several processes at once.
 
     Raises:
+        InvalidInput: the address is none.
         Unavailable: the server does not answer, is older than PostgreSQL 15, or the database is not in UTF-8.
         Conflict: the database was migrated by a newer version of this program.
         NotAllowed: the role of the address may not create what is needed.
     """
+    try:
+        psycopg.conninfo.conninfo_to_dict(address)
+    except psycopg.ProgrammingError as error:
+        raise InvalidInput("DATABASE_URL must look like postgresql://user:password@host:5432/name") from error
     try:
         await asyncio.to_thread(_migrate, address, revision)
     except psycopg.errors.InsufficientPrivilege as error:
