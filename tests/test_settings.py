@@ -50,6 +50,12 @@ def test_a_broken_setting_is_named() -> None:
         read_settings(api_port=70_000)
 
 
+def test_a_log_level_is_one_of_five_in_any_case() -> None:
+    assert read_settings(log_level="debug").log_level == "DEBUG"
+    with pytest.raises(InvalidInput, match="DEBUG, INFO, WARNING, ERROR, CRITICAL"):
+        read_settings(log_level="loud")
+
+
 def test_the_environment_wins_over_the_file_and_a_tilde_is_the_home(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
