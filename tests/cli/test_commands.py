@@ -208,12 +208,18 @@ def test_a_port_that_is_taken_is_2_and_starts_nothing(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = serve(tmp_path, "--port", str(taken.getsockname()[1]))
-    assert_fails(done, 2, "invalid-input", "taken by another program", "--port")
+        demo = Installation(tmp_path).run("demo", "--home", str(tmp_path), "--port", str(taken.getsockname()[1]))
+    for ended in (done, demo):
+        assert_fails(ended, 2, "invalid-input", "taken by another program", "--port")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_address_of_another_machine_cannot_be_served(tmp_path: Path) -> None:
     assert_fails(serve(tmp_path, "--host", "192.0.2.1"), 2, "cannot listen on 192.0.2.1")
+
+
+def test_a_socket_that_was_not_handed_down_is_2(tmp_path: Path) -> None:
+    assert_fails(serve(tmp_path, "--listener", "77"), 2, "no socket")
 
 
 @pytest.mark.parametrize(

@@ -45,20 +45,9 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
         InvalidInput: the port is taken.
         Unavailable: the server does not start.
     """
-    home = _made(home)
-    port = _free_port(port)
-    url = f"http://127.0.0.1:{port}"
-    with output.progress("starting the twin", 2) as advance:
-        passwords = _passwords(home)
-        _create_administrator(home, passwords[ADMIN])
-        advance(1)
-        server = _start(home, port)
-        try:
-            _wait_until_ready(url, server, home)
-        except BaseException:
-            _end(server)
-            raise
-        advance(1)
+    with _listening(port) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        passwords, server = _started(_made(home), url, listener)
     try:
         _report(url, passwords)
         if not leave:
@@ -68,6 +57,22 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
         output.console.print("\nGood-bye.")
     finally:
         _end(server)
+
+
+def _started(home: Path, url: str, listener: socket.socket) -> "tuple[dict[str, str], subprocess.Popen[bytes]]":
+    """The passwords of the accounts, and the server when it is ready."""
+    with output.progress("starting the twin", 2) as advance:
+        passwords = _passwords(home)
+        _create_administrator(home, passwords[ADMIN])
+        advance(1)
+        server = _start(home, listener)
+        try:
+            _wait_until_ready(url, server, home)
+        except BaseException:
+            _end(server)
+            raise
+        advance(1)
+    return passwords, server
 
 
 def _report(url: str, passwords: dict[str, str]) -> None:
@@ -172,16 +177,11 @@ def _made(home: Path | None) -> Path:
     return home
 
 
-def _free_port(wanted: int | None) -> int:
-    candidates = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if wanted is None else (wanted,)
-    for port in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+def _listening(wanted: int | None) -> socket.socket:
+    """A socket that holds the port from here on; the server takes it over, so that no other can answer there."""
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if wanted is None else (wanted,):
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
     raise InvalidInput("the port is taken by another program; give a free one with --port", field="port")
 
 
@@ -190,9 +190,13 @@ def _passwords(home: Path) -> dict[str, str]:
     path = home / "demo-logins.json"
     if not path.exists():
         passwords = {name: f"demo-{secrets.token_urlsafe(12)}" for name in (ADMIN, OPERATOR, VIEWER)}
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(passwords, file)
+        with suppress(FileExistsError):  # another demo on this home was first
+            path.hardlink_to(fresh)
+        fresh.unlink()
     return json.loads(path.read_text())
 
 
@@ -217,12 +221,13 @@ def _create_administrator(home: Path, password: str) -> None:
         raise Unavailable(f"the demo's database does not start: {done.stderr.strip()[-1000:]}")
 
 
-def _start(home: Path, port: int) -> "subprocess.Popen[bytes]":
+def _start(home: Path, listener: socket.socket) -> "subprocess.Popen[bytes]":
     """The server as a process of its own, so that the demo talks to it as everybody does."""
     with (home / "server.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603  our own program
-            _command("serve", "--home", str(home), "--port", str(port), "--no-dashboard"),
+            _command("serve", "--home", str(home), "--listener", str(listener.fileno()), "--no-dashboard"),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home, env=_environment(),
+            pass_fds=(listener.fileno(),),
         )  # fmt: skip
 
 

@@ -72,6 +72,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (API_HOST)")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on (API_PORT)")] = None,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve the API alone")] = False,
+    listener: Annotated[int | None, typer.Option(hidden=True, help="Descriptor of a socket that listens")] = None,
 ) -> None:
     """Start the API with its database; an embedded one unless DATABASE_URL names another."""
     from digital_twin.api.main import create_app
@@ -80,7 +81,7 @@ def serve(
 
     settings = read_settings(digital_twin_home=home, api_host=host, api_port=port)
     del no_dashboard  # the API is all there is to serve so far
-    run_server(create_app(settings), **server_options(settings))
+    run_server(create_app(settings), listener=listener, **server_options(settings))
 
 
 def server_options(settings: "Settings") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
@@ -17,8 +18,8 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 NO_SUCH_ADDRESS_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-def run_server(app: Application, *, host: str, port: int, **options: Any) -> None:
-    """Serve until a signal ends it; `options` are uvicorn's.
+def run_server(app: Application, *, host: str, port: int, listener: int | None = None, **options: Any) -> None:
+    """Serve until a signal ends it, on a listening socket that was handed down if there is one; more for uvicorn.
 
     Raises:
         InvalidInput: the address cannot be listened on.
@@ -27,7 +28,7 @@ def run_server(app: Application, *, host: str, port: int, **options: Any) -> Non
     """
     startup = _Startup(app)
     with ExitStack() as stack:
-        listeners = [stack.enter_context(one) for one in _bound(host, port)]
+        listeners = [stack.enter_context(one) for one in (_bound(host, port) if listener is None else _given(listener))]
         server = uvicorn.Server(uvicorn.Config(startup, host=host, port=port, **options))
         try:
             with suppress(SystemExit):  # its way to say that the application did not start
@@ -41,8 +42,17 @@ def run_server(app: Application, *, host: str, port: int, **options: Any) -> Non
         raise Unavailable("the server did not start; the reason is above")
 
 
+def _given(listener: int) -> list[socket.socket]:
+    """The socket that was handed down; it goes to no child."""
+    try:
+        os.set_inheritable(listener, False)
+        return [socket.socket(fileno=listener)]
+    except OSError as error:
+        raise InvalidInput(f"there is no socket with the descriptor {listener}", field="listener") from error
+
+
 def _bound(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of the host; nobody else can take the port from here on."""
+    """A socket for each address of the host; nobody else can take the port, and who connects waits for the start."""
     made: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -69,6 +79,7 @@ def _listener(family: int, kind: int, protocol: int, address: Any) -> socket.soc
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
+        made.listen()  # until then another that reuses addresses could bind it too
     except OSError:
         made.close()
         raise
