@@ -10,6 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import PoolTimeout
 from tests.builders import MONDAY, community, series
 from tests.databases import DatabaseServer
 
@@ -259,6 +261,45 @@ async def test_more_who_ask_than_connections_wait_or_are_told(server: DatabaseSe
                 async with store.platform():
                     pass
         assert await store.is_ready()
+
+
+async def test_who_waits_while_the_database_is_away_is_served_when_it_returns(
+    server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digital_twin.adapters.postgres.database.RECONNECT_S", 0.05)
+    async with server.database() as address, open_pool(address, size=2) as pool:
+        store = PostgresStore(pool)
+        assert await store.is_ready()
+        await admit(address, "false")
+        with pytest.raises(PoolTimeout):
+            async with pool.connection(timeout=0.3):  # which finds that the connection is lost
+                pass
+
+        async def wait() -> None:
+            async with store.platform():
+                pass
+
+        waiting = asyncio.create_task(wait())
+        before = pool.get_stats().get("connections_errors", 0)
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if pool.get_stats().get("connections_errors", 0) >= before + 2:  # a round of attempts has failed
+                break
+        await admit(address, "true")
+        await waiting
+
+
+async def admit(address: str, whether: str) -> None:
+    """Whether the database of this address takes connections; if not, those that it has end."""
+    name = str(conninfo_to_dict(address)["dbname"])
+    async with await psycopg.AsyncConnection.connect(address, dbname="postgres", autocommit=True) as owner:
+        await owner.execute(
+            sql.SQL("alter database {} allow_connections {}").format(sql.Identifier(name), sql.SQL(whether))
+        )
+        if whether == "false":
+            await owner.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", (name,)
+            )
 
 
 async def test_a_connection_cut_by_the_server_is_unavailable_and_replaced(database: Database) -> None:

@@ -17,7 +17,7 @@ APP_ROLE = "digital_twin_app"
 MINIMUM_SERVER_VERSION = 150_000
 POOL_TIMEOUT_S = 10.0
 RECONNECT_S = 5.0
-"""Each failed attempt doubles the wait for the next; after this long the next request tries at once."""
+"""Each failed attempt doubles the wait for the next; after this long the waits begin anew."""
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
@@ -106,7 +106,12 @@ def open_pool(address: str, *, size: int) -> Pool:
         check=_check,
         timeout=POOL_TIMEOUT_S,
         reconnect_timeout=RECONNECT_S,
+        reconnect_failed=_begin_anew,
     )
+
+
+async def _begin_anew(pool: Pool) -> None:
+    await pool.check()  # which grows an empty pool: for who waits now, nobody else would
 
 
 async def _configure(connection: AsyncConnection[TupleRow]) -> None:
