@@ -18,6 +18,7 @@ import pytest
 from tests.cli.command_line import CommandLine
 from tests.e2e.serving import PASSWORD, Installation
 
+from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.cli.main import EXIT_CODES, exit_code
 from digital_twin.client import SignInNeeded
 from digital_twin.domain import errors
@@ -216,6 +217,16 @@ def test_a_port_that_is_taken_is_2_and_starts_nothing(tmp_path: Path) -> None:
 
 def test_an_address_of_another_machine_cannot_be_served(tmp_path: Path) -> None:
     assert_fails(serve(tmp_path, "--host", "192.0.2.1"), 2, "cannot listen on 192.0.2.1")
+
+
+def test_a_terminal_that_closes_takes_the_database_with_it(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.start()
+    try:
+        installation.hang_up()
+        assert not EmbeddedPostgres(tmp_path).is_running()
+    finally:
+        installation.stop()
 
 
 def test_a_socket_that_was_not_handed_down_is_2(tmp_path: Path) -> None:

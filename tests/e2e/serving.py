@@ -69,6 +69,12 @@ class Installation:
         self._server.kill()
         self._server.wait()
 
+    def hang_up(self) -> None:
+        """What a terminal sends that closes."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGHUP)
+        self._server.wait(60)
+
     def kill_database(self) -> None:
         """SIGKILL to the postmaster; its backends follow."""
         pid_file = EmbeddedPostgres(self.home).data_dir / "postmaster.pid"

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
         InvalidInput: the port is taken.
         Unavailable: the server does not start.
     """
+    _end_as_on_ctrl_c(signal.SIGTERM, signal.SIGHUP)
     with _listening(port) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         passwords, server = _started(_made(home), url, listener)
@@ -57,6 +59,13 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
         output.console.print("\nGood-bye.")
     finally:
         _end(server)
+
+
+def _end_as_on_ctrl_c(*signals: signal.Signals) -> None:
+    """The server is never left behind; what nohup ignores stays ignored."""
+    for one in signals:
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, signal.default_int_handler)
 
 
 def _started(home: Path, url: str, listener: socket.socket) -> "tuple[dict[str, str], subprocess.Popen[bytes]]":

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
@@ -27,6 +28,8 @@ def run_server(app: Application, *, host: str, port: int, listener: int | None =
         Unavailable: it did not start for a reason that is logged.
     """
     startup = _Startup(app)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a terminal that closes takes its database with it
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with ExitStack() as stack:
         listeners = [stack.enter_context(one) for one in (_bound(host, port) if listener is None else _given(listener))]
         server = uvicorn.Server(uvicorn.Config(startup, host=host, port=port, **options))
