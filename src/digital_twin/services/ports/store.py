@@ -1,0 +1,67 @@
+"""Where everything is kept, one transaction at a time."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from digital_twin.services.ports.accounts import Accounts
+from digital_twin.services.ports.communities import Communities, Members, Readings, Results
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer that an idempotency key was given before."""
+
+    fingerprint: bytes
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Replays(Protocol):
+    """Idempotency keys, kept for a day, in flight for five minutes; one claimed inside a community goes with it."""
+
+    async def claim(self, scope: str, key: str, fingerprint: bytes) -> bool:
+        """Whether the key is the caller's from now on; False when somebody has it."""
+        ...
+
+    async def find(self, scope: str, key: str) -> Replay | None:
+        """What the key stands for; its status is 0 while in flight."""
+        ...
+
+    async def finish(self, scope: str, key: str, replay: Replay) -> None: ...
+
+    async def release(self, scope: str, key: str) -> None: ...
+
+
+class Transaction(Protocol):
+    """One database transaction; commits when its block ends well."""
+
+    @property
+    def communities(self) -> Communities: ...
+    @property
+    def members(self) -> Members: ...
+    @property
+    def readings(self) -> Readings: ...
+    @property
+    def results(self) -> Results: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def replays(self) -> Replays: ...
+
+
+class Store(Protocol):
+    """Where everything is kept."""
+
+    def platform(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction over accounts, memberships and the list of communities; sees no community's data."""
+        ...
+
+    def community(self, community_id: str) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction inside one community; sees no other's data. Raises NotFound."""
+        ...
+
+    async def is_ready(self) -> bool:
+        """Whether the database answers now."""
+        ...
