@@ -411,6 +411,20 @@ def test_readings_that_no_sun_at_the_place_explains_are_followed_as_they_are() -
     np.testing.assert_allclose(made.mean, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("mean", "quantiles", "reason"),
+    [
+        (np.zeros(3), np.zeros((2, 3)), "quantiles of shape"),
+        (np.zeros(2), np.zeros((3, 2)), "mean of shape"),
+        (np.zeros(3), np.full((3, 2), np.nan), "not finite"),
+        (np.zeros(3), np.tile([1.0, 0.0], (3, 1)), "cross"),
+    ],
+)
+def test_a_model_that_breaks_its_promise_is_named(mean: np.ndarray, quantiles: np.ndarray, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=f"the model strange .*{reason}"):
+        Forecast("load_kw", TimeGrid(MONDAY, 3, 60), MONDAY, mean, (0.1, 0.9), quantiles, "strange")
+
+
 # Net load
 
 

@@ -52,7 +52,9 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
         passwords, server = _started(_made(home), url, listener)
     try:
         _report(url, passwords)
-        if not leave:
+        if leave:
+            output.console.print("\nEnding, as --exit asks; without it the demo serves on at these addresses.")
+        else:
             output.console.print("\nServing until Ctrl-C.")
             server.wait()
     except KeyboardInterrupt:

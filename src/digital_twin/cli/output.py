@@ -62,7 +62,7 @@ def forecast_table(forecast: Document) -> Table:
     ]
     percent = round(100 * forecast["confidence_level"])
     title = f"Forecast from {forecast['start']}: kW, hourly means with their {percent} % interval (UTC)"
-    return table(title, ["hour", *(f"{name.removesuffix('_kw').replace('_', ' ')} kW" for name in variables)], rows)
+    return table(title, ["from", *(f"{name.removesuffix('_kw').replace('_', ' ')} kW" for name in variables)], rows)
 
 
 def _expected(variable: Document, where: slice) -> str:
@@ -83,7 +83,7 @@ def schedule_table(schedule: Document) -> Table:
         for hour, where in _hours(schedule | {"length": len(schedule["soc_kwh"])})
     ]
     title = f"Dispatch plan from {schedule['start']}, {schedule['objective']}: kW, hourly means (UTC)"
-    columns = ["hour", *(name.removesuffix("_kw") for name in PLAN_COLUMNS), "stored kWh"]
+    columns = ["from", *(name.removesuffix("_kw") for name in PLAN_COLUMNS), "stored kWh"]
     return table(title, columns, rows)
 
 

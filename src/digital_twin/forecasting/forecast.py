@@ -75,7 +75,11 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
-    """A forecast with where it comes from; its quantiles never cross."""
+    """A forecast with where it comes from; its quantiles never cross.
+
+    Raises:
+        InvalidInput: the model gave arrays of another shape, numbers that are not finite, or quantiles that cross.
+    """
 
     variable: str
     grid: TimeGrid
@@ -87,6 +91,19 @@ class Forecast:
     assumptions: tuple[str, ...] = ()
     data_start: datetime | None = None
     data_end: datetime | None = None
+
+    def __post_init__(self) -> None:
+        steps, levels = self.grid.steps, len(self.levels)
+        if self.mean.shape != (steps,) or self.quantiles.shape != (steps, levels):
+            raise InvalidInput(
+                f"the model {self.model} must give a mean of shape ({steps},) and quantiles of shape "
+                f"({steps}, {levels}), it gave {self.mean.shape} and {self.quantiles.shape}",
+                field="model",
+            )
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.quantiles).all()):
+            raise InvalidInput(f"the model {self.model} gave numbers that are not finite", field="model")
+        if (np.diff(self.quantiles, axis=1) < 0).any():
+            raise InvalidInput(f"the model {self.model} gave quantiles that cross", field="model")
 
     def interval(self, confidence_level: float) -> tuple[Array, Array]:
         """Lower and upper bound that hold with this probability, interpolated between the levels where needed.
