@@ -136,8 +136,8 @@ async def open_twin(settings: Settings) -> AsyncGenerator[Twin, None]:
     async with AsyncExitStack() as stack:
         pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
         stack.callback(pool.close)
-        pool.start()
         store = await stack.enter_async_context(_open_store(settings))
+        pool.start()  # not before: processes that are ended while they start complain loudly
         twin = wire(settings, _adapters(settings, store, pool))
         await _announce_setup_token(twin)
         yield twin
