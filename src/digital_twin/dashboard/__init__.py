@@ -1,0 +1,1 @@
+"""The pages that people look at; they reach the twin through the client alone."""

@@ -1,0 +1,1 @@
+"""What is happening: the state of a community, estimated from the meters that have reported, with error bars."""
