@@ -20,7 +20,7 @@ LIBRARIES = {
     "domain": {"numpy"},
     "forecasting": {"numpy", "pandas", "pvlib", "holidays"},
     "optimization": {"numpy", "scipy", "cvxpy", "highspy"},
-    "simulation": {"numpy"},
+    "simulation": {"numpy", "numba", "pandas", "pvlib"},
     "services": {"numpy"},
     "telemetry": {"prometheus_client", "structlog"},
     "adapters": {

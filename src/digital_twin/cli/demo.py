@@ -159,7 +159,8 @@ def _year(year: int, start: datetime, end: datetime) -> list[SeriesValues]:
     """One calendar year, cut to [start, end)."""
     import numpy as np
 
-    from digital_twin.simulation import Place, synthetic_community
+    from digital_twin.simulation.sky import Place
+    from digital_twin.simulation.synthetic import synthetic_community
 
     first, after = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     grid = TimeGrid.spanning(first, after, RESOLUTION_MINUTES)
@@ -174,7 +175,7 @@ def _year(year: int, start: datetime, end: datetime) -> list[SeriesValues]:
     skipped = (window.start - first) // grid.step
     return [
         SeriesValues(SeriesKey(name), window, values[skipped : skipped + window.steps])
-        for name, values in (("load_kw", made.load_kw.sum(axis=0)), ("pv_kw", made.pv_kw))
+        for name, values in (("load_kw", made.load_kw.sum(axis=0)), ("pv_kw", made.pv_kw.sum(axis=0)))
     ]
 
 

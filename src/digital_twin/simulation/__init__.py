@@ -1,5 +1,4 @@
-"""What if: synthetic communities that behave like real ones."""
+"""What if: synthetic communities that behave like real ones.
 
-from digital_twin.simulation.synthetic import Place, SyntheticCommunity, synthetic_community
-
-__all__ = ["Place", "SyntheticCommunity", "synthetic_community"]
+`synthetic` imports numba and pvlib; nothing is imported here, so that the words of a scenario cost little.
+"""

@@ -1,0 +1,198 @@
+"""The load of single homes: appliances that are switched on by habit and by chance, in continuous time.
+
+A home's draws do not depend on the resolution, so that its hourly series is the mean of its quarters.
+
+Source: switching by chance after Richardson, Thomson, Infield and Clifford (2010), Energy and Buildings 42.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from digital_twin.domain.time import TimeGrid, floor_to_step, local_clock
+from digital_twin.domain.units import Array
+
+_AWAKE = (
+    # how much of a day's switching happens in each local hour, in the mean 1; workdays, then weekends
+    (
+        0.25, 0.15, 0.1, 0.1, 0.15, 0.4, 1.2, 1.5, 1.0, 0.8, 0.8, 1.0,
+        1.3, 1.1, 0.9, 0.9, 1.1, 1.6, 2.1, 2.2, 2.0, 1.6, 1.1, 0.65,
+    ),
+    (
+        0.45, 0.3, 0.2, 0.15, 0.15, 0.2, 0.4, 0.9, 1.4, 1.6, 1.6, 1.6,
+        1.6, 1.4, 1.2, 1.2, 1.3, 1.6, 1.9, 1.9, 1.7, 1.4, 1.1, 0.75,
+    ),
+)  # fmt: skip
+"""Shape after the BDEW household profile H0 (1999)."""
+
+_BY_CHANCE = (
+    # kW, minutes, times a day; their spread is lognormal
+    (0.15, 150.0, 3.2),  # lights and screens
+    (1.9, 5.0, 2.8),  # kettle, coffee, toaster, hair dryer
+    (1.6, 14.0, 0.6),  # iron, vacuum cleaner, microwave
+    (2.1, 26.0, 0.35),  # washing machine, while it heats
+    (2.3, 50.0, 0.2),  # tumble dryer
+    (1.9, 28.0, 0.4),  # dishwasher, while it heats
+)
+_HEATER = (1.6, 90.0, 1.0)
+_SPREAD_OF_POWER, _SPREAD_OF_MINUTES = 0.33, 0.45
+
+_MEALS = (
+    # local hour, kW of hob and oven, minutes, chance on a day
+    (7.1, 1.3, 9.0, 0.6),
+    (12.2, 1.7, 30.0, 0.45),
+    (18.6, 2.1, 42.0, 0.8),
+)
+_SECOND_OVEN_CHANCE, _SECOND_OVEN_KW = 0.12, 2.0
+_COOKS_WITH_GAS = 0.15
+_HABIT_SPREAD_HOURS, _DAILY_SPREAD_MINUTES = 0.8, 15.0
+_HAS_BOILER, _BOILER_KW, _BOILER_MINUTES = 0.22, (1.5, 3.5), (40.0, 90.0)
+_HAS_HEATER, _HEATS_BELOW_C, _FULLY_AT_C = 0.12, 14.0, 0.0
+_BASE_KW, _FRIDGE_KW, _FRIDGE_MINUTES = (0.04, 0.16), 0.09, (14.0, 42.0)
+_LIVELINESS = 0.5
+"""All chosen so that a home without heat pump uses about 3,300 kWh a year in the mean and has its 15-minute peak at 4
+to 8 kW; compared with metered homes in `tests/test_synthetic.py`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calendar:
+    """What decides when people switch: hour by hour, from the whole hour at or before the grid's start."""
+
+    grid: TimeGrid
+    lead_minutes: float  # from that hour to the grid's start
+    local_hour: NDArray[np.int64]  # (H,)
+    is_weekend: NDArray[np.int64]  # (H,)
+    cold: Array  # (H,) 0 when nobody heats .. 1
+    season: Array  # (H,) mean 1, more in the dark months
+    midnights: Array  # (D,) local midnights in minutes after that hour
+
+
+def calendar_of(grid: TimeGrid, zone: str, latitude: float, temperature_c: Array) -> Calendar:
+    """The calendar of a grid and its weather."""
+    first = floor_to_step(grid.start, 60)
+    hours = -int((first - grid.end).total_seconds() // 3600)
+    clock = local_clock(TimeGrid(first, hours, 60), zone)
+    changes = np.flatnonzero(np.diff(clock.day, prepend=clock.day[0] - 1))
+    lead = (grid.start - first).total_seconds() / 60
+    step_of_hour = np.clip((np.arange(hours) * 60 - lead) // grid.step_minutes, 0, grid.steps - 1).astype(np.int64)
+    cold = (_HEATS_BELOW_C - temperature_c[step_of_hour]) / (_HEATS_BELOW_C - _FULLY_AT_C)
+    darkness = np.cos(2 * np.pi * (clock.day_of_year - 355) / 365.25) * (1 if latitude >= 0 else -1)
+    return Calendar(
+        grid,
+        lead,
+        clock.hour.astype(np.int64),
+        (clock.weekday >= 5).astype(np.int64),
+        np.clip(cold, 0.0, 1.0),
+        1 + 0.15 * darkness,
+        60.0 * (changes - clock.hour[changes]),
+    )
+
+
+def home_load_kw(generator: np.random.Generator, calendar: Calendar) -> Array:
+    """Mean power of one home in each interval; a home is its generator."""  # (T,)
+    liveliness = generator.lognormal(-(_LIVELINESS**2) / 2, _LIVELINESS)
+    shift_hours = int(np.round(generator.normal(0, 1.0)))
+    strength = generator.lognormal(0.0, _SPREAD_OF_POWER, len(_BY_CHANCE) + 1)
+    appliances = np.array([*_BY_CHANCE, _HEATER])
+    appliances[:, 0] *= strength
+    appliances[:-1, 2] *= liveliness * generator.lognormal(-0.08, 0.4, len(_BY_CHANCE))
+    appliances[-1, 2] *= generator.uniform() < _HAS_HEATER
+    meals = np.array(_MEALS)
+    meals[:, 0] += generator.normal(0, _HABIT_SPREAD_HOURS, len(_MEALS))
+    meals[:, 1] *= generator.lognormal(0.0, _SPREAD_OF_POWER) * (generator.uniform() >= _COOKS_WITH_GAS)
+    meals[:, 3] = np.clip(meals[:, 3] * liveliness**0.5 * generator.lognormal(0.0, 0.3, len(_MEALS)), 0.0, 0.97)
+    boiler = np.array(
+        [
+            generator.uniform(22.0, 29.0),
+            generator.uniform(*_BOILER_KW),
+            generator.uniform(*_BOILER_MINUTES),
+            float(generator.uniform() < _HAS_BOILER),
+        ]
+    )
+    base_kw = generator.uniform(*_BASE_KW)
+    minutes = np.zeros(calendar.grid.steps)
+    habits = np.roll(np.array(_AWAKE), shift_hours, axis=1)
+    rates = habits[calendar.is_weekend, calendar.local_hour] * calendar.season
+    step, lead = float(calendar.grid.step_minutes), calendar.lead_minutes
+    _switch_by_chance(generator, appliances[:-1], rates, step, lead, minutes)
+    _switch_by_chance(generator, appliances[-1:], rates * calendar.cold, step, lead, minutes)
+    _keep_meals(generator, meals, calendar.midnights, step, lead, minutes)
+    _keep_timer(generator, boiler, calendar.midnights, step, lead, minutes)
+    _cycle_fridge(generator, 60.0 * rates.size, step, lead, minutes)
+    return base_kw + minutes / step
+
+
+@njit(cache=True)
+def _switch_by_chance(
+    generator: np.random.Generator, appliances: Array, rates: Array, step: float, lead: float, out: Array
+) -> None:
+    """A Poisson process for each appliance, thinned from its highest rate. Source: Lewis and Shedler (1979)."""
+    highest = rates.max()
+    if highest <= 0:
+        return
+    end = 60.0 * rates.size
+    for one in range(appliances.shape[0]):
+        kw, mean_minutes, per_day = appliances[one]
+        if per_day <= 0:
+            continue
+        at = 0.0
+        while True:
+            at += generator.exponential(1440.0 / (per_day * highest))
+            if at >= end:
+                break
+            if generator.random() * highest < rates[int(at / 60.0)]:
+                lasts = mean_minutes * np.exp(_SPREAD_OF_MINUTES * generator.standard_normal())
+                _run(at - lead, lasts, kw, step, out)
+
+
+@njit(cache=True)
+def _keep_meals(
+    generator: np.random.Generator, meals: Array, midnights: Array, step: float, lead: float, out: Array
+) -> None:
+    """Cooking near the home's own hours, not every day; sometimes with the oven as well."""
+    for midnight in midnights:
+        for meal in range(meals.shape[0]):
+            hour, kw, minutes, chance = meals[meal]
+            at = midnight + 60.0 * hour + _DAILY_SPREAD_MINUTES * generator.standard_normal()
+            lasts = minutes * np.exp(_SPREAD_OF_MINUTES * generator.standard_normal())
+            cooks, bakes = generator.random() < chance, generator.random() < _SECOND_OVEN_CHANCE
+            if cooks:
+                _run(at - lead, lasts, kw, step, out)
+            if cooks and bakes and kw > 0 and minutes > 10:
+                _run(at - lead, 1.3 * lasts, _SECOND_OVEN_KW, step, out)
+
+
+@njit(cache=True)
+def _keep_timer(
+    generator: np.random.Generator, boiler: Array, midnights: Array, step: float, lead: float, out: Array
+) -> None:
+    """Hot water at night, by the clock, as long as was drawn by day."""
+    hour, kw, minutes, is_there = boiler
+    if is_there == 0:
+        return
+    for midnight in midnights:
+        lasts = minutes * np.exp(0.35 * generator.standard_normal())
+        _run(midnight + 60.0 * hour - lead, lasts, kw, step, out)
+
+
+@njit(cache=True)
+def _cycle_fridge(generator: np.random.Generator, end: float, step: float, lead: float, out: Array) -> None:
+    on, cycle = _FRIDGE_MINUTES
+    at = -generator.random() * cycle
+    while at < end:
+        _run(at - lead, on, _FRIDGE_KW, step, out)
+        at += cycle * (0.8 + 0.4 * generator.random())
+
+
+@njit(cache=True)
+def _run(start: float, lasts: float, kw: float, step: float, out: Array) -> None:
+    """Add kW x minutes of [start, start + lasts) to the steps that it touches."""
+    end = start + lasts
+    first = max(int(np.floor(start / step)), 0)
+    last = min(int(np.floor(end / step)), out.size - 1)
+    for index in range(first, last + 1):
+        overlap = min(end, (index + 1) * step) - max(start, index * step)
+        if overlap > 0:
+            out[index] += kw * overlap
