@@ -15,7 +15,7 @@ OTHER = "Zt5_bN8-eU1qW3xC6vM9kP2rY7aS4fH0jD"
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("ENVIRONMENT", "SECRET_KEY", "JWT_SECRET_KEY", "REGISTRATION", "DIGITAL_TWIN_HOME", "API_PORT"):
+    for name in ("ENVIRONMENT", "SECRET_KEY", "JWT_SECRET_KEY", "REGISTRATION", "DIGITAL_TWIN_HOME", "API_PORT", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -48,6 +48,21 @@ def test_production_invites_and_development_is_open() -> None:
 def test_a_broken_setting_is_named() -> None:
     with pytest.raises(InvalidInput, match="API_PORT"):
         read_settings(api_port=70_000)
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:6379", "http://cache:6379", "redis://", "redis://:canary@:6379", "redis://:canary@host:high"]
+)
+def test_an_address_that_is_no_redis_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(InvalidInput, match=r"REDIS_URL .*must look like redis://") as refused:
+        read_settings(redis_url=address)
+    assert "canary" not in refused.value.message
+
+
+def test_a_redis_may_want_a_password_and_tls() -> None:
+    settings = read_settings(redis_url="rediss://:secret@cache.example.org:6380/2")
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "rediss://:secret@cache.example.org:6380/2"
 
 
 def test_a_log_level_is_one_of_five_in_any_case() -> None:

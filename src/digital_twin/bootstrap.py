@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from digital_twin.adapters.clock import SystemClock
 from digital_twin.adapters.compute import WarmPool
@@ -15,7 +15,7 @@ from digital_twin.adapters.passwords import BcryptHasher
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.adapters.postgres.store import PostgresStore
-from digital_twin.adapters.rate_limits import InProcessLimiter
+from digital_twin.adapters.rate_limits import open_limiter
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
 from digital_twin.domain.errors import InvalidInput
@@ -87,6 +87,7 @@ class Twin:
     settings: Settings
     store: Store
     clock: Clock
+    limiter: RateLimiter
     access: Access
     accounts: AccountService
     sessions: SessionService
@@ -115,6 +116,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         settings=settings,
         store=store,
         clock=clock,
+        limiter=limiter,
         access=access,
         accounts=AccountService(store, clock, hasher, limiter, policy=policy),
         sessions=SessionService(
@@ -137,17 +139,18 @@ async def open_twin(settings: Settings) -> AsyncGenerator[Twin, None]:
         pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
         stack.callback(pool.close)
         store = await stack.enter_async_context(_open_store(settings))
+        limiter = await stack.enter_async_context(open_limiter(_revealed(settings.redis_url)))
         pool.start()  # not before: processes that are ended while they start complain loudly
-        twin = wire(settings, _adapters(settings, store, pool))
+        twin = wire(settings, _adapters(settings, store, pool, limiter))
         await _announce_setup_token(twin)
         yield twin
 
 
-def _adapters(settings: Settings, store: Store, pool: ComputePool) -> Adapters:
+def _adapters(settings: Settings, store: Store, pool: ComputePool, limiter: RateLimiter) -> Adapters:
     keys = load_secret_keys(
         settings.digital_twin_home,
-        root=settings.secret_key.get_secret_value() if settings.secret_key else None,
-        jwt=settings.jwt_secret_key.get_secret_value() if settings.jwt_secret_key else None,
+        root=_revealed(settings.secret_key),
+        jwt=_revealed(settings.jwt_secret_key),
     )
     lifetime = timedelta(minutes=settings.jwt_access_token_expire_minutes)
     return Adapters(
@@ -156,7 +159,7 @@ def _adapters(settings: Settings, store: Store, pool: ComputePool) -> Adapters:
         pool=pool,
         hasher=BcryptHasher(keys.derive("password-pepper"), cost=settings.password_cost),
         signer=JwtSigner(keys.jwt, lifetime=lifetime),
-        limiter=InProcessLimiter(),
+        limiter=limiter,
     )
 
 
@@ -188,6 +191,10 @@ async def _watch(embedded: EmbeddedPostgres) -> None:
             get_logger().error("embedded_database_down", exc_info=error)
 
 
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait([task])
@@ -213,8 +220,8 @@ async def migrate_database(settings: Settings) -> None:
 
 async def create_administrator(settings: Settings, *, username: str, email: str, password: str) -> None:
     """Make an administrator in the database of these settings."""
-    async with _open_store(settings) as store:
+    async with _open_store(settings) as store, open_limiter(None) as limiter:
         pool = WarmPool(1)  # starts no process until it is asked to compute
-        twin = wire(settings, _adapters(settings, store, pool))
+        twin = wire(settings, _adapters(settings, store, pool, limiter))
         await twin.accounts.create_administrator(username=username, email=email, password=password)
         pool.close()

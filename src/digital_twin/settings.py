@@ -4,6 +4,7 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     environment: Environment = Environment.DEVELOPMENT
     digital_twin_home: Path = Field(default_factory=default_home)
     database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=2, le=200)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
@@ -67,6 +69,19 @@ class Settings(BaseSettings):
     @classmethod
     def _expand_home(cls, value: Path) -> Path:
         return value.expanduser()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _name_a_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        """The address itself is not repeated: it may hold a password."""
+        rule = "must look like redis://:password@host:6379/0, or rediss:// for TLS"
+        try:
+            address = urlsplit(value.get_secret_value()) if value else None
+            if address and (address.scheme not in ("redis", "rediss") or not address.hostname or address.port == 0):
+                raise ValueError(rule)
+        except ValueError:
+            raise ValueError(rule) from None
+        return value
 
     @field_validator("log_level")
     @classmethod

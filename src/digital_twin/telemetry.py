@@ -31,6 +31,11 @@ FORECAST_DURATION = Histogram(
 DISPATCH_DURATION = Histogram(
     "digital_twin_dispatch_duration_seconds", "Time to plan one dispatch", ("status",), registry=REGISTRY
 )
+RATE_LIMITS_IN_PROCESS = Counter(
+    "digital_twin_rate_limits_in_process_total",
+    "Requests that one process alone counted because Redis did not answer",
+    registry=REGISTRY,
+)
 LOGINS = Counter("digital_twin_logins_total", "Log-in attempts by outcome", ("outcome",), registry=REGISTRY)
 DATABASE_READY = Gauge(
     "digital_twin_database_ready", "1 while the database answers readiness checks, else 0", registry=REGISTRY

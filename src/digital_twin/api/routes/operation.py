@@ -1,5 +1,7 @@
 """Is it alive, is it ready, which version, what does it measure, and what do its problems mean."""
 
+import asyncio
+
 from fastapi import Response
 
 from digital_twin.api.problems import STATUS_OF
@@ -21,11 +23,11 @@ async def live() -> Alive:
 
 @router.get("/health/ready", responses={503: {"model": Ready}}, **requires(Permission.PUBLIC))
 async def ready(twin: TwinDep, response: Response) -> Ready:
-    """Everything it needs answers; 503 otherwise."""
-    database = await twin.store.is_ready()
+    """Everything it needs answers; 503 otherwise. Redis holds only what may be lost: without it all goes on."""
+    database, redis = await asyncio.gather(twin.store.is_ready(), twin.limiter.is_shared())
     DATABASE_READY.set(database)
     response.status_code = 200 if database else 503
-    return Ready(status="ready" if database else "not_ready", database=database)
+    return Ready(status="ready" if database else "not_ready", database=database, redis=redis)
 
 
 @router.get("/version", **requires(Permission.PUBLIC))

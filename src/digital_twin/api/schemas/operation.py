@@ -10,10 +10,11 @@ class Alive(Answer):
 
 
 class Ready(Answer):
-    """Whether each dependency answers now."""
+    """Whether each dependency answers now; `redis` is null where none is configured."""
 
     status: Literal["ready", "not_ready"]
     database: bool
+    redis: bool | None
 
 
 class VersionAnswer(Answer):

@@ -58,3 +58,7 @@ class RateLimiter(Protocol):
     async def hit(self, key: str, *, limit: int, window: timedelta) -> timedelta | None:
         """Count one; None if it is within the limit, else how long to wait."""
         ...
+
+    async def is_shared(self) -> bool | None:
+        """Whether it counts together with other processes now; None where it is not meant to."""
+        ...
