@@ -25,7 +25,7 @@ LIBRARIES = {
     "telemetry": {"prometheus_client", "structlog"},
     "adapters": {
         "numpy", "psycopg", "psycopg_pool", "alembic", "sqlalchemy",
-        "bcrypt", "cryptography", "jwt", "limits", "pebble", "redis",
+        "bcrypt", "cryptography", "jwt", "limits", "pebble", "redis", "procrastinate",
     },
     "settings": {"pydantic", "pydantic_settings"},
     "bootstrap": {"pydantic"},

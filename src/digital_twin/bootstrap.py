@@ -1,20 +1,23 @@
 """The only place that knows everything: settings -> adapters -> services."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import SecretStr, ValidationError
 
+from digital_twin.adapters.children import child
 from digital_twin.adapters.clock import SystemClock
 from digital_twin.adapters.compute import WarmPool
 from digital_twin.adapters.passwords import BcryptHasher
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
+from digital_twin.adapters.postgres.events import PostgresEventFeed
 from digital_twin.adapters.postgres.store import PostgresStore
+from digital_twin.adapters.queue import Job, JobWorker
 from digital_twin.adapters.rate_limits import open_limiter
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
@@ -24,25 +27,42 @@ from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
 from digital_twin.services.communities import CommunityService
+from digital_twin.services.events import EventService
 from digital_twin.services.forecasts import ForecastService
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
-from digital_twin.services.ports import Clock, ComputePool, PasswordHasher, RateLimiter, Store, TokenSigner
+from digital_twin.services.ports import (
+    Clock,
+    ComputePool,
+    EventFeed,
+    ParallelMap,
+    PasswordHasher,
+    RateLimiter,
+    Store,
+    TokenSigner,
+)
 from digital_twin.services.readings import ReadingService
+from digital_twin.services.runs import QUEUES, RunExecutor, RunService, RunWork
 from digital_twin.services.schedules import ScheduleService
 from digital_twin.services.sessions import SessionService
 from digital_twin.settings import Environment, Settings
 from digital_twin.telemetry import get_logger
 
 __all__ = [
+    "ALL_QUEUES",
     "Adapters",
     "Environment",
+    "Job",
     "Settings",
     "Twin",
+    "Worker",
     "create_administrator",
     "migrate_database",
+    "open_children",
     "open_twin",
+    "open_worker",
     "read_settings",
+    "run_work",
     "wire",
 ]
 
@@ -52,6 +72,7 @@ PRELOADED = (
     "digital_twin.forecasting.registry",
     "pvlib",
 )
+ALL_QUEUES = QUEUES
 WATCH_EVERY_S = 2.0
 
 
@@ -68,13 +89,18 @@ def read_settings(**given: Any) -> Settings:
         raise InvalidInput(f"the settings are not valid: {'; '.join(rules)}") from error
 
 
+class Computing(ComputePool, ParallelMap, Protocol):
+    """Warm processes, asked for one result or for many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapters:
     """The outside, as the use cases see it."""
 
     store: Store
     clock: Clock
-    pool: ComputePool
+    pool: Computing
+    feed: EventFeed
     hasher: PasswordHasher
     signer: TokenSigner
     limiter: RateLimiter
@@ -98,6 +124,8 @@ class Twin:
     readings: ReadingService
     forecasts: ForecastService
     schedules: ScheduleService
+    runs: RunService
+    events: EventService
 
 
 def wire(settings: Settings, adapters: Adapters) -> Twin:
@@ -129,24 +157,81 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         readings=ReadingService(store, clock),
         forecasts=forecasts,
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
+        runs=RunService(store, clock, adapters.feed),
+        events=EventService(store, access, adapters.feed),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The wired application of the process that carries out Runs."""
+
+    twin: Twin
+    jobs: JobWorker
+    executor: RunExecutor
+    address: str
 
 
 @asynccontextmanager
 async def open_twin(settings: Settings) -> AsyncGenerator[Twin, None]:
     """The application with its database and warm processes, until the block ends."""
-    async with AsyncExitStack() as stack:
-        pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
-        stack.callback(pool.close)
-        store = await stack.enter_async_context(_open_store(settings))
-        limiter = await stack.enter_async_context(open_limiter(_revealed(settings.redis_url)))
-        pool.start()  # not before: processes that are ended while they start complain loudly
-        twin = wire(settings, _adapters(settings, store, pool, limiter))
+    async with _open_adapters(settings) as (adapters, _):
+        twin = wire(settings, adapters)
         await _announce_setup_token(twin)
         yield twin
 
 
-def _adapters(settings: Settings, store: Store, pool: ComputePool, limiter: RateLimiter) -> Adapters:
+@asynccontextmanager
+async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerator[Worker, None]:
+    """The same for a worker of these queues."""
+    async with _open_adapters(settings) as (adapters, address):
+        twin = wire(settings, adapters)
+        jobs = JobWorker(address, queues, concurrency=settings.compute_processes + 2)
+        executor = RunExecutor(adapters.store, adapters.clock, adapters.pool, run_work(twin))
+        yield Worker(twin, jobs, executor, address)
+
+
+def run_work(twin: Twin) -> dict[str, RunWork]:
+    """Who carries out the Runs of each kind."""
+    return {}
+
+
+@asynccontextmanager
+async def open_children(settings: Settings) -> AsyncGenerator[None, None]:
+    """The worker and the dashboard as processes of their own, where the settings say so."""
+    environment = _environment_of(settings)
+    async with AsyncExitStack() as stack:
+        if settings.start_worker:
+            await stack.enter_async_context(child(("worker", "--with-parent"), environment))
+        yield
+
+
+def _environment_of(settings: Settings) -> dict[str, str]:
+    """What was given to this process, so that another one reads the same."""
+    environment: dict[str, str] = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is not None:
+            environment[name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return environment
+
+
+@asynccontextmanager
+async def _open_adapters(settings: Settings) -> AsyncGenerator[tuple[Adapters, str], None]:
+    """The outside, and the address of its database."""
+    async with AsyncExitStack() as stack:
+        pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
+        stack.callback(pool.close)
+        address = await stack.enter_async_context(_open_database(settings))
+        connections = await stack.enter_async_context(open_pool(address, size=settings.database_pool_size))
+        feed = PostgresEventFeed(address)
+        stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
+        limiter = await stack.enter_async_context(open_limiter(_revealed(settings.redis_url)))
+        pool.start()  # not before: processes that are ended while they start complain loudly
+        yield _adapters(settings, PostgresStore(connections), pool, feed, limiter), address
+
+
+def _adapters(settings: Settings, store: Store, pool: WarmPool, feed: EventFeed, limiter: RateLimiter) -> Adapters:
     keys = load_secret_keys(
         settings.digital_twin_home,
         root=_revealed(settings.secret_key),
@@ -157,6 +242,7 @@ def _adapters(settings: Settings, store: Store, pool: ComputePool, limiter: Rate
         store=store,
         clock=SystemClock(),
         pool=pool,
+        feed=feed,
         hasher=BcryptHasher(keys.derive("password-pepper"), cost=settings.password_cost),
         signer=JwtSigner(keys.jwt, lifetime=lifetime),
         limiter=limiter,
@@ -164,8 +250,8 @@ def _adapters(settings: Settings, store: Store, pool: ComputePool, limiter: Rate
 
 
 @asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncGenerator[Store, None]:
-    """The given database, or an embedded one that is watched and started again when it dies."""
+async def _open_database(settings: Settings) -> AsyncGenerator[str, None]:
+    """The address of the given database, or of an embedded one that is watched and started again when it dies."""
     async with AsyncExitStack() as stack:
         if settings.database_url is not None:
             address = settings.database_url.get_secret_value()
@@ -176,7 +262,7 @@ async def _open_store(settings: Settings) -> AsyncGenerator[Store, None]:
             watch = asyncio.create_task(_watch(embedded))
             stack.push_async_callback(_cancel, watch)
         await migrate(address)
-        yield PostgresStore(await stack.enter_async_context(open_pool(address, size=settings.database_pool_size)))
+        yield address
 
 
 async def _watch(embedded: EmbeddedPostgres) -> None:
@@ -214,14 +300,18 @@ async def _announce_setup_token(twin: Twin) -> None:
 
 async def migrate_database(settings: Settings) -> None:
     """Bring the database to this version's schema."""
-    async with _open_store(settings):
+    async with _open_database(settings):
         pass
 
 
 async def create_administrator(settings: Settings, *, username: str, email: str, password: str) -> None:
     """Make an administrator in the database of these settings."""
-    async with _open_store(settings) as store, open_limiter(None) as limiter:
+    async with (
+        _open_database(settings) as address,
+        open_pool(address, size=2) as connections,
+        open_limiter(None) as limiter,
+    ):
         pool = WarmPool(1)  # starts no process until it is asked to compute
-        twin = wire(settings, _adapters(settings, store, pool, limiter))
-        await twin.accounts.create_administrator(username=username, email=email, password=password)
+        adapters = _adapters(settings, PostgresStore(connections), pool, PostgresEventFeed(address), limiter)
+        await wire(settings, adapters).accounts.create_administrator(username=username, email=email, password=password)
         pool.close()

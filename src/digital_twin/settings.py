@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=2, le=200)
+    start_worker: bool = True
+    worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
     secret_key: SecretStr | None = None

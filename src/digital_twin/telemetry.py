@@ -4,7 +4,7 @@ import logging
 import sys
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 REGISTRY = CollectorRegistry()
@@ -31,6 +31,14 @@ FORECAST_DURATION = Histogram(
 DISPATCH_DURATION = Histogram(
     "digital_twin_dispatch_duration_seconds", "Time to plan one dispatch", ("status",), registry=REGISTRY
 )
+RUNS = Counter("digital_twin_runs_total", "Runs that have ended, by how", ("kind", "state"), registry=REGISTRY)
+RUN_DURATION = Histogram(
+    "digital_twin_run_duration_seconds",
+    "Time from the first attempt of a Run to its end",
+    ("kind",),
+    buckets=(0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600),
+    registry=REGISTRY,
+)
 RATE_LIMITS_IN_PROCESS = Counter(
     "digital_twin_rate_limits_in_process_total",
     "Requests that one process alone counted because Redis did not answer",
@@ -47,6 +55,11 @@ METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 def metrics_text() -> bytes:
     """All metrics in Prometheus' text format."""
     return generate_latest(REGISTRY)
+
+
+def serve_metrics(port: int, address: str = "0.0.0.0") -> None:  # noqa: S104  scraped from another container
+    """Serve all metrics at this port, from a thread, for a process that serves nothing else."""
+    start_http_server(port, address, registry=REGISTRY)
 
 
 def configure_logging(level: str) -> None:

@@ -20,7 +20,10 @@ from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.assets import Asset, Fuse, Member
 from digital_twin.domain.errors import Conflict, NotFound, Unavailable
 from digital_twin.domain.readings import Receipt, SeriesKey
-from digital_twin.services.ports import Invite, Membership, Session, StoredResult
+from digital_twin.services.ports import Invite, Membership, Run, RunState, Session, StoredResult
+
+QUEUE_TABLES = ("procrastinate_jobs", "procrastinate_events", "procrastinate_workers", "procrastinate_periodic_defers")
+"""A job holds the ids of a community and of a Run, and nothing of theirs."""
 
 PLATFORM_TABLES = {"account", "session", "api_key", "idempotency", "invite"}
 """Tables of the installation; every other one belongs to communities."""
@@ -71,7 +74,7 @@ class Database:
             "select relname from pg_class where relkind in ('r', 'p', 'v', 'm') "
             "and relnamespace = 'public'::regnamespace order by 1"
         )
-        return [name for (name,) in found if name not in {*PLATFORM_TABLES, "alembic_version"}]
+        return [name for (name,) in found if name not in {*PLATFORM_TABLES, *QUEUE_TABLES, "alembic_version"}]
 
     @asynccontextmanager
     async def application(self) -> AsyncGenerator[Connection, None]:
@@ -82,6 +85,18 @@ class Database:
 
 async def fill(store: PostgresStore, *names: str) -> None:
     """Something in every table that belongs to communities."""
+    await fill_first_tables(store, *names)
+    for index, name in enumerate(names):
+        async with store.community(name) as tx:
+            run_id = f"{index + 16:032x}"
+            run = await tx.runs.add(Run(run_id, name, "k", "q", RunState.QUEUED, {}, None, MONDAY), [b"given"])
+            await tx.runs.claim(run_id, run.job_id or 0, at=MONDAY)
+            await tx.runs.keep_part(run_id, 1, 0, b"finished")
+            await tx.events.add("run", {})
+
+
+async def fill_first_tables(store: PostgresStore, *names: str) -> None:
+    """Something in every table that the first schemas had."""
     async with store.platform() as tx:
         account = await tx.accounts.create(
             username="ada", email="ada@example.org", password_hash="x", role="viewer", requested_role=None
@@ -167,7 +182,7 @@ async def test_several_programs_may_migrate_one_database_at_once(address: str) -
 async def test_data_of_the_first_schema_survive_the_way_to_this_one(address: str) -> None:
     await migrate(address, "0002")
     async with open_pool(address, size=2) as pool:
-        await fill(PostgresStore(pool), "one")
+        await fill_first_tables(PostgresStore(pool), "one")
         await migrate(address)
         async with PostgresStore(pool).community("one") as tx:
             [found] = await tx.readings.read([SeriesKey("load_kw", "h1")], MONDAY, MONDAY + timedelta(hours=1))

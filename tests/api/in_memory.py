@@ -53,12 +53,14 @@ class InMemoryApi:
 async def in_memory_api(**settings: Any) -> AsyncGenerator[InMemoryApi, None]:
     """An empty installation."""
     given, clock = Settings(log_level="CRITICAL", **settings), FakeClock()
+    store = MemoryStore(clock)
     twin = wire(
         given,
         Adapters(
-            store=MemoryStore(clock),
+            store=store,
             clock=clock,
             pool=InProcessPool(),
+            feed=store.feed,
             hasher=BcryptHasher(b"pepper", cost=CHEAP_COST),
             signer=JwtSigner(SIGNING_KEY, lifetime=LIFETIME),
             limiter=InProcessLimiter(),

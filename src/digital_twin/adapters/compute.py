@@ -4,11 +4,12 @@ import asyncio
 import ctypes
 import gc
 import importlib
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -81,6 +82,32 @@ class WarmPool:
         except asyncio.CancelledError:
             future.cancel()
             raise
+
+    async def map(
+        self, function: Callable[..., T], arguments: Sequence[tuple[Any, ...]], *, timeout_s: float
+    ) -> AsyncGenerator[tuple[int, T], None]:
+        """Each result with the place of its arguments, in the order in which they come.
+
+        No more are handed out than the processes are busy with, so that `timeout_s` counts from the start of each.
+
+        Raises:
+            Unavailable: one is late or its process died; the others are stopped.
+        """
+        waiting = iter(enumerate(arguments))
+        running: dict[asyncio.Task[T], int] = {}
+        try:
+            while True:
+                for place, args in itertools.islice(waiting, self._processes - len(running)):
+                    running[asyncio.create_task(self.call(function, *args, timeout_s=timeout_s))] = place
+                if not running:
+                    return
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield running.pop(task), await task
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     def close(self) -> None:
         """Stop at once; calls in flight are lost."""

@@ -16,15 +16,17 @@ from digital_twin.api.route import check_every_route_declares_its_permission
 from digital_twin.api.routes import (
     auth,
     communities,
+    events,
     forecasts,
     members,
     memberships,
     operation,
     readings,
+    runs,
     schedules,
     users,
 )
-from digital_twin.bootstrap import Environment, Settings, Twin, open_twin, read_settings
+from digital_twin.bootstrap import Environment, Settings, Twin, open_children, open_twin, read_settings
 from digital_twin.services.provenance import CODE_VERSION
 from digital_twin.telemetry import configure_logging
 
@@ -37,6 +39,8 @@ ROUTERS = (
     readings.router,
     forecasts.router,
     schedules.router,
+    runs.router,
+    events.router,
     operation.router,
 )
 
@@ -48,7 +52,7 @@ def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManag
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with twin or open_twin(settings) as wired:
+        async with twin or _open(settings) as wired:
             app.state.twin = wired
             yield
 
@@ -71,6 +75,13 @@ def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManag
     _describe(app)
     hosts = [host.strip() for host in settings.allowed_hosts.split(",")]
     return Envelope(app, max_body_bytes=settings.max_body_mib * 2**20, allowed_hosts=hosts)
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncGenerator[Twin, None]:
+    """The twin with the processes that belong to it."""
+    async with open_twin(settings) as twin, open_children(settings):
+        yield twin
 
 
 def _describe(app: FastAPI) -> None:

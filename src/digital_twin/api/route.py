@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from digital_twin.api.auth import authenticate
 from digital_twin.api.problems import HttpProblem
 from digital_twin.bootstrap import Twin
-from digital_twin.domain.errors import Conflict, InvalidInput
+from digital_twin.domain.errors import Conflict, InvalidInput, NotFound
 from digital_twin.domain.identifiers import is_identifier
 from digital_twin.services.access import Caller, Grant, Permission, unknown_community
 from digital_twin.services.ports import Replay
@@ -129,7 +130,20 @@ async def _permit(request: Request, permission: Permission) -> Grant | None:
     community_id = request.path_params.get("community_id")
     if community_id is not None and not is_identifier(community_id):
         raise unknown_community()
+    if "run_id" in request.path_params:
+        return await _permit_run(twin_of(request), caller, permission, request.path_params["run_id"])
     return await twin_of(request).access.check(caller, permission, community_id)
+
+
+async def _permit_run(twin: Twin, caller: Caller, permission: Permission, run_id: str) -> Grant:
+    """The right to a Run is that in its community; another's looks like one that does not exist."""
+    try:
+        community_id = await twin.runs.community_of(str(UUID(run_id)))
+        if community_id is None:
+            raise unknown_community()
+        return await twin.access.check(caller, permission, community_id)
+    except (ValueError, NotFound) as error:
+        raise NotFound("there is no run of this id that you may see") from error
 
 
 def _check_parameters(request: Request, *, any_allowed: bool) -> None:

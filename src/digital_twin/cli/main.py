@@ -71,16 +71,19 @@ def serve(
     home: Home = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (API_HOST)")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on (API_PORT)")] = None,
-    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve the API alone")] = False,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Leave Runs to workers started elsewhere")] = False,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Start no dashboard")] = False,
     listener: Annotated[int | None, typer.Option(hidden=True, help="Descriptor of a socket that listens")] = None,
 ) -> None:
-    """Start the API with its database; an embedded one unless DATABASE_URL names another."""
+    """Start the API with its worker and its database; an embedded one unless DATABASE_URL names another."""
     from digital_twin.api.main import create_app
     from digital_twin.bootstrap import read_settings
     from digital_twin.cli.serving import run_server
 
-    settings = read_settings(digital_twin_home=home, api_host=host, api_port=port)
-    del no_dashboard  # the API is all there is to serve so far
+    settings = read_settings(
+        digital_twin_home=home, api_host=host, api_port=port, start_worker=False if no_worker else None
+    )
+    del no_dashboard
     run_server(create_app(settings), listener=listener, **server_options(settings))
 
 
@@ -96,6 +99,28 @@ def server_options(settings: "Settings") -> dict[str, Any]:
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": settings.trusted_proxies,
     }
+
+
+@app.command()
+def worker(
+    queues: Annotated[str, typer.Option(help="Whose work to do, separated by commas; default: all")] = "",
+    home: Home = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Carry out Runs until Ctrl-C; as many workers as there is work may run beside each other."""
+    import asyncio
+
+    from digital_twin.bootstrap import ALL_QUEUES, read_settings
+    from digital_twin.cli.serving import end_with_parent
+    from digital_twin.worker.main import work
+
+    wanted = [name.strip() for name in queues.split(",") if name.strip()] or list(ALL_QUEUES)
+    unknown = sorted(set(wanted) - set(ALL_QUEUES))
+    if unknown:
+        raise errors.InvalidInput(f"queues are {', '.join(ALL_QUEUES)}; there is no {unknown[0]!r}", field="queues")
+    if with_parent:
+        end_with_parent()
+    asyncio.run(work(read_settings(digital_twin_home=home), wanted))
 
 
 @app.command()

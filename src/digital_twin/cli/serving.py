@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -43,6 +45,17 @@ def run_server(app: Application, *, host: str, port: int, listener: int | None =
         raise startup.error
     if not server.started:
         raise Unavailable("the server did not start; the reason is above")
+
+
+def end_with_parent() -> None:
+    """End as a signal would when standard input closes: a pipe whose other end the parent holds."""
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 def _given(listener: int) -> list[socket.socket]:

@@ -51,6 +51,8 @@ class Permission(StrEnum):
     FORECASTS_RUN = "forecasts:run"
     SCHEDULES_READ = "schedules:read"
     SCHEDULES_RUN = "schedules:run"
+    RUNS_READ = "runs:read"
+    RUNS_CANCEL = "runs:cancel"
 
 
 _EVERYONE = frozenset({Permission.SIGNED_IN, Permission.ACCOUNT_MANAGE, Permission.COMMUNITIES_LIST})
@@ -62,6 +64,7 @@ _VIEWER_IN_COMMUNITY = frozenset(
         Permission.READINGS_READ,
         Permission.FORECASTS_READ,
         Permission.SCHEDULES_READ,
+        Permission.RUNS_READ,
     }
 )
 _OPERATOR_IN_COMMUNITY = _VIEWER_IN_COMMUNITY | {
@@ -72,6 +75,7 @@ _OPERATOR_IN_COMMUNITY = _VIEWER_IN_COMMUNITY | {
     Permission.READINGS_WRITE,
     Permission.FORECASTS_RUN,
     Permission.SCHEDULES_RUN,
+    Permission.RUNS_CANCEL,
 }
 _OWN_DATA = frozenset({Permission.COMMUNITY_READ, Permission.READINGS_READ})
 

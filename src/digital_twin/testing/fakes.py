@@ -1,6 +1,6 @@
 """Small stand-ins for the outside."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -24,7 +24,13 @@ class FakeClock:
 
 
 class InProcessPool:
-    """The port `ComputePool` without processes: the function runs here and now, and is never stopped."""
+    """The ports `ComputePool` and `ParallelMap` without processes: what runs here and now is never stopped."""
 
     async def call(self, function: Callable[..., T], *args: Any, timeout_s: float) -> T:
         return function(*args)
+
+    async def map(
+        self, function: Callable[..., T], arguments: Sequence[tuple[Any, ...]], *, timeout_s: float
+    ) -> AsyncGenerator[tuple[int, T], None]:
+        for place, args in enumerate(arguments):
+            yield place, function(*args)

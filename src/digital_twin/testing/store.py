@@ -13,6 +13,7 @@ from digital_twin.services.ports import Clock, Replay, StoredCommunity, StoredRe
 from digital_twin.testing.accounts import AccountTables, MemoryAccounts
 from digital_twin.testing.fakes import FakeClock
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
+from digital_twin.testing.runs import JobTable, MemoryEvents, MemoryFeed, MemoryRunQueue, MemoryRuns, RunTables
 
 
 @dataclass
@@ -20,7 +21,7 @@ class _CommunityTables:
     stored: StoredCommunity
     members: dict[str, Member] = field(default_factory=dict[str, Member])
     assets: dict[str, Asset] = field(default_factory=dict[str, Asset])
-    results: dict[str, StoredResult] = field(default_factory=dict[str, StoredResult])
+    runs: RunTables = field(default_factory=RunTables)
     log: ReadingLog = field(default_factory=ReadingLog)
     keys: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
@@ -28,6 +29,7 @@ class _CommunityTables:
 @dataclass
 class _Tables:
     communities: dict[str, _CommunityTables] = field(default_factory=dict[str, _CommunityTables])
+    jobs: JobTable = field(default_factory=JobTable)
     accounts: AccountTables = field(default_factory=AccountTables)
     replays: dict[tuple[str, str], Replay] = field(default_factory=dict[tuple[str, str], Replay])
 
@@ -39,6 +41,7 @@ class MemoryStore:
         self._clock = clock or FakeClock()
         self._tables = _Tables()
         self._turn = asyncio.Lock()
+        self.feed = MemoryFeed()
 
     @asynccontextmanager
     async def platform(self) -> AsyncGenerator["MemoryTransaction", None]:
@@ -61,6 +64,7 @@ class MemoryStore:
             mine = copy.deepcopy(self._tables)
             yield mine
             self._tables = mine
+        self.feed.hear()
 
 
 class MemoryTransaction:
@@ -73,7 +77,10 @@ class MemoryTransaction:
         self.communities = MemoryCommunities(tables, visible, clock)
         self.members = MemoryMembers(inside)
         self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock)
-        self.results = MemoryResults(inside)
+        self.results = MemoryResults(inside.runs)
+        self.runs = MemoryRuns(inside.runs, tables.jobs)
+        self.events = MemoryEvents(inside.runs, clock)
+        self.run_queue = MemoryRunQueue([one.runs for one in tables.communities.values()], tables.jobs)
         self.accounts = MemoryAccounts(tables.accounts, visible, clock)
         self.replays = MemoryReplays(tables, inside)
 
@@ -169,7 +176,7 @@ class MemoryMembers:
 class MemoryResults:
     """The port `Results`."""
 
-    def __init__(self, inside: _CommunityTables) -> None:
+    def __init__(self, inside: RunTables) -> None:
         self._inside = inside
 
     async def add(self, result: StoredResult) -> None:

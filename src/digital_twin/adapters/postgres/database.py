@@ -102,7 +102,7 @@ def open_pool(address: str, *, size: int) -> Pool:
         min_size=1,
         max_size=size,
         open=False,
-        configure=_configure,
+        configure=configure_connection,
         check=_check,
         timeout=POOL_TIMEOUT_S,
         reconnect_timeout=RECONNECT_S,
@@ -114,7 +114,8 @@ async def _begin_anew(pool: Pool) -> None:
     await pool.check()  # which grows an empty pool: for who waits now, nobody else would
 
 
-async def _configure(connection: AsyncConnection[TupleRow]) -> None:
+async def configure_connection(connection: AsyncConnection[TupleRow]) -> None:
+    """Give up the owner's rights, and say what holds for each of the application's connections."""
     # before PostgreSQL 18, a plan kept off sequential scans looks dear enough to compile, which takes longer than it
     await connection.set_autocommit(True)  # transactions begin together with their first query
     await connection.execute(

@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 MIGRATION = 7_101_001
 ADMINISTRATORS = 7_101_002
-_COMMUNITY, _SUMS = 7101, 7102
+_COMMUNITY, _SUMS, _EVENTS = 7101, 7102, 7103
 
 # plans of the readings' statements stay on the primary key however small or new the tables are
 _INDEXES_ONLY = (
@@ -37,3 +37,8 @@ async def share_community(connection: AsyncConnection[TupleRow], community: int)
 async def hold_sums(connection: AsyncConnection[TupleRow], community: int) -> None:
     """Until the transaction ends; only under the community's lock."""
     await connection.execute("select pg_advisory_xact_lock(%s, %s)", (_SUMS, community))
+
+
+async def hold_events(connection: AsyncConnection[TupleRow], community: int) -> None:
+    """Until the transaction ends, so that events are committed in the order of their numbers; taken last of all."""
+    await connection.execute("select pg_advisory_xact_lock(%s, %s)", (_EVENTS, community))

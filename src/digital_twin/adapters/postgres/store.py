@@ -13,10 +13,12 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from digital_twin.adapters.postgres.accounts import PostgresAccounts
 from digital_twin.adapters.postgres.communities import PostgresCommunities
 from digital_twin.adapters.postgres.database import Pool
+from digital_twin.adapters.postgres.events import PostgresEvents
 from digital_twin.adapters.postgres.members import PostgresMembers
 from digital_twin.adapters.postgres.readings import PostgresReadings
 from digital_twin.adapters.postgres.replays import PostgresReplays
 from digital_twin.adapters.postgres.results import PostgresResults
+from digital_twin.adapters.postgres.runs import PostgresRunQueue, PostgresRuns
 from digital_twin.domain.errors import NotFound, Unavailable
 
 _BEGIN = sql.SQL("begin; ")
@@ -34,6 +36,9 @@ class PostgresTransaction:
     members: PostgresMembers
     readings: PostgresReadings
     results: PostgresResults
+    runs: PostgresRuns
+    events: PostgresEvents
+    run_queue: PostgresRunQueue
     accounts: PostgresAccounts
     replays: PostgresReplays
 
@@ -104,6 +109,9 @@ def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransa
         PostgresMembers(connection, community),
         PostgresReadings(connection, community),
         PostgresResults(connection, community),
+        PostgresRuns(connection, community),
+        PostgresEvents(connection, community),
+        PostgresRunQueue(connection),
         PostgresAccounts(connection),
         PostgresReplays(connection),
     )

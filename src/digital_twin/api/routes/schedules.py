@@ -1,12 +1,12 @@
 """Dispatch plans and their results."""
 
-import uuid
 from typing import Annotated
 
 from fastapi import Query, Response
 
 from digital_twin.api.cursors import from_cursor, to_cursor
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.schemas.model import is_uuid
 from digital_twin.api.schemas.schedules import DispatchBody, ResultPage, ResultQuery, ResultSummary, ScheduleAnswer
 from digital_twin.domain.errors import InvalidInput, NotFound
 from digital_twin.services.access import Permission
@@ -34,7 +34,7 @@ async def list_results(
 ) -> ResultPage:
     """Stored results, newest first."""
     before = from_cursor(query.cursor)
-    if before is not None and not _is_uuid(before):
+    if before is not None and not is_uuid(before):
         raise InvalidInput("cursor must be the `next` of an earlier page", field="cursor")
     page = await twin.schedules.results(grant, kind=query.kind, before=before, limit=query.limit)
     full = len(page) == query.limit
@@ -51,13 +51,6 @@ async def list_results(
 )
 async def get_result(community_id: str, result_id: str, twin: TwinDep, grant: GrantDep) -> ScheduleAnswer:
     """One stored result, as it was answered."""
-    if not _is_uuid(result_id):
+    if not is_uuid(result_id):
         raise NotFound("there is no result of this id")
     return ScheduleAnswer.model_validate((await twin.schedules.result(grant, result_id)).document)
-
-
-def _is_uuid(value: str) -> bool:
-    try:
-        return str(uuid.UUID(value)) == value.lower()
-    except ValueError:
-        return False

@@ -1,6 +1,7 @@
 """What all bodies share: strict types, finite bounded numbers, aware times, no unknown fields."""
 
 import re
+import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -46,6 +47,14 @@ def _in_utc(value: datetime) -> datetime:
         return as_utc(value)
     except InvalidInput as error:
         raise InvalidValue(error.message.partition(", got")[0]) from error
+
+
+def is_uuid(value: str) -> bool:
+    """Whether it is one in its usual form."""
+    try:
+        return str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        return False
 
 
 def _plain_digits(value: Any) -> Any:

@@ -10,10 +10,20 @@ from digital_twin.services.ports.communities import (
     StoredCommunity,
     StoredResult,
 )
-from digital_twin.services.ports.running import Clock, ComputePool, PasswordHasher, RateLimiter, TokenSigner
+from digital_twin.services.ports.events import Event, EventFeed, Events, Listening
+from digital_twin.services.ports.running import (
+    Clock,
+    ComputePool,
+    ParallelMap,
+    PasswordHasher,
+    RateLimiter,
+    TokenSigner,
+)
+from digital_twin.services.ports.runs import MAX_FAILURES, Run, RunQueue, Runs, RunState
 from digital_twin.services.ports.store import Replay, Replays, Store, Transaction
 
 __all__ = [
+    "MAX_FAILURES",
     "Account",
     "Accounts",
     "ApiKey",
@@ -21,15 +31,24 @@ __all__ = [
     "Communities",
     "CommunitySum",
     "ComputePool",
+    "Event",
+    "EventFeed",
+    "Events",
     "Invite",
+    "Listening",
     "Members",
     "Membership",
+    "ParallelMap",
     "PasswordHasher",
     "RateLimiter",
     "Readings",
     "Replay",
     "Replays",
     "Results",
+    "Run",
+    "RunQueue",
+    "RunState",
+    "Runs",
     "Session",
     "Store",
     "StoredCommunity",

@@ -1,6 +1,6 @@
 """What computing and guarding need: the clock, warm processes, password hashes, tokens, rate limits."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +18,19 @@ class ComputePool(Protocol):
 
     async def call(self, function: Callable[..., T], *args: Any, timeout_s: float) -> T:
         """The function's result. Raises Unavailable when it is late or its process died; the process is gone then."""
+        ...
+
+
+class ParallelMap(Protocol):
+    """Spreads pure functions over processes."""
+
+    def map(
+        self, function: Callable[..., T], arguments: Sequence[tuple[Any, ...]], *, timeout_s: float
+    ) -> AsyncGenerator[tuple[int, T], None]:
+        """Each result with the place of its arguments, in the order in which they come.
+
+        Raises Unavailable when one is late or its process died. Closing the generator stops what is still computed.
+        """
         ...
 
 

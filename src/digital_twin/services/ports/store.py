@@ -6,6 +6,8 @@ from typing import Protocol
 
 from digital_twin.services.ports.accounts import Accounts
 from digital_twin.services.ports.communities import Communities, Members, Readings, Results
+from digital_twin.services.ports.events import Events
+from digital_twin.services.ports.runs import RunQueue, Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Transaction(Protocol):
     def readings(self) -> Readings: ...
     @property
     def results(self) -> Results: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def run_queue(self) -> RunQueue: ...
     @property
     def accounts(self) -> Accounts: ...
     @property
