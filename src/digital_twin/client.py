@@ -4,6 +4,7 @@ with TwinClient("http://localhost:8000", api_key="dt_live_...") as twin:
     plan = twin.dispatch("green_village", objective="minimize_cost")
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,7 @@ _BY_STATUS: dict[int, type[errors.TwinError]] = {
     412: errors.Conflict,
     422: errors.InvalidInput,
 }
+_NO_TOKENS_NEEDED = ("/auth/login", "/auth/refresh", "/auth/register")
 _STANDARD_MEMBERS = ("type", "title", "status", "detail", "message", "self")
 """Of a problem document; the last two are no fact's name here."""
 
@@ -76,16 +78,23 @@ class TwinClient:
         api_key: str | None = None,
         tokens: Tokens | None = None,
         on_refresh: Callable[[Tokens], None] | None = None,
+        forwarded_for: str | None = None,
         timeout_s: float = 120.0,
     ) -> None:
-        """With tokens, an expired access token is refreshed once; `on_refresh` is told the new pair."""
+        """With tokens, an expired access token is refreshed once; `on_refresh` is told the new pair.
+
+        `forwarded_for` is the address of the person on whose behalf this program asks; the API believes it where its
+        TRUSTED_PROXIES names this program.
+        """
+        headers = {} if forwarded_for is None else {"X-Forwarded-For": forwarded_for}
         try:
-            self._http = httpx.Client(base_url=url, timeout=timeout_s)
+            self._http = httpx.Client(base_url=url, timeout=timeout_s, headers=headers)
         except httpx.InvalidURL as error:
             raise _no_address(url) from error
         self._api_key = api_key
         self._tokens = tokens
         self._on_refresh = on_refresh
+        self._refreshing = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +102,10 @@ class TwinClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     # Access
@@ -107,6 +120,11 @@ class TwinClient:
         answer = self._json("POST", "/auth/login", {"username": username, "password": password})
         self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
         return self._tokens
+
+    def logout(self) -> None:
+        """End the session that a log-in began; its tokens are dead at once."""
+        self._send("POST", "/auth/logout")
+        self._tokens = None
 
     def me(self) -> Document:
         """Who is signed in."""
@@ -219,9 +237,10 @@ class TwinClient:
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {**options.pop("headers", {}), **self._credentials()}
+        tokens = self._tokens
         response = self._request(method, path, headers=headers, **options)
-        if response.status_code == 401 and self._tokens is not None and not path.startswith("/auth/"):
-            self._refresh(self._tokens)
+        if response.status_code == 401 and tokens is not None and path not in _NO_TOKENS_NEEDED:
+            self._refresh(tokens)
             headers |= self._credentials()
             response = self._request(method, path, headers=headers, **options)
         if response.is_error:
@@ -246,14 +265,18 @@ class TwinClient:
             return {"X-API-Key": self._api_key}
         return {} if self._tokens is None else {"Authorization": f"Bearer {self._tokens.access_token}"}
 
-    def _refresh(self, tokens: Tokens) -> None:
-        response = self._request("POST", "/auth/refresh", json={"refresh_token": tokens.refresh_token})
-        if response.is_error:
-            raise _error(response)
-        answer = response.json()
-        self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
-        if self._on_refresh is not None:
-            self._on_refresh(self._tokens)
+    def _refresh(self, used: Tokens) -> None:
+        """Exchange the pair that was refused, unless another thread already did: a pair is good once."""
+        with self._refreshing:
+            if self._tokens is not used:
+                return
+            response = self._request("POST", "/auth/refresh", json={"refresh_token": used.refresh_token})
+            if response.is_error:
+                raise _error(response)
+            answer = response.json()
+            self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
+            if self._on_refresh is not None:
+                self._on_refresh(self._tokens)
 
 
 def _no_address(url: str) -> errors.InvalidInput:
