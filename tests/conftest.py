@@ -1,7 +1,9 @@
 """What tests of all kinds share."""
 
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,6 +11,9 @@ from tests.databases import DatabaseServer, server_of_environment
 from tests.e2e.serving import Installation
 
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
+
+# what is compiled once serves all runs and all processes; each home of a test would compile anew
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "numba"))
 
 # no deadline: the machine is shared; and what a run finds, every run finds
 settings.register_profile(

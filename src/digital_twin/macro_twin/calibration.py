@@ -1,0 +1,249 @@
+"""What a community's history teaches the twin: shares and errors of meters, the shape of demand, how lively it all is.
+
+Nothing here is tuned: every number is a prior of `model.py` or an average over the history given.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array
+from digital_twin.macro_twin.coverage import Indices, Mask
+from digital_twin.macro_twin.filtering import Dynamics
+from digital_twin.macro_twin.kalman import Gaussian
+from digital_twin.macro_twin.model import (
+    CLOUD_DEVIATION,
+    CLOUD_HOURS,
+    REMAINDER_HOURS,
+    Shocks,
+    TwinModel,
+    make_dynamics,
+    relative_spread,
+)
+from digital_twin.macro_twin.shares import MeterHistory, learn_group
+from digital_twin.macro_twin.structure import (
+    DEMAND_REMAINDER,
+    DEMAND_TERMS,
+    ENERGY,
+    EXCHANGE,
+    LOAD,
+    NET_LOAD,
+    OBSERVED,
+    PV,
+    PV_CLOUD,
+    PV_GAIN,
+    PV_REMAINDER,
+    STORAGE_SOC,
+    demand_features,
+    slots_of,
+)
+
+HALF_LIFE_DAYS = 14.0
+FEWEST_DAYS_OF_SHAPE, SMALLEST_FIT = 3.0, 0.8
+BRIGHT, DARK = 0.1, 0.02
+"""Parts of the clear-sky output at its best, above and below which the sky counts as bright or dark."""
+
+PV_ERROR = 0.02
+FEWEST_PAIRS = 48
+EFFECTIVE_HOURS = 6.0
+"""Neighbouring intervals tell much the same: one independent look at demand is counted for so many hours."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinReadings:
+    """Readings on the twin's grid, the four quantities in the order of `OBSERVED`.
+
+    Args:
+        grid: with the twin's step
+        own: the community-level series, NaN where there is none, (T, 4)
+        meters: of each quantity one column a meter of the model's group, each (T, M)
+        clear_sky: output of a roof per kW under a cloudless sky, (T,)
+    """
+
+    grid: TimeGrid
+    own: Array
+    meters: tuple[Array, ...]
+    clear_sky: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """Which meters a quantity has, and what part of the community they stand for."""
+
+    ids: tuple[str, ...] = ()
+    share: float = 1.0
+
+
+def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinReadings) -> TwinModel:
+    """The model that the history supports, near the prior where it is short."""
+    plant, grid = prior.plant, readings.grid
+    slot, _ = slots_of(grid, plant.timezone)
+    hour = (slot * grid.step_minutes // 60).astype(np.int64)
+    learned = [learn_group(_history(prior, metering[index], readings, index, hour)) for index in range(len(OBSERVED))]
+    groups = tuple(one.group for one in learned)
+    pv = _generation(prior, learned[PV].whole, readings, slot.astype(np.int64))
+    demand_kw = learned[LOAD].whole
+    if not np.isfinite(demand_kw).any():
+        demand_kw = learned[NET_LOAD].whole + np.where(np.isfinite(pv.values_kw), pv.values_kw, pv.gain_kw * pv.sky)
+    features = demand_features(grid, plant.timezone)
+    demand = _demand(prior, demand_kw, features, grid.step_hours)
+    exchange_kw, capacity_kwh = _storage(prior, learned[STORAGE_SOC].whole, grid.step_hours)
+    shocks = Shocks(demand.shock, demand.hours, pv.cloud, pv.cloud_hours, pv.remainder_kw, exchange_kw)
+    plant = replace(plant, storage_capacity_kwh=capacity_kwh)
+    dynamics = make_dynamics(plant, grid.step_minutes, demand.level_kw, pv.gain_kw, shocks)
+    start = _start(prior, demand, pv, dynamics)
+    return TwinModel(prior.plant, grid.step_minutes, start, dynamics, groups, pv.shape, grid.hours / 24)
+
+
+def _history(prior: TwinModel, metering: Metering, readings: TwinReadings, index: int, hour: Indices) -> MeterHistory:
+    return MeterHistory(
+        metering.ids,
+        readings.meters[index],
+        readings.own[:, index],
+        hour,
+        readings.grid.step_hours,
+        metering.share,
+        prior.groups[index].scale,
+        is_signed=index == NET_LOAD,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Demand:
+    coefficients: Array  # (DEMAND_TERMS,)
+    deviation: Array  # (DEMAND_TERMS,)
+    level_kw: float
+    shock: float
+    hours: float
+
+
+def _demand(prior: TwinModel, demand_kw: Array, features: Array, step_hours: float) -> _Demand:
+    """Regularised regression towards the prior's coefficients, recent days first, and the memory of what is left."""
+    known = np.isfinite(demand_kw)
+    begin = prior.start.mean[:DEMAND_TERMS]
+    spread = np.sqrt(np.diag(prior.start.covariance)[:DEMAND_TERMS])
+    level = float(np.mean(demand_kw[known])) if known.any() else float(begin[0])
+    level = max(level, 1e-3)
+    age_days = (demand_kw.size - 1 - np.arange(demand_kw.size)) * step_hours / 24
+    importance = known * 0.5 ** (age_days / HALF_LIFE_DAYS) * min(1.0, step_hours / EFFECTIVE_HOURS)
+    usual = prior.dynamics.demand_shock / float(np.sqrt(1 - prior.dynamics.decay[DEMAND_REMAINDER] ** 2))
+    importance /= (usual * level) ** 2
+    # a wrong prior level must not bend the waves: they are as uncertain as the load is large
+    precision = 1 / np.maximum(spread, level * relative_spread(0.35, 0.15)) ** 2
+    weighted = features * importance[:, None]
+    normal = weighted.T @ features + np.diag(precision)
+    seen = weighted.T @ np.where(known, demand_kw, 0.0)
+    coefficients: Array = np.linalg.solve(normal, seen + precision * begin).astype(np.float64)
+    deviation = np.sqrt(np.diag(np.linalg.inv(normal)))
+    expected = features @ coefficients
+    relative = (demand_kw - expected) / np.maximum(expected, 0.2 * level)
+    shock, hours = _liveliness(relative, step_hours, usual, REMAINDER_HOURS)
+    return _Demand(coefficients, deviation, level, shock, hours)
+
+
+def _liveliness(series: Array, step_hours: float, deviation: float, hours: float) -> tuple[float, float]:
+    """Standard deviation and memory of a first-order process that is seen with white errors; the given ones where
+    there is too little to tell.
+
+    The covariances at one and two steps are free of the errors: their ratio is the decay.
+    """
+    first, second = _autocovariance(series, 1), _autocovariance(series, 2)
+    if first is None or second is None or first <= 0:
+        return deviation, hours
+    decay = float(np.clip(second / first, np.exp(-step_hours / 0.5), np.exp(-step_hours / 24.0)))
+    return float(np.clip(np.sqrt(first / decay), 0.01, 3.0)), -step_hours / float(np.log(decay))
+
+
+def _autocovariance(series: Array, lag: int) -> float | None:
+    product = series[lag:] * series[:-lag]
+    product = product[np.isfinite(product)]
+    return float(product.mean()) if product.size >= FEWEST_PAIRS else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Generation:
+    values_kw: Array  # (T,)
+    sky: Array  # (T,)
+    shape: Array  # (slots,) or empty
+    gain_kw: float
+    deviation_kw: float
+    cloud: float
+    cloud_hours: float
+    remainder_kw: float
+
+
+def _generation(prior: TwinModel, values_kw: Array, readings: TwinReadings, slot: Indices) -> _Generation:
+    """Gain, clouds, and what neither explains."""
+    grid = readings.grid
+    known = np.isfinite(values_kw)
+    gain_kw = float(prior.start.mean[PV_GAIN])
+    if known.sum() * grid.step_hours < 24 or not values_kw[known].any():
+        own = _Generation(
+            values_kw, readings.clear_sky, np.empty(0), gain_kw,
+            float(np.sqrt(prior.start.covariance[PV_GAIN, PV_GAIN])), CLOUD_DEVIATION, CLOUD_HOURS, 0.0,
+        )  # fmt: skip
+        if known.any():  # seen too shortly to learn from, yet never to be contradicted
+            own = replace(own, remainder_kw=0.1 * max(float(values_kw[known].max()), prior.plant.pv_capacity_kw))
+        return own
+    sky, shape = readings.clear_sky, np.empty(0)
+    if known.sum() * grid.step_hours >= 24 * FEWEST_DAYS_OF_SHAPE and _fit(values_kw, sky, known) < SMALLEST_FIT:
+        shape = _shape(values_kw, slot, 1440 // grid.step_minutes)
+        sky = shape[slot]
+    gain_kw = float((values_kw[known] @ sky[known]) / max(sky[known] @ sky[known], 1e-9))
+    bright = known & (sky > BRIGHT * sky.max())
+    dark = known & (sky < DARK * sky.max())
+    clouds = np.where(bright, values_kw / np.maximum(gain_kw * sky, 1e-9) - 1, np.nan)
+    cloud, hours = _liveliness(clouds, grid.step_hours, CLOUD_DEVIATION, CLOUD_HOURS)
+    in_the_dark = float(np.sqrt(np.mean(values_kw[dark] ** 2))) if dark.any() else 0.0
+    remainder_kw = max(PV_ERROR * gain_kw, in_the_dark)
+    return _Generation(values_kw, sky, shape, gain_kw, 0.1 * gain_kw, cloud, hours, remainder_kw)
+
+
+def _fit(values: Array, sky: Array, known: Mask) -> float:
+    """Correlation with the sky; 0 where either stands still."""
+    if values[known].std() == 0 or sky[known].std() == 0:
+        return 0.0
+    return float(np.corrcoef(values[known], sky[known])[0, 1])
+
+
+def _shape(values: Array, slot: Indices, slots: int) -> Array:
+    """The high output of each slot of the day, as a part of the highest."""  # (slots,)
+    shape = np.zeros(slots)
+    for index in range(slots):
+        seen = values[(slot == index) & np.isfinite(values)]
+        shape[index] = np.quantile(seen, 0.9) if seen.size else 0.0
+    return shape / max(float(shape.max()), 1e-9)
+
+
+def _storage(prior: TwinModel, soc_kwh: Array, step_hours: float) -> tuple[float, float]:
+    """How strong the exchange usually is, and the capacity: at least what was seen in it."""
+    planned = prior.plant.storage_capacity_kwh
+    known = np.isfinite(soc_kwh)
+    exchange_kw = float(np.sqrt(prior.start.covariance[EXCHANGE, EXCHANGE]))
+    if not known.any():
+        return exchange_kw, planned
+    change = np.diff(soc_kwh) / step_hours
+    change = change[np.isfinite(change)]
+    if change.size >= FEWEST_PAIRS:
+        exchange_kw = max(float(np.sqrt(np.mean(change**2))), 0.1 * exchange_kw)
+    return exchange_kw, max(planned, float(soc_kwh[known].max()))
+
+
+def _start(prior: TwinModel, demand: _Demand, pv: _Generation, dynamics: Dynamics) -> Gaussian:
+    mean, covariance = prior.start.mean.copy(), prior.start.covariance.copy()
+    mean[:DEMAND_TERMS] = demand.coefficients
+    walked = demand.level_kw * relative_spread(0.1, 0.05)
+    covariance[:DEMAND_TERMS, :DEMAND_TERMS] = np.diag(demand.deviation**2 + walked**2)
+    mean[PV_GAIN] = pv.gain_kw
+    mean[ENERGY] = dynamics.capacity_kwh / 2
+    deviations = {
+        DEMAND_REMAINDER: demand.shock * demand.level_kw,
+        PV_GAIN: pv.deviation_kw,
+        PV_CLOUD: pv.cloud * pv.gain_kw,
+        PV_REMAINDER: pv.remainder_kw,
+        ENERGY: dynamics.capacity_kwh / np.sqrt(12),
+    }
+    for state, deviation in deviations.items():
+        covariance[state, state] = deviation**2
+    return Gaussian(mean, covariance)

@@ -1,0 +1,177 @@
+"""The twin's filter over many steps: predict, read load, generation, net load and storage, keep the storage in bounds.
+
+Beyond three standard deviations of the innovation the error of a reading is widened in proportion: a sum of few meters
+moves the twin little when it jumps, the exact sum of all is followed whatever it does (boilers that a clock switches on
+double it within one interval). The shocks of demand grow and shrink with what the innovations of well covered sums
+show, through one factor on their variance.
+
+Source: Mehra (1970), IEEE Transactions on Automatic Control 15, 175-184 (innovations and noise); Simon and Chia
+(2002), IEEE Transactions on Aerospace and Electronic Systems 38, 128-136 (projection of a constrained state).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from digital_twin.domain.units import Array
+from digital_twin.macro_twin.compiled import compiled
+from digital_twin.macro_twin.kalman import couple_in_place, predict_in_place, spread_of, update_in_place
+from digital_twin.macro_twin.structure import (
+    DEMAND_REMAINDER,
+    DEMAND_TERMS,
+    ENERGY,
+    EXCHANGE,
+    LOAD,
+    LOAD_BIAS,
+    NET_LOAD,
+    OBSERVED,
+    PV,
+    PV_BIAS,
+    PV_CLOUD,
+    PV_GAIN,
+    PV_REMAINDER,
+    SIZE,
+    STORAGE_SOC,
+)
+
+GATE = 9.0
+"""Of the squared innovation over its variance: three standard deviations."""
+
+LARGEST_NIS = 25.0
+"""What one reading may add to the running mean: otherwise one wrong sum would be all that it tells."""
+
+SMALLEST_SCALE, LARGEST_SCALE = 0.1, 25.0
+_QUANTITIES = len(OBSERVED)
+
+
+class Dynamics(NamedTuple):
+    """The numbers of the transition, for one length of step."""
+
+    decay: Array  # (n,)
+    walk: Array  # (n,) variances added in each step whatever the load is
+    demand_shock: float  # standard deviation of the remainder's shock, relative to the predicted load
+    demand_floor_kw: float  # predicted load below which shocks shrink no further
+    cloud_shock: float  # standard deviation of the cloud's shock, relative to the gain
+    charge_hours: float  # step_hours x charge efficiency
+    discharge_hours: float  # step_hours / discharge efficiency
+    capacity_kwh: float
+    adaptation: float  # of the logarithm of the noise scale, per unit of excess NIS
+    memory_steps: float  # over which the running mean of NIS is taken
+
+
+class Memory(NamedTuple):
+    """What the filter carries besides the states."""
+
+    noise_scale: float
+    nis: float
+    nis_count: float
+
+
+class Inputs(NamedTuple):
+    """What is known of each step; the readings have one column each for `OBSERVED`."""
+
+    features: Array  # (T, DEMAND_TERMS)
+    clear_sky: Array  # (T,) output per kW of gain
+    value: Array  # (T, 4) NaN is no reading
+    share: Array  # (T, 4)
+    noise: Array  # (T, 4) variances
+    lasting: Array  # (T, 4) standard deviations
+
+
+@compiled
+def run_filter(
+    mean: Array, covariance: Array, memory: Memory, dynamics: Dynamics, inputs: Inputs
+) -> tuple[Memory, Array, Array, Array]:
+    """Advance mean and covariance in place; the memory after it, and of each step the estimates' means, their
+    variances, and the running NIS."""
+    steps = inputs.clear_sky.size
+    estimates, variances, nis_track = np.empty((steps, _QUANTITIES)), np.empty((steps, _QUANTITIES)), np.empty(steps)
+    design, product, noise = np.zeros((_QUANTITIES, SIZE)), np.zeros(SIZE), np.zeros(SIZE)
+    row = np.zeros(SIZE)
+    noise_scale, nis, count = memory.noise_scale, memory.nis, memory.nis_count
+    for t in range(steps):
+        _fill_design(design, inputs.features[t], inputs.clear_sky[t])
+        _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
+        for q in range(_QUANTITIES):
+            if np.isnan(inputs.value[t, q]):
+                continue
+            for i in range(SIZE):
+                row[i] = inputs.share[t, q] * design[q, i]
+            row[PV_BIAS if q == PV else LOAD_BIAS] = inputs.lasting[t, q]
+            innovation = inputs.value[t, q]
+            for i in range(SIZE):
+                innovation -= row[i] * mean[i]
+            believed = spread_of(covariance, row, product)
+            spread = believed + inputs.noise[t, q]
+            surprise = innovation * innovation / spread
+            count = min(count + 1.0, dynamics.memory_steps)
+            nis += (min(surprise, LARGEST_NIS) - nis) / count
+            if q in (LOAD, NET_LOAD):
+                change = (
+                    dynamics.adaptation * (min(surprise, GATE) - 1.0) * inputs.share[t, q] * (believed / spread) ** 2
+                )
+                noise_scale = min(max(noise_scale * np.exp(change), SMALLEST_SCALE), LARGEST_SCALE)
+            widened = believed + inputs.noise[t, q] * max(1.0, surprise / GATE)
+            update_in_place(mean, covariance, product, innovation, widened)
+        _keep_in_bounds(mean, covariance, dynamics.capacity_kwh)
+        for q in range(_QUANTITIES):
+            estimates[t, q] = 0.0
+            for i in range(SIZE):
+                estimates[t, q] += design[q, i] * mean[i]
+            variances[t, q] = spread_of(covariance, design[q], product)
+        nis_track[t] = nis if count > 0 else np.nan
+    return Memory(noise_scale, nis, count), estimates, variances, nis_track
+
+
+@compiled
+def _fill_design(design: Array, features: Array, clear_sky: float) -> None:
+    """How the four quantities are made of the states."""
+    for i in range(DEMAND_TERMS):
+        design[LOAD, i] = features[i]
+        design[NET_LOAD, i] = features[i]
+    design[LOAD, DEMAND_REMAINDER] = 1.0
+    design[NET_LOAD, DEMAND_REMAINDER] = 1.0
+    design[PV, PV_GAIN] = clear_sky
+    design[PV, PV_CLOUD] = clear_sky
+    design[PV, PV_REMAINDER] = 1.0
+    design[NET_LOAD, PV_GAIN] = -clear_sky
+    design[NET_LOAD, PV_CLOUD] = -clear_sky
+    design[NET_LOAD, PV_REMAINDER] = -1.0
+    design[NET_LOAD, EXCHANGE] = 1.0
+    design[STORAGE_SOC, ENERGY] = 1.0
+
+
+@compiled
+def _move_on(mean: Array, covariance: Array, load: Array, noise_scale: float, dynamics: Dynamics, noise: Array) -> None:
+    """One step of the transition: shocks in proportion to load and gain, losses by the direction of the exchange."""
+    predicted_kw = 0.0
+    for i in range(DEMAND_TERMS):
+        predicted_kw += load[i] * mean[i]
+    for i in range(SIZE):
+        noise[i] = dynamics.walk[i]
+    shock = dynamics.demand_shock * max(predicted_kw, dynamics.demand_floor_kw)
+    noise[DEMAND_REMAINDER] += noise_scale * shock * shock
+    cloud = dynamics.cloud_shock * max(mean[PV_GAIN], 0.0)
+    noise[PV_CLOUD] += cloud * cloud
+    hours = dynamics.charge_hours if mean[EXCHANGE] >= 0 else dynamics.discharge_hours
+    couple_in_place(mean, covariance, ENERGY, EXCHANGE, hours)
+    predict_in_place(mean, covariance, dynamics.decay, noise)
+
+
+@compiled
+def _keep_in_bounds(mean: Array, covariance: Array, capacity_kwh: float) -> None:
+    """Project the storage's energy into [0, capacity] and move what goes with it; between bounds nothing is less
+    certain than the uniform distribution."""
+    most = capacity_kwh * capacity_kwh / 12.0
+    variance = covariance[ENERGY, ENERGY]
+    if variance > most:
+        for i in range(SIZE):
+            covariance[max(i, ENERGY), min(i, ENERGY)] *= np.sqrt(most / variance)
+        covariance[ENERGY, ENERGY] = most
+        variance = most
+    energy = mean[ENERGY]
+    beyond = min(max(energy, 0.0), capacity_kwh) - energy
+    if beyond != 0.0 and variance > 0.0:
+        for i in range(SIZE):
+            mean[i] += covariance[max(i, ENERGY), min(i, ENERGY)] / variance * beyond
+    mean[ENERGY] = min(max(mean[ENERGY], 0.0), capacity_kwh)

@@ -1,0 +1,204 @@
+"""The state of a community at one instant, and how readings move it on.
+
+A state is a value: the same state, model and readings give the same bytes, in one stretch or in many. So a state that
+was kept before late readings, moved on again with them, is the state that they would have led to in time.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from digital_twin.domain.units import Array
+from digital_twin.macro_twin.calibration import TwinReadings
+from digital_twin.macro_twin.coverage import Indices, read_sum, run_lengths
+from digital_twin.macro_twin.filtering import Inputs, Memory, run_filter
+from digital_twin.macro_twin.kalman import Gaussian
+from digital_twin.macro_twin.model import TwinModel
+from digital_twin.macro_twin.packing import pack, unpack
+from digital_twin.macro_twin.structure import (
+    ESTIMATED,
+    LOAD,
+    NET_LOAD,
+    OBSERVED,
+    STATES,
+    demand_features,
+    slots_of,
+)
+
+Counts = Indices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """What was estimated for each step that was passed."""
+
+    mean: Array  # (T, 4) in the order of `ESTIMATED`
+    deviation: Array  # (T, 4)
+    coverage: Array  # (T,) part of the consumption that reporting meters stand for, 0..1
+    nis: Array  # (T,) running mean, NaN before the first reading
+    reporting: Counts  # (T,) fewest meters behind any sum that was used; 0 where no sum was
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinState:
+    """What is believed at the end of the last step, and what else the next step needs."""
+
+    instant: datetime
+    belief: Gaussian
+    memory: Memory
+    estimate: Array  # (4,) of the last step, in the order of `ESTIMATED`
+    deviation: Array  # (4,)
+    coverage: float
+    reporting: int
+    last_values: tuple[Array, ...]  # of each quantity's meters
+    run_lengths: tuple[Counts, ...]  # for how many readings each has shown its last value
+
+    @property
+    def nis(self) -> float | None:
+        """Running mean of the normalised innovation squared, about 1 where the twin is as sure as it should be."""
+        return self.memory.nis if self.memory.nis_count else None
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything in it."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """As it is kept."""
+        triangle = np.tril_indices(len(STATES))
+        values = {
+            "instant": int(self.instant.timestamp()),
+            "memory": list(self.memory),
+            "coverage": self.coverage,
+            "reporting": self.reporting,
+        }
+        arrays: dict[str, np.ndarray[Any, Any]] = {
+            "mean": self.belief.mean,
+            "covariance": self.belief.covariance[triangle],
+            "estimate": self.estimate,
+            "deviation": self.deviation,
+        }
+        for index in range(len(OBSERVED)):
+            arrays[f"last_{index}"] = self.last_values[index]
+            arrays[f"run_{index}"] = self.run_lengths[index]
+        return pack(values, arrays)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "TwinState":
+        """Raises InvalidInput for bytes of another version."""
+        values, arrays = unpack(data)
+        covariance = np.zeros((len(STATES), len(STATES)))
+        covariance[np.tril_indices(len(STATES))] = arrays["covariance"]
+        return cls(
+            instant=datetime.fromtimestamp(values["instant"], UTC),
+            belief=Gaussian(arrays["mean"], covariance),
+            memory=Memory(*values["memory"]),
+            estimate=arrays["estimate"],
+            deviation=arrays["deviation"],
+            coverage=values["coverage"],
+            reporting=values["reporting"],
+            last_values=tuple(arrays[f"last_{index}"] for index in range(len(OBSERVED))),
+            run_lengths=tuple(arrays[f"run_{index}"] for index in range(len(OBSERVED))),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Advanced:
+    """The state after some steps and what was estimated on the way."""
+
+    state: TwinState
+    track: Track
+
+
+def start_state(model: TwinModel, instant: datetime) -> TwinState:
+    """The state before any reading."""
+    return TwinState(
+        instant=instant,
+        belief=model.start,
+        memory=Memory(1.0, 0.0, 0.0),
+        estimate=np.zeros(len(ESTIMATED)),
+        deviation=np.zeros(len(ESTIMATED)),
+        coverage=0.0,
+        reporting=0,
+        last_values=tuple(np.full(len(group.ids), np.nan) for group in model.groups),
+        run_lengths=tuple(np.zeros(len(group.ids), dtype=np.int64) for group in model.groups),
+    )
+
+
+def advance(state: TwinState, model: TwinModel, readings: TwinReadings) -> Advanced:
+    """The state at the end of the readings' grid, which must begin where the state ends."""
+    if readings.grid.start != state.instant:
+        raise ValueError(f"readings must begin at {state.instant}, got {readings.grid.start}")
+    grid, zone = readings.grid, model.plant.timezone
+    slot, _ = slots_of(grid, zone)
+    hour = (slot * grid.step_minutes // 60).astype(np.int64)
+    sums = [
+        read_sum(readings.own[:, index], readings.meters[index], hour, group)
+        for index, group in enumerate(model.groups)
+    ]
+    sky = model.pv_shape[slot.astype(np.int64)] if model.pv_shape.size else readings.clear_sky
+    inputs = Inputs(
+        features=demand_features(grid, zone),
+        clear_sky=np.ascontiguousarray(sky, dtype=np.float64),
+        value=np.stack([one.value for one in sums], axis=1),
+        share=np.stack([one.share for one in sums], axis=1),
+        noise=np.stack([one.noise for one in sums], axis=1),
+        lasting=np.stack([one.lasting for one in sums], axis=1),
+    )
+    mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
+    memory, estimates, variances, nis = run_filter(mean, covariance, state.memory, model.dynamics, inputs)
+    track = Track(
+        mean=_not_negative(estimates),
+        deviation=np.sqrt(variances),
+        coverage=np.minimum(np.maximum(sums[LOAD].share, sums[NET_LOAD].share), 1.0),
+        nis=nis,
+        reporting=_fewest(np.stack([one.reporting for one in sums], axis=1)),
+    )
+    last_values, lengths = _count_on(state, readings)
+    after = TwinState(
+        instant=grid.end,
+        belief=Gaussian(mean, covariance),
+        memory=Memory(*map(float, memory)),
+        estimate=track.mean[-1].copy(),
+        deviation=track.deviation[-1].copy(),
+        coverage=float(track.coverage[-1]),
+        reporting=int(track.reporting[-1]),
+        last_values=last_values,
+        run_lengths=lengths,
+    )
+    return Advanced(after, track)
+
+
+def stuck_meters(state: TwinState, model: TwinModel, quantity: int) -> list[str]:
+    """Meters that have shown one and the same value for a day: worth a look, yet believed."""
+    a_day = 1440 // model.step_minutes
+    return [
+        meter
+        for meter, length in zip(model.groups[quantity].ids, state.run_lengths[quantity], strict=True)
+        if length >= a_day
+    ]
+
+
+def _not_negative(estimates: Array) -> Array:
+    """Only net load may be below 0."""
+    bounded = np.maximum(estimates, 0.0)
+    bounded[:, NET_LOAD] = estimates[:, NET_LOAD]
+    return bounded
+
+
+def _fewest(reporting: Counts) -> Counts:
+    """The fewest meters of the sums that were used."""
+    many = np.iinfo(np.int64).max
+    fewest = np.where(reporting > 0, reporting, many).min(axis=1)
+    return np.where(fewest == many, 0, fewest)
+
+
+def _count_on(state: TwinState, readings: TwinReadings) -> tuple[tuple[Array, ...], tuple[Counts, ...]]:
+    last_values = tuple(one.copy() for one in state.last_values)
+    lengths = tuple(one.copy() for one in state.run_lengths)
+    for meters, last, length in zip(readings.meters, last_values, lengths, strict=True):
+        run_lengths(meters, last, length)
+    return last_values, lengths
