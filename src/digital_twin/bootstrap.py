@@ -1,6 +1,7 @@
 """The only place that knows everything: settings -> adapters -> services."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,13 +23,14 @@ from digital_twin.adapters.rate_limits import open_limiter
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.services import computations
+from digital_twin.services import computations, imports
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
 from digital_twin.services.communities import CommunityService
 from digital_twin.services.events import EventService
 from digital_twin.services.forecasts import ForecastService
+from digital_twin.services.imports import ImportService
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
 from digital_twin.services.ports import (
@@ -45,6 +47,7 @@ from digital_twin.services.readings import ReadingService
 from digital_twin.services.runs import QUEUES, RunExecutor, RunService, RunWork
 from digital_twin.services.schedules import ScheduleService
 from digital_twin.services.sessions import SessionService
+from digital_twin.services.states import StateService
 from digital_twin.settings import Environment, Settings
 from digital_twin.telemetry import get_logger
 
@@ -70,6 +73,7 @@ PRELOADED = (
     "digital_twin.services.computations",
     "digital_twin.optimization.dispatch",
     "digital_twin.forecasting.registry",
+    "digital_twin.macro_twin.state",
     "pvlib",
 )
 ALL_QUEUES = QUEUES
@@ -122,6 +126,8 @@ class Twin:
     communities: CommunityService
     members: MemberService
     readings: ReadingService
+    imports: ImportService
+    states: StateService
     forecasts: ForecastService
     schedules: ScheduleService
     runs: RunService
@@ -140,6 +146,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
     access = Access(store, clock)
     policy = RegistrationPolicy(settings.registration_policy.value, settings.registrations_per_hour)
     forecasts = ForecastService(store, clock, pool)
+    runs = RunService(store, clock, adapters.feed)
     return Twin(
         settings=settings,
         store=store,
@@ -155,9 +162,11 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         communities=CommunityService(store, max_prosumers=settings.max_prosumers_per_community),
         members=MemberService(store),
         readings=ReadingService(store, clock),
+        states=StateService(store, clock, pool),
         forecasts=forecasts,
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
-        runs=RunService(store, clock, adapters.feed),
+        runs=runs,
+        imports=ImportService(store, clock, runs),
         events=EventService(store, access, adapters.feed),
     )
 
@@ -193,7 +202,7 @@ async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerat
 
 def run_work(twin: Twin) -> dict[str, RunWork]:
     """Who carries out the Runs of each kind."""
-    return {}
+    return {imports.KIND: twin.imports}
 
 
 @asynccontextmanager
@@ -219,6 +228,8 @@ def _environment_of(settings: Settings) -> dict[str, str]:
 @asynccontextmanager
 async def _open_adapters(settings: Settings) -> AsyncGenerator[tuple[Adapters, str], None]:
     """The outside, and the address of its database."""
+    # where the package lies nothing may be writable; before anything imports numba
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.digital_twin_home / "numba"))
     async with AsyncExitStack() as stack:
         pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
         stack.callback(pool.close)

@@ -190,6 +190,17 @@ class TwinClient:
         params = _query(names, start, end, options)
         return self._send("GET", path, params=params, headers={"Accept": "text/csv"}).text
 
+    # States
+
+    def state(self, community_id: str, *, as_of: datetime | None = None) -> Document:
+        """What is happening now, or was known to happen then."""
+        return self._json("GET", f"/communities/{community_id}/state", params=_plain({"as_of": as_of}))
+
+    def state_history(self, community_id: str, start: datetime, end: datetime) -> Document:
+        """The same for past intervals, as columns."""
+        params = _plain({"start": start, "end": end})
+        return self._json("GET", f"/communities/{community_id}/state/history", params=params)
+
     # Forecasts and plans
 
     def forecast(self, community_id: str, **request: Any) -> Document:
@@ -207,6 +218,42 @@ class TwinClient:
     def result(self, community_id: str, result_id: str) -> Document:
         return self._json("GET", f"/communities/{community_id}/optimization/results/{result_id}")
 
+    # Runs
+
+    def runs(self, community_id: str) -> Iterator[Document]:
+        """A community's Runs, newest first, page by page."""
+        yield from self._pages("/runs", "runs", {"community_id": community_id})
+
+    def run(self, run_id: str, *, wait_s: int = 0) -> Document:
+        """Where a Run stands; with `wait_s` when it has ended, or after so long."""
+        headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
+        return self._json("GET", f"/runs/{run_id}", headers=headers)
+
+    def wait_for(self, run: Document, on_progress: Callable[[Document], None] | None = None) -> Document:
+        """The Run when it has succeeded; meanwhile `on_progress` is told where it stands.
+
+        Raises:
+            TwinError: why the Run failed.
+            Conflict: it was cancelled.
+        """
+        while run["state"] in ("queued", "running"):
+            if on_progress is not None:
+                on_progress(run)
+            run = self.run(run["run_id"], wait_s=1 if on_progress is not None else 20)
+        if on_progress is not None:
+            on_progress(run)
+        if run["state"] == "failed":
+            raise _of_problem(run["problem"], errors.Unavailable)
+        if run["state"] == "cancelled":
+            raise errors.Conflict(f"the run {run['run_id']} was cancelled")
+        return run
+
+    def cancel(self, run_id: str) -> Document:
+        """End a Run now."""
+        return self._json("DELETE", f"/runs/{run_id}")
+
+    # The installation
+
     def is_ready(self) -> bool:
         """Whether the server and everything it needs answer now."""
         try:
@@ -219,14 +266,14 @@ class TwinClient:
 
     # Transport
 
-    def _pages(self, path: str, name: str) -> Iterator[Document]:
-        params: dict[str, Any] = {}
+    def _pages(self, path: str, name: str, query: Mapping[str, Any] | None = None) -> Iterator[Document]:
+        params = dict(query or {})
         while True:
             page = self._json("GET", path, params=params)
             yield from page[name]
             if page["next"] is None:
                 return
-            params = {"cursor": page["next"]}
+            params = {**(query or {}), "cursor": page["next"]}
 
     def _json(self, method: str, path: str, body: Document | None = None, **options: Any) -> Document:
         response = self._send(method, path, json=body, **options)
@@ -314,13 +361,16 @@ def _plain(fields: Mapping[str, Any]) -> Document:
 
 
 def _error(response: httpx.Response) -> errors.TwinError:
-    """The domain's error that the problem document stands for."""
+    """The domain's error that an answer stands for."""
+    fallback = _BY_STATUS.get(response.status_code, errors.Unavailable)
     try:
-        problem = response.json()
-        detail = str(problem["detail"])
-    except (ValueError, KeyError, TypeError):
+        return _of_problem(response.json(), fallback)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return errors.Unavailable(f"the server answered {response.status_code} without a problem document")
+
+
+def _of_problem(problem: Mapping[str, Any], fallback: type[errors.TwinError]) -> errors.TwinError:
+    """The domain's error that the problem document stands for."""
     kind = str(problem.get("type", "")).rpartition("/")[2]
     facts = {name: value for name, value in problem.items() if name not in _STANDARD_MEMBERS}
-    cls = _ERRORS.get(kind) or _BY_STATUS.get(response.status_code, errors.Unavailable)
-    return cls(detail, **facts)
+    return _ERRORS.get(kind, fallback)(str(problem["detail"]), **facts)

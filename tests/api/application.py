@@ -5,8 +5,8 @@ import itertools
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from tests.databases import DatabaseServer
 
 from digital_twin.api.main import create_app
-from digital_twin.bootstrap import Settings, create_administrator, open_twin
+from digital_twin.bootstrap import ALL_QUEUES, Settings, Twin, create_administrator, open_worker
+from digital_twin.worker.main import run as work
 
 PASSWORD = "correct horse battery"
 ADMINISTRATOR = "root_admin"
@@ -159,9 +160,21 @@ class _ServerThread(threading.Thread):
         await create_administrator(
             settings, username=ADMINISTRATOR, email=f"{ADMINISTRATOR}@example.org", password=PASSWORD
         )
-        config = uvicorn.Config(create_app(settings, open_twin(settings)), log_config=None, access_log=False)
-        self._server = _AnnouncingServer(config, self.started)
-        await self._server.serve(sockets=[self._listener])
+        async with _with_worker(settings) as twin:
+            config = uvicorn.Config(create_app(settings, nullcontext(twin)), log_config=None, access_log=False)
+            self._server = _AnnouncingServer(config, self.started)
+            await self._server.serve(sockets=[self._listener])
+
+
+@asynccontextmanager
+async def _with_worker(settings: Settings) -> AsyncGenerator[Twin, None]:
+    """The twin, and beside it a worker that carries out what it is asked for."""
+    stop = asyncio.Event()
+    async with open_worker(settings, ALL_QUEUES) as worker:
+        working = asyncio.create_task(work(worker, stop))
+        yield worker.twin
+        stop.set()
+        await working
 
 
 class _AnnouncingServer(uvicorn.Server):

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.api.application import PASSWORD, Api, answered
 from tests.api.in_memory import in_memory_api
 from tests.api.operations import Operation, operations
+from tests.api.test_runs import years
 
 ROLES = ("admin", "operator", "viewer")
 EXAMPLES = settings(
@@ -30,7 +31,7 @@ NOT_CHECKED = [positive_data_acceptance]
 """Rules between fields (an end after its start, members that exist) are no part of a schema, so that a body may fit the
 schema and still be refused; that good ones are accepted is asserted by the operations reached."""
 
-NEVER_REACHED: set[str] = set()
+NEVER_REACHED = {"GET /communities/{community_id}/events"}  # its answer has no end; test_runs.py reads it
 """Operations that no role reaches with a success here, each with its reason."""
 
 
@@ -113,6 +114,8 @@ def walk(api: Api, role: str) -> Walk:
     schema = schemathesis.openapi.from_dict(answered(api.anonymous().get("/openapi.json")), config=SchemathesisConfig())
     for found in schema.get_all_operations():
         operation = found.ok()
+        if operation.label in NEVER_REACHED:
+            continue
         for case in world.cases(operation):
             headers = {"Authorization": world.client(operation.label).headers["Authorization"]}
             try:
@@ -154,6 +157,8 @@ class World:
         parts: dict[str, Any] = {"path_parameters": self._ids(operation.label)}
         if operation.label in QUERIES:
             parts["query"] = QUERIES[operation.label]
+        if operation.label == "GET /runs":
+            parts["query"] = {"community_id": self.community}
         body = self._body(operation)
         if body is not None:
             parts |= {"body": body, "media_type": "application/json"}
@@ -167,6 +172,8 @@ class World:
             "session_id": self._other_session,
             "key_id": self._new_key,
             "result_id": lambda: self._result,
+            "run_id": self._new_run,
+            "import_id": self._new_import,
             "kind": lambda: "conflict",
         }
         return {name: make() for name, make in makers.items() if f"{{{name}}}" in label}
@@ -227,6 +234,22 @@ class World:
         body = {"name": "service", "scopes": ["community:read"], "communities": [self.community]}
         return answered(self._client.post("/auth/api-keys", json=body), 201)["id"]
 
+    def _new_run(self) -> str:
+        """A Run that takes a while, so that it can be cancelled."""
+        body = years(*range(2020, 2025), values=[1.0] * 35_000)
+        return self._import(body)["run_id"]
+
+    def _new_import(self) -> str:
+        body = {"readings": [{"series": "load_kw", "start": "2026-03-01T00:00:00Z", "value": 1.0}]}
+        run = self._import(body)
+        while run["state"] in ("queued", "running"):
+            run = answered(self._owner.get(f"/runs/{run['run_id']}", headers={"Prefer": "wait=20"}))
+        return run["run_id"]
+
+    def _import(self, body: Any) -> Any:
+        path = f"/communities/{self.community}/readings"
+        return answered(self._owner.post(path, json=body, headers={"Prefer": "respond-async"}), 202)
+
     def _new_result(self) -> str:
         path = f"/communities/{self.community}/optimization/dispatch"
         body = {"start_time": "2026-03-02T00:00:00Z", "horizon_hours": 1, "load_kw": [1.0] * 4, "pv_kw": [0.0] * 4}
@@ -236,7 +259,7 @@ class World:
 CHANGES_ALL = ("DELETE /communities/{community_id}", "PUT /communities/{community_id}/sharing")
 """Operations after which the others would not work in the same community."""
 
-QUERIES = {
+QUERIES: dict[str, dict[str, Any]] = {
     "GET /communities/{community_id}/readings": {
         "series": "load_kw",
         "start": "2026-03-01T00:00:00Z",

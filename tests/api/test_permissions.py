@@ -1,5 +1,6 @@
 """Every operation for every kind of caller: what is written here was decided, not computed."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,7 +46,14 @@ POST   /communities/{community_id}/assets                         1      3    3 
 GET    /communities/{community_id}/assets                         1      3    +      +        4         3   +      members:read
 POST   /communities/{community_id}/readings                       1      3    3      +        4         3   +      readings:write
 GET    /communities/{community_id}/readings                       1      +    +      +        4         3   +      readings:read
+GET    /communities/{community_id}/readings/imports/{import_id}   1      3    3      +        4         3   +      readings:write
+GET    /communities/{community_id}/events                         1      +    +      +        4         +   +      community:read
+GET    /runs                                                      1      +    +      +        +         +   +      any
+GET    /runs/{run_id}                                             1      3    +      +        4         3   +      runs:read
+DELETE /runs/{run_id}                                             1      3    3      +        4         3   +      runs:cancel
 GET    /communities/{community_id}/series                         1      +    +      +        4         3   +      readings:read
+GET    /communities/{community_id}/state                          1      +    +      +        4         3   +      readings:read
+GET    /communities/{community_id}/state/history                  1      +    +      +        4         3   +      readings:read
 POST   /communities/{community_id}/forecasting/generate           1      3    3      +        4         3   +      forecasts:run
 GET    /communities/{community_id}/forecasting/models             1      3    +      +        4         3   +      forecasts:read
 POST   /communities/{community_id}/optimization/dispatch          1      3    3      +        4         3   +      schedules:run
@@ -68,6 +76,8 @@ SCOPES = (
     "members:write",
     "readings:read",
     "readings:write",
+    "runs:cancel",
+    "runs:read",
     "schedules:read",
     "schedules:run",
 )
@@ -108,9 +118,21 @@ def document(api: Api) -> list[Operation]:
     return list(operations(answered(api.anonymous().get("/openapi.json"))))
 
 
-def probe(client: httpx.Client, operation: Operation, community: str) -> httpx.Response:
+@pytest.fixture(scope="module")
+def run_of(operator: httpx.Client, mine: str) -> dict[str, str]:
+    """A Run of the community, by the community's id."""
+    body = {"readings": [{"series": "load_kw", "start": "2026-03-01T00:00:00Z", "value": 1.0}]}
+    run = operator.post(f"/communities/{mine}/readings", json=body, headers={"Prefer": "respond-async"})
+    return {mine: answered(run, 202)["run_id"]}
+
+
+def probe(
+    client: httpx.Client, operation: Operation, community: str, run_of: Mapping[str, str] | None = None
+) -> httpx.Response:
     """Ask with a parameter that no operation takes: who is permitted learns that, and nothing happens."""
     ids = {
+        "run_id": (run_of or {}).get(community, "none"),
+        "import_id": "00000000-0000-0000-0000-000000000000",
         "community_id": community,
         "account_id": 1,
         "username": "root_admin",
@@ -130,11 +152,11 @@ def test_every_operation_has_its_row_and_every_row_its_operation(document: list[
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_a_caller_may_what_the_matrix_says_and_nothing_else(
-    document: list[Operation], callers: dict[str, httpx.Client], mine: str, caller: str
+    document: list[Operation], callers: dict[str, httpx.Client], mine: str, run_of: dict[str, str], caller: str
 ):
     for operation in document:
         wanted = rows()[operation.name][0][caller]
-        response = probe(callers[caller], operation, mine)
+        response = probe(callers[caller], operation, mine, run_of)
         assert response.status_code == STATUSES.get(wanted, 422), f"{operation.name} by {caller}: {response.text}"
 
 
@@ -152,12 +174,12 @@ def test_another_tenants_community_looks_like_one_that_does_not_exist(
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_scope_opens_its_own_operations_and_no_others(
-    api: Api, document: list[Operation], operator: httpx.Client, mine: str, scope: str
+    api: Api, document: list[Operation], operator: httpx.Client, mine: str, run_of: dict[str, str], scope: str
 ):
     key = api.key(operator, [mine], scope)
     for operation in document:
         needed = rows()[operation.name][1]
-        response = probe(key, operation, mine)
+        response = probe(key, operation, mine, run_of)
         assert response.status_code == (422 if needed in ("any", scope) else 403), f"{operation.name}: {response.text}"
 
 

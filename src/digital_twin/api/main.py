@@ -24,6 +24,7 @@ from digital_twin.api.routes import (
     readings,
     runs,
     schedules,
+    states,
     users,
 )
 from digital_twin.bootstrap import Environment, Settings, Twin, open_children, open_twin, read_settings
@@ -37,6 +38,7 @@ ROUTERS = (
     communities.router,
     members.router,
     readings.router,
+    states.router,
     forecasts.router,
     schedules.router,
     runs.router,

@@ -1,12 +1,16 @@
 """The answer to a request that became a Run: 202 and where to look, or the finished Run to who holds the line."""
 
 import re
+from typing import Any
 
 from fastapi import Request, Response
 
 from digital_twin.api.schemas.runs import RunAnswer
 from digital_twin.bootstrap import Twin
 from digital_twin.services.ports import Run
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"model": RunAnswer, "description": "A Run that Location names"}}
+"""What a route declares that may answer with a Run."""
 
 LONGEST_WAIT_S = 60
 RETRY_AFTER_S = 1
@@ -18,10 +22,17 @@ async def accepted(twin: Twin, run: Run, request: Request, response: Response) -
     waited = preferred_wait_s(request)
     if waited:
         run = await twin.runs.wait(run, waited)
+    response.status_code = 202
     response.headers["Location"] = f"/runs/{run.run_id}"
     if not run.state.has_ended:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return RunAnswer.from_run(run)
+
+
+def prefers_a_run(request: Request) -> bool:
+    """Whether the caller asks to go on with other things meanwhile: `Prefer: respond-async`."""
+    wishes = re.split(r"[,;]", request.headers.get("prefer", ""))
+    return any(wish.strip().lower() == "respond-async" for wish in wishes)
 
 
 def preferred_wait_s(request: Request) -> int:

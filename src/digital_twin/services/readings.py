@@ -104,7 +104,7 @@ class ReadingService:
                     if earlier is not None and earlier.fingerprint != fingerprint:
                         raise InvalidInput("this Idempotency-Key was used with another body; use a new key")
                 await tx.replays.finish(scope, key, Replay(fingerprint, 200, {}, b""))
-        _count(receipt, len(rejected))
+        count_readings(receipt, len(rejected))
         return IngestReport(receipt, tuple(rejected))
 
     async def series(self, grant: Grant) -> list[SeriesSummary]:
@@ -207,7 +207,7 @@ def _coverage_on(grid: TimeGrid, total: CommunitySum) -> CommunitySum:
     return CommunitySum(grid, values, blocks(total.reporting).min(axis=1), blocks(total.members).max(axis=1))
 
 
-def _count(receipt: Receipt, rejected: int) -> None:
+def count_readings(receipt: Receipt, rejected: int) -> None:
     if receipt.replayed:
         return
     for outcome in ("stored", "duplicate", "corrected", "superseded"):

@@ -55,18 +55,29 @@ class RunService:
         async with self._store.platform() as tx:
             return await tx.run_queue.community_of(run_id)
 
-    async def submit(
-        self, grant: Grant, kind: str, request: dict[str, Any], *, queue: str, inputs: Sequence[bytes] = ()
-    ) -> Run:
+    async def submit(self, grant: Grant, kind: str, request: dict[str, Any], *, queue: str) -> Run:
         """Keep a Run and its job together. What it asks for was checked before."""
+        async with self._store.community(str(grant.community_id)) as tx:
+            return await self.add(tx, grant, kind, request, queue=queue)
+
+    async def add(
+        self,
+        tx: Transaction,
+        grant: Grant,
+        kind: str,
+        request: dict[str, Any],
+        *,
+        queue: str,
+        inputs: Sequence[bytes] = (),
+    ) -> Run:
+        """The same in a transaction of the caller's, with what the Run is given besides its request."""
         now = self._clock.now()
-        community_id = str(grant.community_id)
+        account_id = grant.caller.account_id
         wanted = Run(
-            new_result_id(now), community_id, kind, queue, RunState.QUEUED, request, grant.caller.account_id, now
+            new_result_id(now), str(grant.community_id), kind, queue, RunState.QUEUED, request, account_id, now
         )
-        async with self._store.community(community_id) as tx:
-            run = await tx.runs.add(wanted, inputs)
-            await tell(tx, run)
+        run = await tx.runs.add(wanted, inputs)
+        await tell(tx, run)
         return run
 
     async def get(self, grant: Grant, run_id: str) -> Run:

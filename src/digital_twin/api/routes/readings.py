@@ -2,12 +2,14 @@
 
 import hashlib
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
 from digital_twin.api.reading_formats import CSV, JSON, parse_readings, to_csv
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.runs import ACCEPTED, accepted, prefers_a_run
+from digital_twin.api.schemas.model import is_uuid
 from digital_twin.api.schemas.readings import (
     COLUMNS_EXAMPLE,
     IngestAnswer,
@@ -19,6 +21,8 @@ from digital_twin.api.schemas.readings import (
     SeriesAnswerBody,
     SeriesList,
 )
+from digital_twin.api.schemas.runs import RunAnswer
+from digital_twin.domain.errors import NotFound
 from digital_twin.services.access import Permission
 from digital_twin.services.readings import ReadingQuery
 
@@ -49,22 +53,35 @@ BODY_SCHEMAS = (ReadingColumns, ReadingRows)
 """Models of bodies that are parsed by hand, to be listed in the OpenAPI document."""
 
 
-@router.post("/communities/{community_id}/readings", **_WRITE)
+@router.post("/communities/{community_id}/readings", responses=ACCEPTED, **_WRITE)
 async def record_readings(
     community_id: str, request: Request, response: Response, twin: TwinDep, grant: GrantDep
-) -> IngestAnswer:
-    """Store readings: an answer means committed; sending again is harmless; every refused reading is named."""
+) -> IngestAnswer | RunAnswer:
+    """Store readings: an answer means committed; sending again is harmless; every refused reading is named.
+
+    With `Prefer: respond-async` they are kept at once and stored by a Run: for files that take longer than one likes
+    to wait.
+    """
     readings, delay_minutes = await parse_readings(request)
-    report = await twin.readings.record(
-        grant,
-        readings,
-        idempotency_key=request.headers.get("idempotency-key"),
-        fingerprint=hashlib.sha256(await request.body()).digest(),
-        assumed_delay=None if delay_minutes is None else timedelta(minutes=delay_minutes),
-    )
+    options: dict[str, Any] = {
+        "idempotency_key": request.headers.get("idempotency-key"),
+        "fingerprint": hashlib.sha256(await request.body()).digest(),
+        "assumed_delay": None if delay_minutes is None else timedelta(minutes=delay_minutes),
+    }
+    if prefers_a_run(request):
+        return await accepted(twin, await twin.imports.submit(grant, readings, **options), request, response)
+    report = await twin.readings.record(grant, readings, **options)
     if report.receipt.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return IngestAnswer.from_report(report)
+
+
+@router.get("/communities/{community_id}/readings/imports/{import_id}", **requires(Permission.READINGS_WRITE))
+async def get_import(community_id: str, import_id: str, twin: TwinDep, grant: GrantDep) -> IngestAnswer:
+    """What became of the readings of an import that was a Run; its id is the Run's."""
+    if not is_uuid(import_id):
+        raise NotFound("there is no import of this id")
+    return IngestAnswer.from_import((await twin.imports.result(grant, import_id)).document)
 
 
 @router.get("/communities/{community_id}/series", **requires(Permission.READINGS_READ))

@@ -15,7 +15,7 @@ from digital_twin.services.access import Permission
 router = twin_router("runs")
 
 
-@router.get("/runs", response_model_exclude_none=True, **requires(Permission.SIGNED_IN))
+@router.get("/runs", **requires(Permission.SIGNED_IN))
 async def list_runs(twin: TwinDep, grant: GrantDep, query: Annotated[RunQuery, Query()]) -> RunPage:
     """The Runs of a community, newest first; needs runs:read in it."""
     before = from_cursor(query.cursor)
@@ -27,14 +27,14 @@ async def list_runs(twin: TwinDep, grant: GrantDep, query: Annotated[RunQuery, Q
     return RunPage(runs=[RunAnswer.from_run(run) for run in runs], next=to_cursor(runs[-1].run_id) if full else None)
 
 
-@router.get("/runs/{run_id}", response_model_exclude_none=True, **requires(Permission.RUNS_READ))
+@router.get("/runs/{run_id}", **requires(Permission.RUNS_READ))
 async def get_run(run_id: str, request: Request, twin: TwinDep, grant: GrantDep) -> RunAnswer:
     """Where the Run stands; with `Prefer: wait=20` when it has ended, or after so many seconds."""
     run = await twin.runs.get(grant, run_id)
     return RunAnswer.from_run(await twin.runs.wait(run, preferred_wait_s(request)))
 
 
-@router.delete("/runs/{run_id}", response_model_exclude_none=True, **requires(Permission.RUNS_CANCEL))
+@router.delete("/runs/{run_id}", **requires(Permission.RUNS_CANCEL))
 async def cancel_run(run_id: str, twin: TwinDep, grant: GrantDep) -> RunAnswer:
     """End the Run now; what it has computed is thrown away."""
     return RunAnswer.from_run(await twin.runs.cancel(grant, run_id))

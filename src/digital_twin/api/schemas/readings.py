@@ -175,6 +175,10 @@ class IngestAnswer(Answer):
             replayed=receipt.replayed,
         )
 
+    @classmethod
+    def from_import(cls, document: dict[str, Any]) -> "IngestAnswer":
+        return cls.model_validate({**document, "replayed": False})
+
 
 class SeriesAnswerBody(Answer):
     """What is stored of a series."""

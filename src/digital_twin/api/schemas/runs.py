@@ -8,10 +8,18 @@ from digital_twin.api.schemas.model import PLAIN_DIGITS, Answer, Body, Cursor, I
 from digital_twin.services.ports import Run, RunState
 
 RESULT_PATHS = {
+    "import": "/communities/{}/readings/imports/{}",
     "training": "/communities/{}/forecasting/models",
     "simulation": "/communities/{}/simulation/results/{}",
 }
 """Where the result of each kind of Run is."""
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+LEFT_OUT_WHEN_NONE = Field(default=None, exclude_if=_is_none)
 
 
 class Progress(Answer):
@@ -25,7 +33,7 @@ class RunLinks(Answer):
     """Where to look."""
 
     self: str
-    result: str | None = None
+    result: str | None = LEFT_OUT_WHEN_NONE
 
 
 class RunProblem(Answer):
@@ -48,10 +56,10 @@ class RunAnswer(Answer):
     progress: Progress
     attempt: int
     created_at: Instant
-    started_at: Instant | None = None
-    finished_at: Instant | None = None
+    started_at: Instant | None = LEFT_OUT_WHEN_NONE
+    finished_at: Instant | None = LEFT_OUT_WHEN_NONE
     links: RunLinks
-    problem: RunProblem | None = None
+    problem: RunProblem | None = LEFT_OUT_WHEN_NONE
 
     @classmethod
     def from_run(cls, run: Run) -> "RunAnswer":
