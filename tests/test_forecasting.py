@@ -13,12 +13,12 @@ from tests.builders import MONDAY
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.forecasting.conformal import adaptive_shifts
-from digital_twin.forecasting.features import FeatureInputs, holidays_of, load_features
+from digital_twin.forecasting.features import FeatureInputs, design_features, holidays_of, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.local_days import days_back, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
+from digital_twin.forecasting.orientation import fit_orientation
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
-from digital_twin.forecasting.pv import fit_orientation
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, choose_model, list_models, make_forecast
 from digital_twin.forecasting.regression import HALF_LIFE_DAYS, PENALTY, fit_slots, predict_slots
 from digital_twin.forecasting.scores import coverage, normalised_pinball_loss, pinball_loss
@@ -192,12 +192,12 @@ def test_features_for_a_day_do_not_see_that_day() -> None:
     day_numbers = np.arange(60)
     for back in (1, 2, 8):
         inputs = FeatureInputs(table, day_numbers % 7, np.zeros(60, bool), day_numbers % 366 + 1, None)
-        before = load_features(inputs, back)
+        design = design_features(inputs)
+        before = load_features(inputs, back, design)
         changed = table.copy()
         changed[50 - back + 1 :] = 99
         changed[50 - back, 13:] = 99  # later than the cell that is `back` days older
-        after = load_features(replace(inputs, table=changed), back)
-        # the slot fallback of missing lags looks at the whole table, but no lag is missing here
+        after = load_features(replace(inputs, table=changed), back, design)
         np.testing.assert_array_equal(before[12, 50], after[12, 50])
 
 

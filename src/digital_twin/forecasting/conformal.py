@@ -9,12 +9,14 @@ from digital_twin.domain.units import Array
 
 DAY_PARTS = 3
 LEARNING_RATE = 0.05
+WIDTH_LEVELS = (0.05, 0.95)
 
 
 def adaptive_shifts(actual: Array, predicted: Array, levels: tuple[float, ...]) -> Array:
     """What to add to each quantile of each slot, learned by going through past days in order.
 
-    One shift per quantile and part of the day, in units of the width that the model claims there.
+    One shift per quantile and part of the day, in units of the width that the model claims there: that between the
+    quantiles nearest to 5 and 95 %, so that what one level learns does not depend on which others are asked for.
 
     Args:
         actual: what happened, NaN where unknown.  # (D, S)
@@ -22,9 +24,10 @@ def adaptive_shifts(actual: Array, predicted: Array, levels: tuple[float, ...]) 
     """  # -> (S, Q)
     slots = actual.shape[1]
     part_of = np.arange(slots) * DAY_PARTS // slots
-    width = np.maximum((predicted[:, :, -1] - predicted[:, :, 0]).mean(axis=0), 1e-9)  # (S,)
-    shift = np.zeros((DAY_PARTS, len(levels)))
     promised = np.asarray(levels)
+    low, high = (int(np.abs(promised - level).argmin()) for level in WIDTH_LEVELS)
+    width = np.maximum((predicted[:, :, high] - predicted[:, :, low]).mean(axis=0), 1e-9)  # (S,)
+    shift = np.zeros((DAY_PARTS, len(levels)))
     for day in range(actual.shape[0]):
         below = actual[day][:, None] <= predicted[day] + shift[part_of] * width[:, None]
         known = np.isfinite(actual[day])

@@ -26,6 +26,15 @@ class FeatureInputs:
     temperature_c: Array | None  # (D, S)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureDesign:
+    """What a fitted model remembers of its history, so that features later mean the same."""
+
+    usual: Array  # (S,) stands in for lags that are missing altogether
+    has_season: bool
+    temperature_knots_c: Array | None  # (K,) None without temperature
+
+
 def lag(table: Array, days: int) -> Array:
     """The table as it was so many days before."""  # (D, S)
     shifted = np.full_like(table, np.nan)
@@ -48,7 +57,18 @@ def lag_or_zero(table: Array, days: int) -> Array:
     return np.nan_to_num(lag(table.astype(np.float64), days))
 
 
-def load_features(inputs: FeatureInputs, back: int) -> Array:
+def design_features(inputs: FeatureInputs) -> FeatureDesign:
+    """Which features a history can teach; the season needs most of a year."""
+    known = np.isfinite(inputs.table)
+    temperature_c = inputs.temperature_c
+    return FeatureDesign(
+        usual=usual_of_slots(inputs.table),
+        has_season=int(known.any(axis=1).sum()) > SEASONAL_DAYS,
+        temperature_knots_c=None if temperature_c is None else np.quantile(temperature_c, HINGES),
+    )
+
+
+def load_features(inputs: FeatureInputs, back: int, design: FeatureDesign) -> Array:
     """Features of every cell, for forecasts made from cells at least `back` days older."""  # (S, D, P)
     week = -(-back // WEEK) * WEEK
     past = lag(inputs.table, back)
@@ -64,11 +84,11 @@ def load_features(inputs: FeatureInputs, back: int) -> Array:
         lag(trailing_mean(inputs.table, MONTH), back),
         _last_day_mean(inputs.table, back),
     ]
-    filled = fill_missing_lags(series)
-    calendar = _calendar(inputs)
+    filled = fill_missing_lags(series, design.usual)
+    calendar = _calendar(inputs, design)
     columns = [*filled, *(np.broadcast_to(one[:, None], inputs.table.shape) for one in calendar)]
-    if inputs.temperature_c is not None:
-        columns.extend(_temperature(inputs.temperature_c))
+    if inputs.temperature_c is not None and design.temperature_knots_c is not None:
+        columns.extend(_temperature(inputs.temperature_c, design.temperature_knots_c))
     return np.stack(columns, axis=-1).transpose(1, 0, 2)
 
 
@@ -94,32 +114,37 @@ def _last_day_mean(table: Array, back: int) -> Array:
     return mean.reshape(days, slots)
 
 
-def fill_missing_lags(tables: list[Array]) -> list[Array]:
-    """Missing lags by the mean of the ones there are for that cell, else by the mean of the slot, else of all."""
+def fill_missing_lags(tables: list[Array], usual: Array) -> list[Array]:
+    """Missing lags by the mean of the ones there are for that cell, else by what is usual in the slot.
+
+    Args:
+        usual: one value per slot.  # (S,)
+    """
     fallback = _mean_of(tables)
-    known = np.isfinite(fallback)
-    overall = float(fallback[known].mean()) if known.any() else 0.0
-    count = known.sum(axis=0)
-    slot_mean = np.divide(
-        np.where(known, fallback, 0.0).sum(axis=0), count, out=np.full(count.shape, overall), where=count > 0
-    )
-    fallback = np.where(known, fallback, slot_mean)
+    fallback = np.where(np.isfinite(fallback), fallback, usual)
     return [np.where(np.isfinite(table), table, fallback) for table in tables]
 
 
-def _calendar(inputs: FeatureInputs) -> list[Array]:
+def usual_of_slots(table: Array) -> Array:
+    """The mean of each slot, that of all slots where one was never seen, 0 without any value."""  # (S,)
+    known = np.isfinite(table)
+    total, count = np.where(known, table, 0.0).sum(axis=0), known.sum(axis=0)
+    overall = total.sum() / max(1, count.sum())
+    return np.divide(total, count, out=np.full(total.shape, overall), where=count > 0)
+
+
+def _calendar(inputs: FeatureInputs, design: FeatureDesign) -> list[Array]:
     columns: list[Array] = [(inputs.weekday == day).astype(np.float64) for day in range(6)]
     columns.append(inputs.holiday.astype(np.float64))
-    if np.isfinite(inputs.table).any(axis=1).sum() > SEASONAL_DAYS:
+    if design.has_season:
         angle = 2 * np.pi * inputs.day_of_year / 365.25
         columns += [np.sin(angle), np.cos(angle)]
     return columns
 
 
-def _temperature(temperature_c: Array) -> list[Array]:
+def _temperature(temperature_c: Array, knots_c: Array) -> list[Array]:
     """Temperature and its hinges: heating below, cooling above."""
-    knots = np.nanquantile(temperature_c, HINGES)
-    return [temperature_c, *(np.maximum(temperature_c - knot, 0.0) for knot in knots)]
+    return [temperature_c, *(np.maximum(temperature_c - knot, 0.0) for knot in knots_c)]
 
 
 def holidays_of(

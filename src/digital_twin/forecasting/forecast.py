@@ -91,6 +91,7 @@ class Forecast:
     assumptions: tuple[str, ...] = ()
     data_start: datetime | None = None
     data_end: datetime | None = None
+    was_fitted_before: bool = False
 
     def __post_init__(self) -> None:
         steps, levels = self.grid.steps, len(self.levels)

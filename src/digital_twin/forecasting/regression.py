@@ -1,9 +1,13 @@
 """Ridge regression with one set of coefficients for each slot of the day, all slots solved at once.
 
+Fitted on one history it forecasts from any later one: the lags are new, the coefficients stay. A target that lies so
+many days after the last known day has coefficients of its own, fitted on lags that go as many days back.
+
 Source: closed-form leave-one-out residuals e_i / (1 - h_ii) of ridge regression, Hastie, Tibshirani and Friedman
 (2009), The Elements of Statistical Learning, section 7.10.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +15,18 @@ import numpy as np
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.conformal import adaptive_shifts
-from digital_twin.forecasting.features import FeatureInputs, holidays_of, load_features
-from digital_twin.forecasting.forecast import ForecastTask, Prediction
-from digital_twin.forecasting.local_days import Indices, LocalDays, cells_of, days_back, local_days_of, to_local_days
+from digital_twin.forecasting.features import (
+    MONTH,
+    WEEK,
+    FeatureDesign,
+    FeatureInputs,
+    design_features,
+    holidays_of,
+    load_features,
+    usual_of_slots,
+)
+from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
+from digital_twin.forecasting.local_days import Cells, cells_of, days_back, to_local_days
 from digital_twin.forecasting.naive import residual_quantiles
 
 NEEDED_DAYS = 21.0
@@ -23,95 +36,11 @@ RESIDUAL_DAYS = 60
 LARGEST_LEVERAGE = 0.8
 BACKTEST_DAYS = 28
 REFIT_DAYS = 7
+CALIBRATED_LEVELS = (0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.995)
+"""Shifts are learned for these and interpolated between them."""
 
-
-def ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
-    """Ridge regression on lags, calendar and temperature, with leave-one-out residual quantiles.
-
-    Raises:
-        InsufficientData: less than three weeks of history.
-    """
-    inputs, local, back, slot = _prepare(task)
-    mean = np.empty(task.grid.steps)
-    quantiles = np.empty((task.grid.steps, len(levels)))
-    rows = _rows(task, local)
-    for days in np.unique(back):
-        chosen = back == days
-        features = load_features(inputs, int(days))
-        fitted = fit_slots(features, inputs.table, until=_training_rows(local))
-        part = predict_slots(fitted, features)
-        mean[chosen] = part[slot[chosen], rows[chosen]]
-        quantiles[chosen] = mean[chosen, None] + residual_quantiles(fitted.residuals.T, levels)[slot[chosen]]
-    return Prediction(mean, np.sort(quantiles, axis=1))
-
-
-def calibrated_ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
-    """As `ridge`, its quantiles shifted by what a backtest over the last weeks, at most four, found missing."""
-    raw = ridge(task, levels)
-    inputs, local, back, slot = _prepare(task)
-    days = int(np.median(back))
-    features = load_features(inputs, days)
-    last = _training_rows(local)
-    first = max(last - BACKTEST_DAYS, int(NEEDED_DAYS))
-    if last - first < REFIT_DAYS:
-        return raw
-    predicted: list[Array] = []
-    for start in range(first, last, REFIT_DAYS):
-        # the refit knows what a forecast issued `days` before its first day knew
-        fitted = fit_slots(features, inputs.table, until=start - days + 1)
-        part = predict_slots(fitted, features)[:, start : min(start + REFIT_DAYS, last)]
-        quantiles = residual_quantiles(fitted.residuals.T, levels)
-        predicted.append(part.T[:, :, None] + quantiles[None])
-    shifts = adaptive_shifts(inputs.table[first:last], np.concatenate(predicted), levels)
-    return Prediction(raw.mean, np.sort(raw.quantiles + shifts[slot], axis=1), raw.assumptions)
-
-
-def _prepare(task: ForecastTask) -> tuple[FeatureInputs, LocalDays, Indices, Indices]:
-    history = task.history
-    if history is None or history.days < NEEDED_DAYS:
-        found = 0.0 if history is None else history.days
-        raise InsufficientData(
-            f"ridge needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
-        )
-    local, targets = local_days_of(task, history)
-    days = local.first_day + np.arange(local.table.shape[0])
-    dates = days.astype("datetime64[D]")
-    inputs = FeatureInputs(
-        table=local.table,
-        weekday=(days + 3) % 7,
-        holiday=holidays_of(task.site.country, days),
-        day_of_year=(dates - dates.astype("datetime64[Y]")).astype(np.int64) + 1,
-        temperature_c=_temperature_table(task, local),
-    )
-    return inputs, local, days_back(targets, local.last_known), targets.slot
-
-
-def _rows(task: ForecastTask, local: LocalDays) -> Indices:
-    return cells_of(task.grid, task.site.timezone).day - local.first_day
-
-
-def _training_rows(local: LocalDays) -> int:
-    """Days of the table that hold history; the rest is empty for the targets."""
-    return local.last_known[0] - local.first_day + 1
-
-
-def _temperature_table(task: ForecastTask, local: LocalDays) -> Array | None:
-    """Temperature over history and targets; None unless it is known for both."""
-    name = "temperature_c"
-    history = task.history
-    if history is None or task.future_weather is None or name not in task.future_weather or name not in history.weather:
-        return None
-    until_day = local.first_day + local.table.shape[0] - 1
-    past = to_local_days(history.weather[name], history.grid, task.site.timezone, until_day=until_day)
-    future = to_local_days(task.future_weather[name], task.grid, task.site.timezone, until_day=until_day)
-    table = past.table.copy()
-    ahead = future.table[: until_day - future.first_day + 1]
-    rows = slice(future.first_day - past.first_day, until_day - past.first_day + 1)
-    table[rows] = np.where(np.isfinite(ahead), ahead, table[rows])
-    if np.isnan(table).mean() > 0.02:
-        return None
-    typical = np.nanmean(table, axis=0)
-    return np.where(np.isnan(table), typical, table)
+TEMPERATURE = "temperature_c"
+MOST_MISSING_TEMPERATURE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +51,172 @@ class FittedSlots:
     scale: Array  # (S, P)
     coefficients: Array  # (S, P + 1), the last one is the intercept
     residuals: Array  # (S, R) NaN where unknown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedRidge:
+    """What was learned from a history, by the number of days that lags go back."""
+
+    design: FeatureDesign
+    slots: Mapping[int, FittedSlots]
+    shifts: Mapping[int, Array]  # (S, Q) of CALIBRATED_LEVELS; none for a plain ridge or after too few days
+
+    @property
+    def uses_temperature(self) -> bool:
+        return self.design.temperature_knots_c is not None
+
+
+def ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+    """Ridge regression on lags, calendar and temperature, with leave-one-out residual quantiles.
+
+    Raises:
+        InsufficientData: less than three weeks of history.
+    """
+    return _fit_and_predict(task, levels, is_calibrated=False)
+
+
+def calibrated_ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+    """As `ridge`, its quantiles shifted by what a backtest over the last weeks, at most four, found missing."""
+    return _fit_and_predict(task, levels, is_calibrated=True)
+
+
+def _fit_and_predict(task: ForecastTask, levels: tuple[float, ...], *, is_calibrated: bool) -> Prediction:
+    history = enough_history(task.history)
+    back = days_ahead(task, history)
+    fitted = fit_ridge(
+        history,
+        task.site,
+        back=set(back.tolist()),
+        calibrated={typical_back(back)} if is_calibrated else (),
+        with_temperature=knows_temperature(history) and foresees_temperature(task),
+    )
+    return predict_ridge(fitted, task, levels)
+
+
+def enough_history(history: History | None) -> History:
+    """The history itself. Raises InsufficientData where it is too short to learn from."""
+    if history is None or history.days < NEEDED_DAYS:
+        found = 0.0 if history is None else history.days
+        raise InsufficientData(
+            f"ridge needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
+        )
+    return history
+
+
+def days_ahead(task: ForecastTask, history: History) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For each target how many days its lags must go back."""  # (T,)
+    last = cells_of(history.grid, task.site.timezone)
+    return days_back(cells_of(task.grid, task.site.timezone), (int(last.day[-1]), int(last.slot[-1])))
+
+
+def typical_back(back: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
+    """The number of days whose calibration serves the whole forecast."""
+    return int(np.median(back))
+
+
+def knows_temperature(history: History) -> bool:
+    """Whether a history tells the temperature (almost) throughout."""
+    known = history.weather.get(TEMPERATURE)
+    return known is not None and float(np.isnan(known).mean()) <= MOST_MISSING_TEMPERATURE
+
+
+def foresees_temperature(task: ForecastTask) -> bool:
+    """Whether the temperature of every target was forecast."""
+    return TEMPERATURE in (future := task.future_weather or {}) and bool(np.isfinite(future[TEMPERATURE]).all())
+
+
+def fit_ridge(
+    history: History, site: Site, *, back: Collection[int], calibrated: Collection[int], with_temperature: bool
+) -> FittedRidge:
+    """Learn from a history, for lags of so many days back, calibrated for some of them."""
+    local = to_local_days(history.values, history.grid, site.timezone, until_day=0)
+    temperature_c = _temperature_of(history, site) if with_temperature else None
+    inputs = _inputs(local.table, local.first_day, site, temperature_c)
+    design = design_features(inputs)
+    slots: dict[int, FittedSlots] = {}
+    shifts: dict[int, Array] = {}
+    for days in sorted({*back, *calibrated}):
+        features = load_features(inputs, days, design)
+        if days in back:
+            slots[days] = fit_slots(features, inputs.table, until=inputs.table.shape[0])
+        if days in calibrated and (learned := _backtested_shifts(features, inputs.table, days)) is not None:
+            shifts[days] = learned
+    return FittedRidge(design, slots, shifts)
+
+
+def predict_ridge(fitted: FittedRidge, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+    """Forecast from the task's history with coefficients that were fitted on this or an earlier one."""
+    history = enough_history(task.history)
+    back = days_ahead(task, history)
+    targets = cells_of(task.grid, task.site.timezone)
+    inputs, first_day = _recent_inputs(task, history, targets, oldest=int(back.max()), fitted=fitted)
+    mean = np.empty(task.grid.steps)
+    quantiles = np.empty((task.grid.steps, len(levels)))
+    for days in np.unique(back).tolist():
+        chosen, slots = back == days, fitted.slots[days]
+        row, slot = targets.day[chosen] - first_day, targets.slot[chosen]
+        features = load_features(inputs, days, fitted.design)
+        mean[chosen] = predict_slots(slots, features)[slot, row]
+        quantiles[chosen] = mean[chosen, None] + residual_quantiles(slots.residuals.T, levels)[slot]
+    shifts = fitted.shifts.get(typical_back(back))
+    if shifts is not None:
+        quantiles += _at_levels(shifts, levels)[targets.slot]
+    return Prediction(mean, np.sort(quantiles, axis=1))
+
+
+def _backtested_shifts(features: Array, table: Array, days: int) -> Array | None:
+    """What the quantiles of the last weeks lacked; None after too few days."""  # (S, Q)
+    last = table.shape[0]
+    first = max(last - BACKTEST_DAYS, int(NEEDED_DAYS) + days - 1)
+    if last - first < REFIT_DAYS:
+        return None
+    predicted: list[Array] = []
+    for start in range(first, last, REFIT_DAYS):
+        # the refit knows what a forecast issued `days` before its first day knew
+        fitted = fit_slots(features, table, until=start - days + 1)
+        part = predict_slots(fitted, features[:, start : min(start + REFIT_DAYS, last)])
+        quantiles = residual_quantiles(fitted.residuals.T, CALIBRATED_LEVELS)
+        predicted.append(part.T[:, :, None] + quantiles[None])
+    return adaptive_shifts(table[first:last], np.concatenate(predicted), CALIBRATED_LEVELS)
+
+
+def _at_levels(shifts: Array, levels: tuple[float, ...]) -> Array:
+    """Shifts of other levels, linear between those that were learned."""  # (S, Q)
+    share = [np.interp(levels, CALIBRATED_LEVELS, one) for one in np.eye(len(CALIBRATED_LEVELS))]
+    return shifts @ np.array(share)
+
+
+def _inputs(table: Array, first_day: int, site: Site, temperature_c: Array | None) -> FeatureInputs:
+    days = first_day + np.arange(table.shape[0])
+    dates = days.astype("datetime64[D]")
+    return FeatureInputs(
+        table=table,
+        weekday=(days + 3) % 7,
+        holiday=holidays_of(site.country, days),
+        day_of_year=(dates - dates.astype("datetime64[Y]")).astype(np.int64) + 1,
+        temperature_c=temperature_c,
+    )
+
+
+def _recent_inputs(
+    task: ForecastTask, history: History, targets: Cells, *, oldest: int, fitted: FittedRidge
+) -> tuple[FeatureInputs, int]:
+    """The end of the table that the features of the targets reach back to, and its first day."""
+    local = to_local_days(history.values, history.grid, task.site.timezone, until_day=int(targets.day.max()))
+    first_day = max(local.first_day, int(targets.day.min()) - oldest - MONTH - WEEK)
+    table = local.table[first_day - local.first_day :]
+    temperature_c = None
+    if fitted.uses_temperature and task.future_weather is not None:
+        ahead = to_local_days(task.future_weather[TEMPERATURE], task.grid, task.site.timezone, until_day=0)
+        temperature_c = np.full(table.shape, np.nan)
+        temperature_c[ahead.first_day - first_day :] = ahead.table
+    return _inputs(table, first_day, task.site, temperature_c), first_day
+
+
+def _temperature_of(history: History, site: Site) -> Array:
+    """The history's temperature, what is usual in the slot where one is missing."""  # (D, S)
+    table = to_local_days(history.weather[TEMPERATURE], history.grid, site.timezone, until_day=0).table
+    return np.where(np.isnan(table), usual_of_slots(table), table)
 
 
 def fit_slots(features: Array, table: Array, *, until: int) -> FittedSlots:

@@ -17,6 +17,11 @@ def normalised_pinball_loss(actual: Array, quantiles: Array, levels: tuple[float
     return pinball_loss(actual, quantiles, levels) / float(np.nanmean(np.abs(actual)))
 
 
+def root_mean_square_error(actual: Array, mean: Array) -> float:
+    """In the unit of the series, over the known values."""
+    return float(np.sqrt(np.nanmean((actual - mean) ** 2)))
+
+
 def coverage(actual: Array, lower: Array, upper: Array) -> float:
     """Share of the known values inside the interval, 0..1."""
     known = np.isfinite(actual)
