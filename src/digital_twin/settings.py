@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
+    dashboard_host: str = "127.0.0.1"
+    dashboard_port: int = Field(default=8501, ge=1, le=65535)
+    api_url: str | None = None
     secret_key: SecretStr | None = None
     jwt_secret_key: SecretStr | None = None
     jwt_access_token_expire_minutes: int = Field(default=30, ge=1, le=1440)
@@ -66,6 +69,14 @@ class Settings(BaseSettings):
         if self.registration is not None:
             return self.registration
         return Registration.INVITE if self.environment is Environment.PRODUCTION else Registration.OPEN
+
+    @property
+    def api_address(self) -> str:
+        """Where the dashboard asks the API: at `API_URL`, or on this machine."""
+        if self.api_url is not None:
+            return self.api_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.api_host, self.api_host)  # noqa: S104  names, not bound
+        return f"http://{host}:{self.api_port}"
 
     @field_validator("digital_twin_home")
     @classmethod

@@ -124,6 +124,27 @@ def worker(
 
 
 @app.command()
+def dashboard(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (DASHBOARD_HOST)")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on (DASHBOARD_PORT)")] = None,
+    url: Annotated[str | None, typer.Option(help="Where the API is (API_URL)")] = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Serve the pages that people look at; they ask the API for everything."""
+    from digital_twin.bootstrap import read_settings
+    from digital_twin.cli.serving import end_with_parent, run_server
+    from digital_twin.dashboard.server import create_app
+
+    settings = read_settings(dashboard_host=host, dashboard_port=port, api_url=url)
+    if with_parent:
+        end_with_parent()
+    pages = create_app(settings.api_address, allowed_hosts=settings.allowed_hosts.split(","))
+    options: dict[str, Any] = server_options(settings)
+    options |= {"host": settings.dashboard_host, "port": settings.dashboard_port, "log_level": "warning"}
+    run_server(pages, **options)
+
+
+@app.command()
 def demo(
     home: Annotated[Path | None, typer.Option(help="Where the demo keeps its data")] = None,
     port: Annotated[

@@ -1,0 +1,98 @@
+"""What the state of a community says, in sentences."""
+
+from digital_twin.dashboard.charts.states import IDLE_KW, SURE, Flow
+from digital_twin.dashboard.frames import Document
+from digital_twin.dashboard.wording import duration, is_known, listed, number, percent, quantity
+
+STALE_AFTER_S = 2 * 3600
+FULL, NEARLY_FULL, HALF = 0.995, 0.8, 0.4
+TOO_SURE, TOO_CAUTIOUS = 1.6, 0.5
+
+
+def flow_sentence(flow: Flow) -> str:
+    """Who gives and who takes now."""
+    gives = [("PV", flow.pv_kw), ("the storage", flow.storage_kw or 0.0), ("the grid", flow.grid_kw)]
+    sources = [f"{name} gives {quantity(power, 'kW')}" for name, power in gives if power >= IDLE_KW]
+    takes = [("the storage", -(flow.storage_kw or 0.0)), ("the grid", -flow.grid_kw)]
+    sinks = [f"{name} takes {quantity(power, 'kW')}" for name, power in takes if power >= IDLE_KW]
+    start = f"The homes use {quantity(flow.demand_kw, 'kW')}"
+    return f"{start}: {listed(sources + sinks)}." if sources or sinks else f"{start}."
+
+
+def own_supply_sentence(flow: Flow) -> str:
+    """How much of the demand is not from the grid now."""
+    if flow.demand_kw <= 0:
+        return "There is no demand now."
+    if flow.grid_kw < -IDLE_KW:
+        return f"The community covers itself and feeds {quantity(-flow.grid_kw, 'kW')} into the grid."
+    return (
+        f"{percent(min(1.0, 1 - max(flow.grid_kw, 0.0) / flow.demand_kw))} of the demand is met without the grid now."
+    )
+
+
+def estimate(state: Document, name: str, unit: str) -> tuple[str, str]:
+    """A state's mean and its 95 % band, as text."""
+    made = (state.get("states") or {}).get(name) or {}
+    mean, deviation = made.get("mean"), made.get("sd")
+    band = f"± {number(SURE * deviation)} {unit}" if deviation is not None and is_known(deviation) else "no band known"
+    return quantity(mean, unit), band
+
+
+def coverage_sentence(coverage: float | None) -> str:
+    """How much of the consumption is measured now."""
+    if coverage is None or not is_known(coverage) or coverage <= 0:
+        return "No meter reports now: this is what the community's habits and the sky suggest."
+    if coverage >= FULL:
+        return "All of the consumption is measured."
+    word = "Nearly all" if coverage >= NEARLY_FULL else "About half" if coverage >= HALF else "A small part"
+    return f"{word} of the consumption is measured ({percent(coverage)}); the twin estimates the rest from it."
+
+
+def age_sentence(age_s: float | None) -> str:
+    """How old the newest reading is."""
+    if age_s is None or not is_known(age_s):
+        return "No reading has come in yet."
+    late = " That is late: look at the meters' connection." if age_s > STALE_AFTER_S else ""
+    return f"The newest reading is {duration(age_s)} old.{late}"
+
+
+def is_stale(state: Document) -> bool:
+    """Whether readings are missing or late."""
+    age_s = state.get("data_age_s")
+    return not (is_known(age_s) and age_s <= STALE_AFTER_S)
+
+
+def honesty_sentence(nis: float | None) -> str:
+    """Whether the bands are as wide as they should be, by the normalised innovation squared."""
+    if nis is None or not is_known(nis):
+        return "Whether the bands are as wide as they should be is not known yet."
+    if nis > TOO_SURE:
+        return f"The bands are too narrow for what readings show; take them as wider (NIS {number(nis)}, ideal 1)."
+    if nis < TOO_CAUTIOUS:
+        return f"The bands are wider than what readings show (NIS {number(nis)}, ideal 1)."
+    return f"The bands are as wide as they should be (NIS {number(nis)}, ideal 1)."
+
+
+def history_finding(history: Document) -> str:
+    """Energy used and made over the time shown."""
+    hours = history["resolution_minutes"] / 60
+    energies: dict[str, float] = {}
+    for name in ("demand_kw", "pv_kw"):
+        means = ((history.get("states") or {}).get(name) or {}).get("mean") or []
+        energies[name] = sum(value for value in means if is_known(value)) * hours
+    span = len(((history.get("states") or {}).get("demand_kw") or {}).get("mean") or []) * hours
+    used, made = energies["demand_kw"], energies["pv_kw"]
+    if not span or used <= 0:
+        return "There is no estimate for this time yet."
+    share = f", {percent(made / used)} of that" if made > 0 else ""
+    amounts = f"the homes used {quantity(used, 'kWh')} and PV made {quantity(made, 'kWh')}"
+    return f"In the last {quantity(span, 'hours')} {amounts}{share}."
+
+
+def stored_finding(state: Document, capacity_kwh: float) -> str:
+    """How full the storage is."""
+    stored, band = estimate(state, "storage_soc_kwh", "kWh")
+    mean = ((state.get("states") or {}).get("storage_soc_kwh") or {}).get("mean")
+    if mean is None or not is_known(mean):
+        return "What is in the storage is not known."
+    return f"The storage holds {stored} ({band}), {percent(mean / capacity_kwh)} of what fits in."

@@ -1,0 +1,1 @@
+"""One page for each noun: asks the API, and lays pictures and their findings out."""

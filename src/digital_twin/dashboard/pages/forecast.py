@@ -1,0 +1,86 @@
+"""What will happen: demand, PV and what remains, with how sure that is."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import streamlit as st
+
+from digital_twin.dashboard.charts import forecasts as charts
+from digital_twin.dashboard.clock import ceiling, parsed
+from digital_twin.dashboard.findings import forecasts as findings
+from digital_twin.dashboard.frames import Document
+from digital_twin.dashboard.layout import asked, heading, only_looking, picture, provenance
+from digital_twin.dashboard.visit import Visit
+
+VARIABLES = (("load_kw", "Demand"), ("pv_kw", "PV"), ("net_load_kw", "Net demand"))
+RESOLUTION_MINUTES = 15
+HISTORY = timedelta(hours=24)
+
+
+def show(visit: Visit) -> None:
+    """The page."""
+    heading(visit, "Forecast", "what will happen, and how sure is that?")
+    if not visit.may_run:
+        only_looking("make forecasts")
+        _expectation_of_plan(visit)
+        return
+    left, right = st.columns(2)
+    hours = left.segmented_control("Ahead", [24, 48, 72], default=24, format_func="{} hours".format, required=True)
+    confidence = right.segmented_control(
+        "Confidence", [0.5, 0.8, 0.9], default=0.9, format_func="{:.0%}".format, required=True
+    )
+    start = ceiling(datetime.now(UTC), RESOLUTION_MINUTES)
+    with st.spinner("Forecasting…"):
+        forecast = asked(
+            visit, "forecast", visit.client.forecast, start_time=start, horizon_hours=hours,
+            confidence_level=confidence, resolution_minutes=RESOLUTION_MINUTES,
+        )  # fmt: skip
+    _pictures(visit, forecast)
+    st.caption(findings.models_sentence(forecast))
+    provenance(forecast)
+
+
+def _pictures(visit: Visit, forecast: Document) -> None:
+    history = _history(visit, parsed(forecast["start"]))
+    for variable, label in VARIABLES:
+        if variable not in forecast["variables"]:
+            continue
+        frame = charts.forecast_frame(forecast, variable, visit.zone)
+        picture(
+            label,
+            findings.forecast_finding(forecast, variable, frame, visit.zone),
+            charts.fan_chart(
+                forecast, variable, charts.history_frame(history, variable, visit.zone), visit.zone, label=label
+            ),
+            charts.forecast_table(forecast, variable, visit.zone),
+            description=f"Fan chart: {label} in kW over time: the last day as measured, then the forecast.",
+        )
+
+
+def _history(visit: Visit, end: datetime) -> list[Document]:
+    """The readings of the last day, of those variables that have any."""
+    stored = {one["name"] for one in visit.client.series(visit.community_id)}
+    names = [variable for variable, _ in VARIABLES if variable in stored]
+    if not names:
+        st.info(
+            "There are no readings yet, so the forecast rests on standard profiles. "
+            "Import a meter file with: digital-twin import",
+            icon=":material/upload_file:",
+        )
+        return []
+    request: dict[str, Any] = {"resolution": RESOLUTION_MINUTES}
+    return asked(visit, "readings", visit.client.readings, names=tuple(names), start=end - HISTORY, end=end, **request)
+
+
+def _expectation_of_plan(visit: Visit) -> None:
+    """For those who may only look: what the newest plan expects."""
+    newest = next((one for one in visit.client.results(visit.community_id) if one["kind"] == "dispatch"), None)
+    if newest is None:
+        return
+    plan = visit.client.result(visit.community_id, newest["result_id"])
+    expected = {name: {"mean": plan[name]} for name in ("load_kw", "pv_kw")}
+    net = [load - pv for load, pv in zip(plan["load_kw"], plan["pv_kw"], strict=True)]
+    forecast = {**plan, "variables": {**expected, "net_load_kw": {"mean": net}}}
+    st.markdown("Below is what the newest dispatch plan expects.")
+    _pictures(visit, forecast)
+    provenance(plan)

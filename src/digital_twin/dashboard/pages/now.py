@@ -1,0 +1,81 @@
+"""What is happening: the state of the community, how sure it is, and how it came about."""
+
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from digital_twin.dashboard.charts import states as charts
+from digital_twin.dashboard.clock import local_text, parsed
+from digital_twin.dashboard.findings import states as findings
+from digital_twin.dashboard.frames import Document
+from digital_twin.dashboard.layout import heading, picture, plain, provenance, told_problems
+from digital_twin.dashboard.visit import Visit
+
+REFRESH_S = 30
+SPANS_H = (24, 48)
+
+
+def show(visit: Visit) -> None:
+    """The page; what it shows is asked for again every half minute."""
+    heading(visit, "Now", "what is happening, and how sure is that?")
+    hours = st.segmented_control("Show the last", SPANS_H, default=24, format_func="{} hours".format, required=True)
+
+    @st.fragment(run_every=REFRESH_S)
+    def live() -> None:
+        with told_problems():
+            _show_state(visit, timedelta(hours=hours or SPANS_H[0]))
+
+    live()
+
+
+def _show_state(visit: Visit, span: timedelta) -> None:
+    state = visit.client.state(visit.community_id)
+    now = datetime.now(UTC)
+    history = visit.client.state_history(visit.community_id, now - span, now)
+    _figures(visit, state)
+    _flow(visit, state, history)
+    picture(
+        "The last hours", findings.history_finding(history), charts.power_chart(history, visit.zone),
+        charts.history_table(history, visit.zone),
+        description="Lines of demand, PV and net demand in kW over time, each with a band that holds 95 %.",
+    )  # fmt: skip
+    capacity_kwh = visit.community["total_storage_capacity_kwh"]
+    if capacity_kwh:
+        picture(
+            "Stored energy", findings.stored_finding(state, capacity_kwh),
+            charts.stored_chart(history, capacity_kwh, visit.zone),
+            charts.history_table(history, visit.zone, (charts.STORED,)),
+            description="Line of the stored energy in kWh over time with its band, under the line of the capacity.",
+        )  # fmt: skip
+    provenance(state)
+
+
+def _figures(visit: Visit, state: Document) -> None:
+    shown = [("Demand", "demand_kw", "kW"), ("PV", "pv_kw", "kW"), ("Net demand", "net_load_kw", "kW")]
+    if visit.community["total_storage_capacity_kwh"]:
+        shown.append(("Stored energy", "storage_soc_kwh", "kWh"))
+    for place, (label, name, unit) in zip(st.columns(len(shown)), shown, strict=True):
+        value, band = findings.estimate(state, name, unit)
+        place.metric(label, value, band, delta_color="off", delta_arrow="off", border=True)
+
+
+def _flow(visit: Visit, state: Document, history: Document) -> None:
+    picture_side, words = st.columns([3, 2], vertical_alignment="center")
+    flow = charts.flow_of(state, history, visit.community)
+    if flow is not None:
+        with picture_side:
+            st.image(charts.flow_picture(flow), alt=findings.flow_sentence(flow), width=440)
+    with words:
+        if flow is not None:
+            st.markdown(plain(findings.flow_sentence(flow)))
+            st.markdown(plain(findings.own_supply_sentence(flow)))
+        coverage = state.get("coverage")
+        st.progress(min(1.0, max(0.0, coverage or 0.0)), text=plain(findings.coverage_sentence(coverage)))
+        age = plain(findings.age_sentence(state.get("data_age_s")))
+        if findings.is_stale(state):
+            st.warning(age, icon=":material/schedule:")
+        else:
+            st.markdown(age)
+        st.caption(plain(findings.honesty_sentence(state.get("nis"))))
+        if state.get("as_of"):
+            st.caption(f"As of {local_text(parsed(state['as_of']), visit.zone)}")
