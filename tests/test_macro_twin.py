@@ -12,8 +12,10 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.priors import standard_household_kw
-from digital_twin.macro_twin import TwinModel, TwinState, advance, calibrate, start_state, stuck_meters
+from digital_twin.macro_twin.calibration import calibrate
 from digital_twin.macro_twin.coverage import METER_ERROR
+from digital_twin.macro_twin.model import TwinModel
+from digital_twin.macro_twin.state import TwinState, advance, start_state, stuck_meters
 from digital_twin.macro_twin.structure import LOAD, NET_LOAD, PV, STORAGE_SOC
 from digital_twin.simulation.sky import Place
 from digital_twin.simulation.synthetic import synthetic_community

@@ -8,18 +8,10 @@ import numpy as np
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.priors import standard_household_kw
-from digital_twin.macro_twin import (
-    OBSERVED,
-    Metering,
-    Plant,
-    TwinModel,
-    TwinReadings,
-    TwinState,
-    advance,
-    calibrate,
-    prior_model,
-    start_state,
-)
+from digital_twin.macro_twin import OBSERVED, Metering, Plant
+from digital_twin.macro_twin.calibration import TwinReadings, calibrate
+from digital_twin.macro_twin.model import TwinModel, prior_model
+from digital_twin.macro_twin.state import TwinState, advance, start_state
 from digital_twin.macro_twin.structure import demand_features
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -264,7 +264,11 @@ QUERIES: dict[str, dict[str, Any]] = {
         "series": "load_kw",
         "start": "2026-03-01T00:00:00Z",
         "end": "2026-03-02T00:00:00Z",
-    }
+    },
+    "GET /communities/{community_id}/state/history": {
+        "start": "2026-03-01T00:00:00Z",
+        "end": "2026-03-02T00:00:00Z",
+    },
 }
 
 

@@ -35,6 +35,7 @@ from digital_twin.macro_twin.structure import (
     PV_GAIN,
     PV_REMAINDER,
     STORAGE_SOC,
+    Metering,
     demand_features,
     slots_of,
 )
@@ -65,14 +66,6 @@ class TwinReadings:
     own: Array
     meters: tuple[Array, ...]
     clear_sky: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Metering:
-    """Which meters a quantity has, and what part of the community they stand for."""
-
-    ids: tuple[str, ...] = ()
-    share: float = 1.0
 
 
 def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinReadings) -> TwinModel:

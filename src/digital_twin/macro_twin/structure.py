@@ -62,6 +62,14 @@ class Plant:
     timezone: str
 
 
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """Which meters a quantity has, and what part of the community they stand for."""
+
+    ids: tuple[str, ...] = ()
+    share: float = 1.0
+
+
 def slots_of(grid: TimeGrid, zone: str) -> tuple[Array, Array]:
     """The slot of the local day of every interval, and whether it lies on a weekend (1.0 or 0.0)."""  # (T,), (T,)
     clock = local_clock(grid, zone)

@@ -88,7 +88,7 @@ class ForecastService:
         """Everything that was known, read inside the caller's transaction."""
         as_of = self._known_at(request)
         provenance = Provenance(as_of)
-        site = _site(community, provenance)
+        site = site_of(community, provenance)
         histories = {
             name: known
             for name in VARIABLES
@@ -203,7 +203,8 @@ def _drop_short_net_load(histories: dict[str, KnownSeries], grid: TimeGrid, prov
         )
 
 
-def _site(community: Community, provenance: Provenance) -> Site:
+def site_of(community: Community, provenance: Provenance) -> Site:
+    """Where the community is; what is assumed is named."""
     latitude, longitude = community.latitude, community.longitude
     if latitude is None or longitude is None:
         latitude, longitude = DEFAULT_PLACE

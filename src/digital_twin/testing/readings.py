@@ -12,11 +12,12 @@ import numpy as np
 
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.domain.readings import Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.readings import SUMMED_SERIES, Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.series_days import shortest_decimals
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import SeriesKind
 from digital_twin.services.ports import Clock, CommunitySum
+from digital_twin.testing.states import Due, StateTables
 
 _TICK = timedelta(microseconds=1)
 
@@ -44,12 +45,18 @@ class MemoryReadings:
     """The port `Readings`."""
 
     def __init__(
-        self, log: ReadingLog, members: Mapping[str, Member], assets: Mapping[str, Asset], clock: Clock
+        self,
+        log: ReadingLog,
+        members: Mapping[str, Member],
+        assets: Mapping[str, Asset],
+        clock: Clock,
+        states: StateTables,
     ) -> None:
         self._log = log
         self._members = members
         self._assets = assets
         self._clock = clock
+        self._states = states
 
     async def record(
         self, readings: Sequence[SeriesValues], *, key: str, assumed_delay: timedelta | None = None
@@ -67,10 +74,17 @@ class MemoryReadings:
             for index in np.flatnonzero(~np.isnan(one.values)):
                 told[one.key, one.grid.instant(int(index))].append(float(np.float32(one.values[index])) + 0.0)
         counts = Counter[str]()
+        changed: list[Due] = []
         for (series, start), values in told.items():
             for value in values[:-1]:
                 counts["duplicate" if value == values[-1] else "superseded"] += 1
-            counts[self._write(series, start, values[-1], received_at, assumed_delay)] += 1
+            outcome = self._write(series, start, values[-1], received_at, assumed_delay)
+            counts[outcome] += 1
+            if outcome != "duplicate" and series.asset_id is None and series.name in SUMMED_SERIES:
+                changed.append(Due(start, start + timedelta(minutes=resolutions[series])))
+        if changed:
+            begins, ends = [one.changed_from for one in changed], [one.changed_until for one in changed]
+            self._states.note(Due(min(begins), max(ends)))
         outcomes = (counts[name] for name in ("stored", "duplicate", "corrected", "superseded"))
         receipt = Receipt(counts.total(), *outcomes, received_at=received_at)
         self._log.receipts[key] = receipt
@@ -110,6 +124,11 @@ class MemoryReadings:
         known = [one.value for one in writes if as_of is None or one.known_at <= as_of]
         return known[-1] if known else np.nan
 
+    async def named(self, names: Sequence[str]) -> list[Series]:
+        return [
+            Series(key, step) for key, step in sorted(self._log.resolutions.items(), key=_order) if key.name in names
+        ]
+
     async def series(self) -> list[SeriesSummary]:
         starts: dict[SeriesKey, list[datetime]] = defaultdict(list)
         for series, start in self._log.writes:
@@ -118,7 +137,7 @@ class MemoryReadings:
             SeriesSummary(
                 Series(key, self._log.resolutions[key]), _midnight(min(starts[key])), _midnight(max(starts[key]))
             )
-            for key in sorted(starts, key=lambda key: (key.name, key.member_id or "", key.asset_id or ""))
+            for key in sorted(starts, key=lambda key: _order((key, 0)))
         ]
 
     async def read(
@@ -161,6 +180,11 @@ class MemoryReadings:
         if pieces == 1 or part.kind is SeriesKind.INSTANT:
             return values[0]
         return sum(values) if part.kind is SeriesKind.ENERGY else sum(values) / pieces
+
+
+def _order(item: tuple[SeriesKey, int]) -> tuple[str, str, str]:
+    key = item[0]
+    return key.name, key.member_id or "", key.asset_id or ""
 
 
 def _is_member(member: Member, at: datetime) -> bool:

@@ -14,6 +14,7 @@ from digital_twin.testing.accounts import AccountTables, MemoryAccounts
 from digital_twin.testing.fakes import FakeClock
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
 from digital_twin.testing.runs import JobTable, MemoryEvents, MemoryFeed, MemoryRunQueue, MemoryRuns, RunTables
+from digital_twin.testing.states import MemoryStates, StateTables
 
 
 @dataclass
@@ -23,6 +24,7 @@ class _CommunityTables:
     assets: dict[str, Asset] = field(default_factory=dict[str, Asset])
     runs: RunTables = field(default_factory=RunTables)
     log: ReadingLog = field(default_factory=ReadingLog)
+    states: StateTables = field(default_factory=StateTables)
     keys: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
 
@@ -76,7 +78,8 @@ class MemoryTransaction:
         visible = set(tables.communities) if entered is None else {entered}
         self.communities = MemoryCommunities(tables, visible, clock)
         self.members = MemoryMembers(inside)
-        self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock)
+        self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock, inside.states)
+        self.states = MemoryStates(inside.states, {name: tables.communities[name].states for name in visible})
         self.results = MemoryResults(inside.runs)
         self.runs = MemoryRuns(inside.runs, tables.jobs)
         self.events = MemoryEvents(inside.runs, clock)

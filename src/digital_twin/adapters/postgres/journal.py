@@ -86,3 +86,13 @@ def undo_rows(rows: DayRows, keys: Indices, undo: Undo, forget_first: Mask) -> N
     target[corrected] = undo.before[hit][corrected]
     target[forget_first[hit]] = np.nan
     rows.slots[place[hit]] = target
+
+
+def changed_minutes(undo: Undo, resolution: int) -> tuple[int, int] | None:
+    """From which minute since 1970 until which something changed; None where nothing did."""
+    changed = undo.first | undo.corrected
+    row, slot = np.nonzero(changed)
+    if not row.size:
+        return None
+    minute = undo.day[row] * 1440 + slot * resolution
+    return int(minute.min()), int(minute.max()) + resolution

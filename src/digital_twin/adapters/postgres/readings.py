@@ -17,11 +17,11 @@ from psycopg.rows import TupleRow
 
 from digital_twin.adapters.postgres import binary
 from digital_twin.adapters.postgres.binary import DateArray, Int4Array
-from digital_twin.adapters.postgres.journal import Undo, row_keys, undo_rows
+from digital_twin.adapters.postgres.journal import Undo, changed_minutes, row_keys, undo_rows
 from digital_twin.adapters.postgres.locks import hold_community, share_community
 from digital_twin.adapters.postgres.rollup import Rollup
 from digital_twin.adapters.postgres.series import KnownSeries, SeriesTable
-from digital_twin.domain.readings import Receipt, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.readings import Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.series_days import (
     DAY_MINUTES,
     DayRows,
@@ -82,10 +82,14 @@ class PostgresReadings:
         batch, received_at = await self._stamp(key, receipt_row)
         await self._write_journal(batch, received_at, assumed_delay, changes)
         await self._mark_dirty(undos, {one.id for one in known.values() if one.is_summed})
+        await self._note_due(changes, {one.id for one in known.values() if one.feeds_state})
         return Receipt(*receipt_row, received_at=received_at)
 
     async def series(self) -> list[SeriesSummary]:
         return await self._series.summaries()
+
+    async def named(self, names: Sequence[str]) -> list[Series]:
+        return await self._series.named(names)
 
     async def read(
         self, keys: Sequence[SeriesKey], start: datetime, end: datetime, *, as_of: datetime | None = None
@@ -236,6 +240,22 @@ class PostgresReadings:
             await self._connection.execute(
                 "insert into dirty_day select %s, day from unnest(%b) day on conflict do nothing",
                 (self._community, DateArray(unique)),
+            )
+
+    async def _note_due(self, changes: dict[int, Undo], feeding: set[int]) -> None:
+        """The stretch that changed, for the state to be advanced; told to whoever listens when this commits."""
+        ids = np.array(sorted(feeding), dtype=np.int64)
+        spans = [changed_minutes(undo.where(np.isin(undo.series, ids)), step) for step, undo in changes.items()]
+        found = [span for span in spans if span is not None]
+        if found:
+            first, last = min(span[0] for span in found), max(span[1] for span in found)
+            await self._connection.execute(
+                "insert into state_due (community, changed_from, changed_until) "
+                "values (%s, to_timestamp(%s), to_timestamp(%s))",
+                (self._community, 60 * first, 60 * last),
+            )
+            await self._connection.execute(
+                "select pg_notify('state_due', community_id) from community where id = %s", (self._community,)
             )
 
     async def _rows_of_days(

@@ -26,7 +26,12 @@ class KnownSeries:
     @property
     def is_summed(self) -> bool:
         """Whether it adds to a sum of the community."""
-        return self.key.member_id is not None and self.key.asset_id is None and self.key.name in SUMMED_SERIES
+        return self.key.member_id is not None and self.feeds_state
+
+    @property
+    def feeds_state(self) -> bool:
+        """Whether the state of the community rests on it."""
+        return self.key.asset_id is None and self.key.name in SUMMED_SERIES
 
 
 class SeriesTable:
@@ -48,6 +53,14 @@ class SeriesTable:
         cursor = await self._connection.execute(query, values)  # type: ignore[arg-type]
         found = (_known(row) for row in await cursor.fetchall())
         return {one.key: one for one in found if one.key in wanted}
+
+    async def named(self, names: Sequence[str]) -> list[Series]:
+        """All of these names, by name and owner."""
+        cursor = await self._connection.execute(
+            f"select {_COLUMNS} from series where community = %s and name = any(%s)", (self._community, list(names))
+        )
+        found = [_known(row) for row in await cursor.fetchall()]
+        return [Series(one.key, one.resolution) for one in sorted(found, key=lambda one: _sort_key(one.key))]
 
     async def of_members(self, name: str) -> list[KnownSeries]:
         """The series of that name which add to the community's sum."""

@@ -19,6 +19,7 @@ from digital_twin.adapters.postgres.readings import PostgresReadings
 from digital_twin.adapters.postgres.replays import PostgresReplays
 from digital_twin.adapters.postgres.results import PostgresResults
 from digital_twin.adapters.postgres.runs import PostgresRunQueue, PostgresRuns
+from digital_twin.adapters.postgres.states import PostgresStates
 from digital_twin.domain.errors import NotFound, Unavailable
 
 _BEGIN = sql.SQL("begin; ")
@@ -35,6 +36,7 @@ class PostgresTransaction:
     communities: PostgresCommunities
     members: PostgresMembers
     readings: PostgresReadings
+    states: PostgresStates
     results: PostgresResults
     runs: PostgresRuns
     events: PostgresEvents
@@ -108,6 +110,7 @@ def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransa
         PostgresCommunities(connection),
         PostgresMembers(connection, community),
         PostgresReadings(connection, community),
+        PostgresStates(connection, community),
         PostgresResults(connection, community),
         PostgresRuns(connection, community),
         PostgresEvents(connection, community),

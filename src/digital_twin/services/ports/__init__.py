@@ -20,6 +20,15 @@ from digital_twin.services.ports.running import (
     TokenSigner,
 )
 from digital_twin.services.ports.runs import MAX_FAILURES, Run, RunQueue, Runs, RunState
+from digital_twin.services.ports.states import (
+    Checkpoint,
+    KnownState,
+    Snapshot,
+    StateDue,
+    States,
+    StateTrack,
+    StateUpdate,
+)
 from digital_twin.services.ports.store import Replay, Replays, Store, Transaction
 
 __all__ = [
@@ -27,6 +36,7 @@ __all__ = [
     "Account",
     "Accounts",
     "ApiKey",
+    "Checkpoint",
     "Clock",
     "Communities",
     "CommunitySum",
@@ -35,6 +45,7 @@ __all__ = [
     "EventFeed",
     "Events",
     "Invite",
+    "KnownState",
     "Listening",
     "Members",
     "Membership",
@@ -50,6 +61,11 @@ __all__ = [
     "RunState",
     "Runs",
     "Session",
+    "Snapshot",
+    "StateDue",
+    "StateTrack",
+    "StateUpdate",
+    "States",
     "Store",
     "StoredCommunity",
     "StoredResult",

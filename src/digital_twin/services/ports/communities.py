@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.community import Community
-from digital_twin.domain.readings import Receipt, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.readings import Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 
@@ -86,6 +86,7 @@ class Readings(Protocol):
 
         Exactly once per `key`: a repeated key changes nothing and gives the first receipt, `replayed`.
         Inside a batch the last value of a slot wins, earlier different ones count as superseded.
+        What changed of the series that feed the state is noted as due in the same transaction.
         With `assumed_delay` (imported history) a slot's *first* value counts as known at
         min(now, end of its interval + delay); corrections always count as known when they arrived.
 
@@ -95,6 +96,10 @@ class Readings(Protocol):
         ...
 
     async def series(self) -> list[SeriesSummary]: ...
+
+    async def named(self, names: Sequence[str]) -> list[Series]:
+        """The series of these names, by name and owner."""
+        ...
 
     async def read(
         self, keys: Sequence[SeriesKey], start: datetime, end: datetime, *, as_of: datetime | None = None

@@ -8,6 +8,7 @@ from digital_twin.services.ports.accounts import Accounts
 from digital_twin.services.ports.communities import Communities, Members, Readings, Results
 from digital_twin.services.ports.events import Events
 from digital_twin.services.ports.runs import RunQueue, Runs
+from digital_twin.services.ports.states import States
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Transaction(Protocol):
     def members(self) -> Members: ...
     @property
     def readings(self) -> Readings: ...
+    @property
+    def states(self) -> States: ...
     @property
     def results(self) -> Results: ...
     @property

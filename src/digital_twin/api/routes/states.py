@@ -1,0 +1,27 @@
+"""States: what is happening."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.schemas.states import HistoryQuery, StateAnswer, StateHistoryAnswer, StateQuery
+from digital_twin.services.access import Permission
+
+router = twin_router("state")
+
+
+@router.get("/communities/{community_id}/state", **requires(Permission.READINGS_READ))
+async def read_state(
+    community_id: str, twin: TwinDep, grant: GrantDep, query: Annotated[StateQuery, Query()]
+) -> StateAnswer:
+    """Demand, generation, net load and storage with their errors, from all readings so far or those known `as_of`."""
+    return StateAnswer.model_validate(await twin.states.state(grant, query.as_of))
+
+
+@router.get("/communities/{community_id}/state/history", **requires(Permission.READINGS_READ))
+async def read_state_history(
+    community_id: str, twin: TwinDep, grant: GrantDep, query: Annotated[HistoryQuery, Query()]
+) -> StateHistoryAnswer:
+    """The same for past intervals, as they are known today."""
+    return StateHistoryAnswer.from_track(await twin.states.history(grant, query.start, query.end))

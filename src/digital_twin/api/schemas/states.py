@@ -1,0 +1,83 @@
+"""States and their history as answers."""
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from digital_twin.api.schemas.model import Answer, Body, Instant, Provenance
+from digital_twin.api.schemas.readings import nullable
+from digital_twin.macro_twin import ESTIMATED
+from digital_twin.services.ports import StateTrack
+
+COVERAGE = "Part of the consumption that the meters reporting the last interval stand for; 1 for a meter of all"
+NIS = "Running mean of the normalised innovation squared: about 1 where the errors are as large as sd says"
+
+
+class StateQuery(Body):
+    """As of when."""
+
+    model_config = ConfigDict(strict=False, extra="forbid")
+
+    as_of: Instant | None = None
+
+
+class HistoryQuery(Body):
+    """Which span."""
+
+    model_config = ConfigDict(strict=False, extra="forbid")
+
+    start: Instant
+    end: Instant
+
+
+class Estimate(Answer):
+    """What is believed of one quantity, and the standard deviation of its error."""
+
+    mean: float
+    sd: float
+
+
+class StateAnswer(Answer):
+    """The state after the last interval that was observed."""
+
+    as_of: Instant
+    observed_at: Instant | None = Field(description="End of the last interval with a reading; null before any")
+    data_age_s: float | None
+    coverage: Annotated[float, Field(description=COVERAGE)]
+    nis: Annotated[float | None, Field(description=NIS)]
+    states: Annotated[
+        dict[str, Estimate],
+        Field(description="demand_kw, pv_kw and net_load_kw of the interval, storage_soc_kwh at its start"),
+    ]
+    provenance: Provenance
+
+
+class EstimateColumns(Answer):
+    """One quantity's estimates; null where there is none."""
+
+    mean: list[float | None]
+    sd: list[float | None]
+
+
+class StateHistoryAnswer(Answer):
+    """Estimates of past intervals as they are known today."""
+
+    start: Instant
+    resolution_minutes: int
+    coverage: Annotated[list[float | None], Field(description=COVERAGE)]
+    nis: Annotated[list[float | None], Field(description=NIS)]
+    states: dict[str, EstimateColumns]
+
+    @classmethod
+    def from_track(cls, track: StateTrack) -> "StateHistoryAnswer":
+        states: dict[str, Any] = {
+            name: EstimateColumns(mean=nullable(track.mean[:, index]), sd=nullable(track.deviation[:, index]))
+            for index, name in enumerate(ESTIMATED)
+        }
+        return cls(
+            start=track.grid.start,
+            resolution_minutes=track.grid.step_minutes,
+            coverage=nullable(track.coverage),
+            nis=nullable(track.nis),
+            states=states,
+        )

@@ -1,0 +1,183 @@
+"""The macro twin's steps as pure functions for the warm processes; importing this imports no numerical package."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array
+from digital_twin.forecasting.forecast import Site
+from digital_twin.macro_twin import OBSERVED, Metering, Plant
+
+if TYPE_CHECKING:
+    from digital_twin.macro_twin.calibration import TwinReadings
+    from digital_twin.macro_twin.model import TwinModel
+    from digital_twin.macro_twin.state import Track, TwinState
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TwinSetting:
+    """What stands where in the community, and who meters it."""
+
+    plant: Plant
+    site: Site
+    step_minutes: int
+    metering: tuple[Metering, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinTask:
+    """Readings to advance over, from a kept state or, without one, from a calibration on these same readings."""
+
+    setting: TwinSetting
+    grid: TimeGrid
+    own: Array  # (T, 4)
+    meters: tuple[Array, ...]  # each (T, M)
+    model: bytes | None = None
+    state: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinAnswer:
+    """Where the task led."""
+
+    model: bytes
+    state: bytes
+    checkpoints: tuple[tuple[datetime, bytes], ...]
+    track: "Track"
+    observed_at: datetime
+    estimate: Array  # (4,)
+    deviation: Array  # (4,)
+    coverage: float
+    nis: float | None
+    reporting: int
+    stuck: dict[str, list[str]]  # meters of each series that have stood still for a day
+
+
+def estimate_state(task: TwinTask) -> TwinAnswer:
+    """Advance over the readings, keeping the states of the UTC midnights on the way."""
+    from digital_twin.macro_twin.calibration import calibrate
+    from digital_twin.macro_twin.model import TwinModel
+    from digital_twin.macro_twin.state import TwinState, start_state
+
+    readings = _readings(task)
+    if task.model is None or task.state is None:
+        model = calibrate(_prior(task), task.setting.metering, readings)
+        state = start_state(model, task.grid.start)
+    else:
+        model, state = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state)
+    return _advance(model, state, readings)
+
+
+def estimate_prior(task: TwinTask) -> TwinAnswer:
+    """What is believed before any reading; the task's readings are not looked at."""
+    from digital_twin.macro_twin.state import start_state
+
+    model = _prior(task)
+    nothing = replace(
+        task, own=np.full(task.own.shape, np.nan), meters=(np.empty((task.grid.steps, 0)),) * len(OBSERVED)
+    )
+    return _advance(model, start_state(model, task.grid.start), _readings(nothing))
+
+
+def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -> TwinAnswer:
+    from digital_twin.macro_twin.state import Track, advance, stuck_meters
+
+    checkpoints: list[tuple[datetime, bytes]] = []
+    tracks: list[Track] = []
+    for part in _by_day(readings):
+        if _is_midnight(state.instant):
+            checkpoints.append((state.instant, state.to_bytes()))
+        advanced = advance(state, model, part)
+        state = advanced.state
+        tracks.append(advanced.track)
+    whole = Track(*(np.concatenate([getattr(one, name) for one in tracks]) for name in Track.__slots__))
+    stuck = {name: stuck_meters(state, model, index) for index, name in enumerate(OBSERVED) if name != "pv_kw"}
+    return TwinAnswer(
+        model=model.to_bytes(),
+        state=state.to_bytes(),
+        checkpoints=tuple(checkpoints),
+        track=whole,
+        observed_at=state.instant,
+        estimate=state.estimate,
+        deviation=state.deviation,
+        coverage=state.coverage,
+        nis=state.nis,
+        reporting=state.reporting,
+        stuck={name: meters for name, meters in stuck.items() if meters},
+    )
+
+
+def _by_day(readings: "TwinReadings") -> list["TwinReadings"]:
+    """The readings, cut at UTC midnights."""
+    from digital_twin.macro_twin.calibration import TwinReadings
+
+    grid, parts = readings.grid, list[TwinReadings]()
+    begin = 0
+    while begin < grid.steps:
+        end = min(begin + _steps_to_midnight(grid, begin), grid.steps)
+        parts.append(
+            TwinReadings(
+                TimeGrid(grid.instant(begin), end - begin, grid.step_minutes),
+                readings.own[begin:end],
+                tuple(np.ascontiguousarray(one[begin:end]) for one in readings.meters),
+                readings.clear_sky[begin:end],
+            )
+        )
+        begin = end
+    return parts
+
+
+def _steps_to_midnight(grid: TimeGrid, index: int) -> int:
+    passed = int(grid.instant(index).timestamp()) % 86_400
+    return (86_400 - passed) // (60 * grid.step_minutes)
+
+
+def _is_midnight(instant: datetime) -> bool:
+    return not int(instant.timestamp()) % 86_400
+
+
+def _readings(task: TwinTask) -> "TwinReadings":
+    from digital_twin.macro_twin.calibration import TwinReadings
+
+    return TwinReadings(task.grid, task.own, task.meters, _clear_sky(task.setting.site, task.grid))
+
+
+def _clear_sky(site: Site, grid: TimeGrid) -> Array:
+    """Output per kW under a cloudless sky, worked out by whole days so that a step has one value in every grid."""
+    from digital_twin.forecasting.pv import default_orientation
+    from digital_twin.forecasting.solar import rated_output
+
+    first = datetime.fromtimestamp(int(grid.start.timestamp()) // 86_400 * 86_400, UTC)
+    days = -(-(grid.end - first) // DAY)
+    slots = 1440 // grid.step_minutes
+    output = rated_output(site, TimeGrid(first, days * slots, grid.step_minutes), default_orientation(site), {})
+    begin = round((grid.start - first) / grid.step)
+    return output[begin : begin + grid.steps]
+
+
+def _prior(task: TwinTask) -> "TwinModel":
+    from digital_twin.domain.time import local_clock
+    from digital_twin.forecasting.priors import standard_household_kw
+    from digital_twin.macro_twin.model import prior_model
+    from digital_twin.macro_twin.structure import demand_features
+
+    plant, step_minutes = task.setting.plant, task.setting.step_minutes
+    first = datetime.fromtimestamp(int(task.grid.start.timestamp()) // 86_400 * 86_400, UTC)
+    week = TimeGrid(first, 7 * 1440 // step_minutes, step_minutes)
+    expected_kw = plant.num_prosumers * standard_household_kw(local_clock(week, plant.timezone))
+    return prior_model(plant, step_minutes, demand_features(week, plant.timezone), expected_kw)
+
+
+def warm_up(zone: str = "UTC") -> None:
+    """Advance once, so that the first caller does not wait for the compilation."""
+    grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 24, 60)
+    plant, site = Plant(2, 1.0, 1.0, 1.0, 0.95, 0.95, zone), Site(48.2, 16.4, zone, 2, 1.0, None)
+    metering = (Metering(("a", "b")), Metering(), Metering(), Metering())
+    meters = (np.ones((24, 2)), *(np.empty((24, 0)) for _ in range(3)))
+    setting = TwinSetting(plant, site, 60, metering)
+    estimate_state(TwinTask(setting, grid, np.full((24, 4), np.nan), meters))
