@@ -72,7 +72,7 @@ async def test_a_run_ends_with_its_result_and_its_progress():
     run = await twin.attempt(await twin.submit())
     assert (run.state, run.done, run.total, run.attempt) == (RunState.SUCCEEDED, 4, 4, 1)
     async with twin.store.community(HERE) as tx:
-        assert (await tx.results.get(run.run_id)).document == {"squares": [1, 4, 9, 100]}
+        assert (await tx.results.get(run.run_id, ("squares",))).document == {"squares": [1, 4, 9, 100]}
         told = [event.document["state"] for event in await tx.events.after(0, limit=99)]
     assert told[0] == "queued"
     assert told[-1] == "succeeded"

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +16,7 @@ from digital_twin.adapters.compute import WarmPool
 from digital_twin.adapters.passwords import BcryptHasher
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
-from digital_twin.adapters.postgres.events import PostgresEventFeed
+from digital_twin.adapters.postgres.events import PostgresEventFeed, notifications
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.adapters.queue import Job, JobWorker
 from digital_twin.adapters.rate_limits import open_limiter
@@ -178,7 +178,8 @@ class Worker:
     twin: Twin
     jobs: JobWorker
     executor: RunExecutor
-    address: str
+    queues: tuple[str, ...]
+    readings: Callable[[], AsyncGenerator[str, None]]  # the communities to which some have come, as they come
 
 
 @asynccontextmanager
@@ -193,11 +194,13 @@ async def open_twin(settings: Settings) -> AsyncGenerator[Twin, None]:
 @asynccontextmanager
 async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerator[Worker, None]:
     """The same for a worker of these queues."""
-    async with _open_adapters(settings) as (adapters, address):
+    async with AsyncExitStack() as stack:
+        adapters, address = await stack.enter_async_context(_open_adapters(settings))
         twin = wire(settings, adapters)
         jobs = JobWorker(address, queues, concurrency=settings.compute_processes + 2)
         executor = RunExecutor(adapters.store, adapters.clock, adapters.pool, run_work(twin))
-        yield Worker(twin, jobs, executor, address)
+        await stack.enter_async_context(jobs.open())
+        yield Worker(twin, jobs, executor, tuple(queues), lambda: notifications(address, "state_due"))
 
 
 def run_work(twin: Twin) -> dict[str, RunWork]:

@@ -104,7 +104,7 @@ async def test_an_attempt_that_was_replaced_writes_nothing_more(store: Store):
         )
         assert await tx.runs.parts(first.run_id) == {}
         with pytest.raises(NotFound):
-            await tx.results.get(first.run_id)
+            await tx.results.get(first.run_id, ("training",))
     assert await get(store, first) == second
 
 
@@ -118,7 +118,7 @@ async def test_a_run_succeeds_together_with_its_result_and_leaves_nothing_behind
     assert ended is not None
     assert (ended.state, ended.finished_at, ended.result_id) == (RunState.SUCCEEDED, later, attempt.run_id)
     async with store.community(HERE) as tx:
-        assert (await tx.results.get(attempt.run_id)).document == {"skill": 0.5}
+        assert (await tx.results.get(attempt.run_id, ("training",))).document == {"skill": 0.5}
         assert await tx.runs.parts(attempt.run_id) == {}
         assert await tx.runs.inputs(attempt.run_id) == []
         assert await tx.runs.cancel(attempt.run_id, at=later) == ended

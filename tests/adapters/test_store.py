@@ -192,12 +192,12 @@ async def test_results_are_paged_newest_first(store: Store) -> None:
                 StoredResult(result_id, kind, MONDAY, {"number": number, "nested": {"a": [1.5, None]}})
             )
     async with store.community("solar_valley") as tx:
-        newest = await tx.results.page(kind=None, before=None, limit=3)
-        older = await tx.results.page(kind=None, before=newest[-1].result_id, limit=3)
-        schedules = await tx.results.page(kind="schedule", before=None, limit=9)
-        one = await tx.results.get(ids[2])
+        newest = await tx.results.page(kinds=("forecast", "schedule"), before=None, limit=3)
+        older = await tx.results.page(kinds=("forecast", "schedule"), before=newest[-1].result_id, limit=3)
+        schedules = await tx.results.page(kinds=("schedule",), before=None, limit=9)
+        one = await tx.results.get(ids[2], ("forecast",))
         with pytest.raises(NotFound):
-            await tx.results.get(str(uuid.uuid4()))
+            await tx.results.get(ids[2], ("schedule",))
     assert [found.result_id for found in newest + older] == ids[::-1]
     assert [found.document["number"] for found in schedules] == [3, 1]
     assert one == StoredResult(ids[2], "forecast", MONDAY, {"number": 2, "nested": {"a": [1.5, None]}})

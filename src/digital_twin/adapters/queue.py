@@ -5,8 +5,8 @@ One job is one attempt: a job is never retried, who wants another attempt defers
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,31 +91,36 @@ class JobWorker:
 
         self._app.task(name=name, pass_context=True)(carry_out)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; jobs that are not done shortly after are stopped and may be handed over."""
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None, None]:
+        """Connected until the block ends."""
         logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what happens to Runs is logged by the twin
         async with self._app.open_async():
-            while not stop.is_set():
-                worker = Worker(  # itself: the call that makes and runs one keeps no handle to stop it by
-                    self._app,
-                    queues=self._queues,
-                    concurrency=self._concurrency,
-                    fetch_job_polling_interval=POLL_S,
-                    abort_job_polling_interval=1.0,
-                    update_heartbeat_interval=HEARTBEAT_S,
-                    stalled_worker_timeout=SILENT_S,
-                    shutdown_graceful_timeout=HAND_OVER_S,
-                    delete_jobs=DeleteJobCondition.ALWAYS,
-                    install_signal_handlers=False,
-                )
-                ended = asyncio.create_task(worker.run())
-                stopped = asyncio.create_task(stop.wait())
-                await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
-                worker.stop()
-                stopped.cancel()
-                await asyncio.wait((ended,))
-                if ended.exception() is not None and not stop.is_set():
-                    await asyncio.sleep(RETRY_S)
+            yield
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; jobs that are not done shortly after are stopped and may be handed over."""
+        while not stop.is_set():
+            worker = Worker(  # itself: the call that makes and runs one keeps no handle to stop it by
+                self._app,
+                queues=self._queues,
+                concurrency=self._concurrency,
+                fetch_job_polling_interval=POLL_S,
+                abort_job_polling_interval=POLL_S,
+                update_heartbeat_interval=HEARTBEAT_S,
+                stalled_worker_timeout=SILENT_S,
+                shutdown_graceful_timeout=HAND_OVER_S,
+                delete_jobs=DeleteJobCondition.ALWAYS,
+                install_signal_handlers=False,
+            )
+            ended = asyncio.create_task(worker.run())
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+            worker.stop()
+            stopped.cancel()
+            await asyncio.wait((ended,))
+            if ended.exception() is not None and not stop.is_set():
+                await asyncio.sleep(RETRY_S)
 
     async def defer_once(self, name: str, queue: str, of: str, **arguments: Any) -> None:
         """A job of this name unless one waits already that is `of` the same; one of them is carried out at a time."""

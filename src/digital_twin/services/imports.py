@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from digital_twin.domain.errors import Conflict, InvalidInput, NotFound
+from digital_twin.domain.errors import Conflict, InvalidInput
 from digital_twin.domain.readings import Rejection, SeriesKey, SeriesValues, check_readings
 from digital_twin.domain.time import TimeGrid
 from digital_twin.services.access import Grant
@@ -98,10 +98,7 @@ class ImportService:
     async def result(self, grant: Grant, import_id: str) -> StoredResult:
         """What became of an import. Raises NotFound."""
         async with self._store.community(str(grant.community_id)) as tx:
-            found = await tx.results.get(import_id)
-        if found.kind != KIND:
-            raise NotFound("there is no import of this id")
-        return found
+            return await tx.results.get(import_id, (KIND,))
 
 
 def _named(rejection: Rejection) -> dict[str, str | None]:

@@ -33,8 +33,12 @@ LOOK_AGAIN_S = 2.0
 CARRY_OUT_RUN = "carry_out_run"
 """The name of the jobs that stand for attempts."""
 
+ADVANCE_STATE = "advance_state"
+"""The name of the jobs that have a community's state take up what has come."""
+
 FORECASTING, OPTIMIZATION, SIMULATION, INGEST = "forecasting", "optimization", "simulation", "ingest"
-QUEUES = (FORECASTING, OPTIMIZATION, SIMULATION, INGEST)
+STATES = "states"
+QUEUES = (FORECASTING, OPTIMIZATION, SIMULATION, INGEST, STATES)
 """Each may have workers of its own."""
 
 

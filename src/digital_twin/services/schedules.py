@@ -34,6 +34,8 @@ from digital_twin.telemetry import DISPATCH_DURATION
 FRESH_STATE_OF_CHARGE = timedelta(hours=2)
 DEFAULT_RESOLUTION_MINUTES = 15
 
+KINDS = (KIND, "tariff")
+"""What is listed together: the results of optimization."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DispatchRequest:
@@ -100,12 +102,12 @@ class ScheduleService:
     async def results(self, grant: Grant, *, kind: str | None, before: str | None, limit: int) -> list[StoredResult]:
         """Newest first."""
         async with self._store.community(str(grant.community_id)) as tx:
-            return await tx.results.page(kind=kind, before=before, limit=limit)
+            return await tx.results.page(kinds=KINDS if kind is None else (kind,), before=before, limit=limit)
 
     async def result(self, grant: Grant, result_id: str) -> StoredResult:
         """Raises NotFound."""
         async with self._store.community(str(grant.community_id)) as tx:
-            return await tx.results.get(result_id)
+            return await tx.results.get(result_id, KINDS)
 
     async def _prepare(self, community_id: str, request: DispatchRequest) -> _Prepared:
         now = self._clock.now()

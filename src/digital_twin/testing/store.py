@@ -185,15 +185,15 @@ class MemoryResults:
     async def add(self, result: StoredResult) -> None:
         self._inside.results[result.result_id] = result
 
-    async def get(self, result_id: str) -> StoredResult:
-        if result_id not in self._inside.results:
+    async def get(self, result_id: str, kinds: Collection[str]) -> StoredResult:
+        if result_id not in self._inside.results or self._inside.results[result_id].kind not in kinds:
             raise NotFound(f"there is no result {result_id}")
         return self._inside.results[result_id]
 
-    async def page(self, *, kind: str | None, before: str | None, limit: int) -> list[StoredResult]:
+    async def page(self, *, kinds: Collection[str], before: str | None, limit: int) -> list[StoredResult]:
         newest_first = sorted(self._inside.results.values(), key=lambda one: one.result_id, reverse=True)
         chosen = [
-            one for one in newest_first if kind in (None, one.kind) and (before is None or one.result_id < before)
+            one for one in newest_first if one.kind in kinds and (before is None or one.result_id < before)
         ]
         return chosen[:limit]
 

@@ -5,11 +5,11 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 
 from digital_twin.bootstrap import Job, Settings, Worker, open_worker
-from digital_twin.domain.errors import TwinError
-from digital_twin.services.runs import CARRY_OUT_RUN
+from digital_twin.domain.errors import NotFound, TwinError
+from digital_twin.services.runs import ADVANCE_STATE, CARRY_OUT_RUN, STATES
 from digital_twin.telemetry import configure_logging, get_logger, serve_metrics
 
-REAP_EVERY_S = 1.0
+REAP_EVERY_S, SWEEP_EVERY_S, RECONNECT_S = 1.0, 60.0, 1.0
 
 
 async def work(settings: Settings, queues: Sequence[str]) -> None:
@@ -27,7 +27,11 @@ async def work(settings: Settings, queues: Sequence[str]) -> None:
 async def run(worker: Worker, stop: asyncio.Event) -> None:
     """Until `stop` is set."""
     worker.jobs.register(CARRY_OUT_RUN, lambda job: carry_out_run(worker, job))
+    worker.jobs.register(ADVANCE_STATE, lambda job: advance_state(worker, job))
     beside = [asyncio.create_task(_every(REAP_EVERY_S, worker.executor.reap))]
+    if STATES in worker.queues:
+        beside.append(asyncio.create_task(_every(RECONNECT_S, lambda: follow_readings(worker))))
+        beside.append(asyncio.create_task(_every(SWEEP_EVERY_S, lambda: sweep_states(worker))))
     try:
         await worker.jobs.run(stop)
     finally:
@@ -45,6 +49,33 @@ async def carry_out_run(worker: Worker, job: Job) -> None:
         if job.is_handed_over():
             await worker.executor.hand_over(community_id, run_id, job.job_id)
         raise
+
+
+async def advance_state(worker: Worker, job: Job) -> None:
+    """Have the community's state take up the readings that have come."""
+    try:
+        await worker.twin.states.advance(str(job.arguments["community_id"]))
+    except NotFound:
+        return  # it was deleted meanwhile
+    except TwinError as error:
+        get_logger().warning("state_not_advanced", error=error.message)  # the sweep finds it still due
+
+
+async def follow_readings(worker: Worker) -> None:
+    """Have states advanced as readings are told of, until the connection is lost."""
+    async for community_id in worker.readings():
+        if community_id:
+            await due(worker, community_id)
+
+
+async def sweep_states(worker: Worker) -> None:
+    """Have those advanced whose readings nobody was told of, or that failed."""
+    for community_id in await worker.twin.states.due():
+        await due(worker, community_id)
+
+
+async def due(worker: Worker, community_id: str) -> None:
+    await worker.jobs.defer_once(ADVANCE_STATE, STATES, community_id, community_id=community_id)
 
 
 async def _every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:

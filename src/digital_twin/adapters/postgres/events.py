@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from digital_twin.adapters.postgres.database import configure_connection
 from digital_twin.adapters.postgres.locks import hold_events
+from digital_twin.domain.errors import Unavailable
 from digital_twin.services.ports import Event
 
 KEPT = "1 day"
@@ -98,7 +99,7 @@ class PostgresEventFeed:
                 async for community_id in notifications(self._address, CHANNEL):
                     for ear in self._ears.get(community_id, ()):
                         ear.hear()
-            except psycopg.OperationalError:
+            except Unavailable:
                 await asyncio.sleep(RECONNECT_S)
             for ears in self._ears.values():  # what was told meanwhile was missed
                 for ear in ears:
@@ -109,11 +110,14 @@ async def notifications(address: str, channel: str) -> AsyncGenerator[str, None]
     """The payloads of a channel as they come, first an empty one when the ear is open.
 
     Raises:
-        psycopg.OperationalError: the connection is lost.
+        Unavailable: the connection is lost.
     """
-    async with await AsyncConnection.connect(address, application_name="digital-twin ear") as connection:
-        await configure_connection(connection)
-        await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
-        yield ""
-        async for notification in connection.notifies():
-            yield notification.payload
+    try:
+        async with await AsyncConnection.connect(address, application_name="digital-twin ear") as connection:
+            await configure_connection(connection)
+            await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+            yield ""
+            async for notification in connection.notifies():
+                yield notification.payload
+    except psycopg.OperationalError as error:
+        raise Unavailable("the database does not answer", retry_after_s=RECONNECT_S) from error

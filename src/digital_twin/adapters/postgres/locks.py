@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 MIGRATION = 7_101_001
 ADMINISTRATORS = 7_101_002
-_COMMUNITY, _SUMS, _EVENTS = 7101, 7102, 7103
+_COMMUNITY, _SUMS, _EVENTS, _MODELS = 7101, 7102, 7103, 7104
 
 # plans of the readings' statements stay on the primary key however small or new the tables are
 _INDEXES_ONLY = (
@@ -37,6 +37,11 @@ async def share_community(connection: AsyncConnection[TupleRow], community: int)
 async def hold_sums(connection: AsyncConnection[TupleRow], community: int) -> None:
     """Until the transaction ends; only under the community's lock."""
     await connection.execute("select pg_advisory_xact_lock(%s, %s)", (_SUMS, community))
+
+
+async def hold_models(connection: AsyncConnection[TupleRow], community: int) -> None:
+    """Until the transaction ends, so that versions are numbered one after the other; before that of the events."""
+    await connection.execute("select pg_advisory_xact_lock(%s, %s)", (_MODELS, community))
 
 
 async def hold_events(connection: AsyncConnection[TupleRow], community: int) -> None:

@@ -1,5 +1,6 @@
 """Stored answers in SQL; their ids are ordered by time."""
 
+from collections.abc import Collection
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -25,21 +26,21 @@ class PostgresResults:
             (result.result_id, self._community, result.kind, result.created_at, Jsonb(result.document)),
         )
 
-    async def get(self, result_id: str) -> StoredResult:
+    async def get(self, result_id: str, kinds: Collection[str]) -> StoredResult:
         cursor = await self._connection.execute(
-            f"select {_COLUMNS} from result where community = %s and result_id = %s::uuid",
-            (self._community, result_id),
+            f"select {_COLUMNS} from result where community = %s and result_id = %s::uuid and kind = any(%s)",
+            (self._community, result_id, list(kinds)),
         )
         row = await cursor.fetchone()
         if row is None:
             raise NotFound(f"there is no result {result_id}")
         return _stored(row)
 
-    async def page(self, *, kind: str | None, before: str | None, limit: int) -> list[StoredResult]:
+    async def page(self, *, kinds: Collection[str], before: str | None, limit: int) -> list[StoredResult]:
         cursor = await self._connection.execute(
-            f"select {_COLUMNS} from result where community = %s and kind = coalesce(%s, kind) "
+            f"select {_COLUMNS} from result where community = %s and kind = any(%s) "
             "and (%s::uuid is null or result_id < %s::uuid) order by result_id desc limit %s",
-            (self._community, kind, before, before, limit),
+            (self._community, list(kinds), before, before, limit),
         )
         return [_stored(row) for row in await cursor.fetchall()]
 

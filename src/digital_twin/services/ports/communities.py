@@ -129,10 +129,10 @@ class Results(Protocol):
 
     async def add(self, result: StoredResult) -> None: ...
 
-    async def get(self, result_id: str) -> StoredResult:
-        """Raises NotFound."""
+    async def get(self, result_id: str, kinds: Collection[str]) -> StoredResult:
+        """One of these kinds. Raises NotFound."""
         ...
 
-    async def page(self, *, kind: str | None, before: str | None, limit: int) -> list[StoredResult]:
+    async def page(self, *, kinds: Collection[str], before: str | None, limit: int) -> list[StoredResult]:
         """Newest first; `before` is the id that the last page ended with."""
         ...
