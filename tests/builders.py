@@ -9,6 +9,7 @@ import numpy as np
 from digital_twin.domain.community import Community
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.time import TimeGrid
+from digital_twin.services.ports import Checkpoint, KnownState, Snapshot, StateTrack, StateUpdate
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -43,3 +44,19 @@ def series(
 
 def hours(number: float) -> timedelta:
     return timedelta(hours=number)
+
+
+def state_update(
+    version: int, start: datetime, steps: int, *, value: float = 1.0, minutes: int = 15, midnights: int = 0
+) -> StateUpdate:
+    """An advance over these steps that found this value everywhere."""
+    grid = TimeGrid(start, steps, minutes)
+    column, four = np.full(steps, value), np.tile(value + np.arange(4.0), (steps, 1))
+    return StateUpdate(
+        snapshot=Snapshot(version, "setup", grid.end, grid.start, 2.0, b"model", f"state {version}".encode()),
+        replaces_from=start,
+        checkpoints=[Checkpoint(start + hours(24 * day), f"{version} {day}".encode()) for day in range(midnights)],
+        track=StateTrack(grid, column, column, np.full(steps, 7), four, 2 * four),
+        known=KnownState(MONDAY + timedelta(minutes=version), {"version": version}),
+        forget_checkpoints_before=grid.end - hours(7 * 24),
+    )

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
-from tests.builders import MONDAY, community, series
+from tests.builders import MONDAY, community, series, state_update
 from tests.databases import DatabaseServer
 
 from digital_twin.adapters.postgres.database import APP_ROLE, Pool, migrate, open_pool
@@ -93,6 +93,7 @@ async def fill(store: PostgresStore, *names: str) -> None:
             await tx.runs.claim(run_id, run.job_id or 0, at=MONDAY)
             await tx.runs.keep_part(run_id, 1, 0, b"finished")
             await tx.events.add("run", {})
+            await tx.states.save(state_update(1, MONDAY, 96, midnights=1))
 
 
 async def fill_first_tables(store: PostgresStore, *names: str) -> None:
@@ -181,12 +182,23 @@ async def test_several_programs_may_migrate_one_database_at_once(address: str) -
 
 async def test_data_of_the_first_schema_survive_the_way_to_this_one(address: str) -> None:
     await migrate(address, "0002")
-    async with open_pool(address, size=2) as pool:
+    async with (
+        await psycopg.AsyncConnection.connect(address, autocommit=True) as owner,
+        open_pool(address, size=2) as pool,
+    ):
+        # where today's program notes what is due, which the first schema had no place for
+        await owner.execute("create table state_due (community bigint, changed_from timestamptz, changed_until text)")
+        await owner.execute(f"grant insert on state_due to {APP_ROLE}")
         await fill_first_tables(PostgresStore(pool), "one")
+        await owner.execute("drop table state_due")
         await migrate(address)
         async with PostgresStore(pool).community("one") as tx:
             [found] = await tx.readings.read([SeriesKey("load_kw", "h1")], MONDAY, MONDAY + timedelta(hours=1))
+            due = await tx.states.due()
     assert found.values.tolist() == [1.0] * 4
+    assert due is not None
+    assert due.changed_from == MONDAY
+    assert due.changed_until > datetime.now(UTC)
 
 
 async def test_a_database_of_a_newer_program_is_left_alone(address: str) -> None:

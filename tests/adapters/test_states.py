@@ -1,16 +1,16 @@
 """States: what is due is noted with the readings, advances follow each other, and the past can be asked for."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from tests.builders import MONDAY, community, hours, series
+from tests.builders import state_update as update
 
 from digital_twin.domain.assets import Asset, Member, Photovoltaics
 from digital_twin.domain.errors import Conflict
-from digital_twin.domain.time import TimeGrid
-from digital_twin.services.ports import Checkpoint, KnownState, Snapshot, StateDue, StateTrack, StateUpdate, Store
+from digital_twin.services.ports import Checkpoint, StateDue, StateUpdate, Store
 
 ID = "solar_valley"
 
@@ -31,22 +31,6 @@ async def record(store: Store, *readings: object, key: str) -> None:
 async def due(store: Store) -> StateDue | None:
     async with store.community(ID) as tx:
         return await tx.states.due()
-
-
-def update(
-    version: int, start: datetime, steps: int, *, value: float = 1.0, minutes: int = 15, midnights: int = 0
-) -> StateUpdate:
-    """An advance over these steps that found this value everywhere."""
-    grid = TimeGrid(start, steps, minutes)
-    column, four = np.full(steps, value), np.tile(value + np.arange(4.0), (steps, 1))
-    return StateUpdate(
-        snapshot=Snapshot(version, "setup", grid.end, grid.start, 2.0, b"model", f"state {version}".encode()),
-        replaces_from=start,
-        checkpoints=[Checkpoint(start + hours(24 * day), f"{version} {day}".encode()) for day in range(midnights)],
-        track=StateTrack(grid, column, column, np.full(steps, 7), four, 2 * four),
-        known=KnownState(MONDAY + timedelta(minutes=version), {"version": version}),
-        forget_checkpoints_before=grid.end - hours(7 * 24),
-    )
 
 
 async def save(store: Store, one: StateUpdate) -> None:
@@ -170,6 +154,16 @@ async def test_the_history_holds_each_interval_once_as_it_was_last_seen(store: S
     np.testing.assert_array_equal(track.mean, expected[:, None] + np.arange(4.0))
     np.testing.assert_array_equal(track.deviation, 2 * (expected[:, None] + np.arange(4.0)))
     np.testing.assert_array_equal(track.reporting, np.where(np.isnan(expected), 0, 7))
+
+
+async def test_an_uncertainty_too_small_for_single_precision_is_none(store: Store) -> None:
+    await open_community(store)
+    one = update(1, MONDAY, 4)
+    await save(store, replace(one, track=replace(one.track, deviation=np.full((4, 4), 1e-60))))
+    async with store.community(ID) as tx:
+        track = await tx.states.track(MONDAY, MONDAY + hours(1))
+    assert track is not None
+    np.testing.assert_allclose(track.deviation, 0.0, atol=1e-45)
 
 
 async def test_another_resolution_begins_another_history(store: Store) -> None:
