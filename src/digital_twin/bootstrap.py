@@ -225,6 +225,9 @@ def _environment_of(settings: Settings) -> dict[str, str]:
         value = getattr(settings, name)
         if value is not None:
             environment[name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if settings.start_dashboard:
+            environment.setdefault("API_URL", settings.api_address)
+            await stack.enter_async_context(child(("dashboard", "--with-parent"), environment))
     return environment
 
 

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=2, le=200)
     start_worker: bool = True
+    start_dashboard: bool = False
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)

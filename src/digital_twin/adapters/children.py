@@ -46,7 +46,7 @@ async def _keep(command: Sequence[str], environment: Mapping[str, str], stop: as
         if stop.is_set():
             await _end(process)
             return
-        get_logger().warning("child_ended", command=command[-1], status=process.returncode)
+        get_logger().warning("child_ended", command=command[len(OURS)], status=process.returncode)
         delay_s = FIRST_DELAY_S if loop.time() - started > LIVED_S else min(2 * delay_s, LONGEST_DELAY_S)
         await asyncio.wait((stopped,), timeout=delay_s)
 

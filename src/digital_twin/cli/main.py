@@ -75,15 +75,18 @@ def serve(
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Start no dashboard")] = False,
     listener: Annotated[int | None, typer.Option(hidden=True, help="Descriptor of a socket that listens")] = None,
 ) -> None:
-    """Start the API with its worker and its database; an embedded one unless DATABASE_URL names another."""
+    """Start the API with its worker, its dashboard and its database; an embedded one unless DATABASE_URL names another."""
     from digital_twin.api.main import create_app
     from digital_twin.bootstrap import read_settings
     from digital_twin.cli.serving import run_server
 
     settings = read_settings(
-        digital_twin_home=home, api_host=host, api_port=port, start_worker=False if no_worker else None
+        digital_twin_home=home,
+        api_host=host,
+        api_port=port,
+        start_worker=False if no_worker else None,
+        start_dashboard=not no_dashboard,
     )
-    del no_dashboard
     run_server(create_app(settings), listener=listener, **server_options(settings))
 
 

@@ -50,8 +50,10 @@ def run_server(app: Application, *, host: str, port: int, listener: int | None =
 def end_with_parent() -> None:
     """End as a signal would when standard input closes: a pipe whose other end the parent holds."""
 
+    stdin = sys.stdin.fileno()
+
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(stdin, 4096):  # not through Python's own reader, whose lock would be held at the end
             pass
         signal.raise_signal(signal.SIGTERM)
 
