@@ -194,5 +194,6 @@ def _merged(
         if kept is not None:
             whole = kept[index].reshape(whole.shape)
         whole[:, slots] = column.T
-        merged.append(whole.ravel().tolist() if column.dtype != np.int64 else whole.ravel().astype(int).tolist())
+        # PostgreSQL refuses what would round to 0 in single precision; numpy rounds it
+        merged.append(whole.ravel().astype(np.float32 if column.dtype != np.int64 else int).tolist())
     return merged
