@@ -47,6 +47,7 @@ from digital_twin.services.readings import ReadingService
 from digital_twin.services.runs import QUEUES, RunExecutor, RunService, RunWork
 from digital_twin.services.schedules import ScheduleService
 from digital_twin.services.sessions import SessionService
+from digital_twin.services.tariffs import TariffService
 from digital_twin.services.states import StateService
 from digital_twin.settings import Environment, Settings
 from digital_twin.telemetry import get_logger
@@ -72,6 +73,7 @@ __all__ = [
 PRELOADED = (
     "digital_twin.services.computations",
     "digital_twin.optimization.dispatch",
+    "digital_twin.optimization.tariffs",
     "digital_twin.forecasting.registry",
     "digital_twin.macro_twin.state",
     "pvlib",
@@ -130,6 +132,7 @@ class Twin:
     states: StateService
     forecasts: ForecastService
     schedules: ScheduleService
+    tariffs: TariffService
     runs: RunService
     events: EventService
 
@@ -165,6 +168,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         states=StateService(store, clock, pool),
         forecasts=forecasts,
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
+        tariffs=TariffService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         runs=runs,
         imports=ImportService(store, clock, runs),
         events=EventService(store, access, adapters.feed),

@@ -211,6 +211,10 @@ class TwinClient:
         """A dispatch plan. Fields as in `POST .../optimization/dispatch`."""
         return self._json("POST", f"/communities/{community_id}/optimization/dispatch", _plain(request))
 
+    def design_tariff(self, community_id: str, **request: Any) -> Document:
+        """The tariff that maximises welfare. Fields as in `POST .../optimization/tariff`."""
+        return self._json("POST", f"/communities/{community_id}/optimization/tariff", _plain(request))
+
     def results(self, community_id: str) -> Iterator[Document]:
         """Stored results, newest first, page by page."""
         yield from self._pages(f"/communities/{community_id}/optimization/results", "results")

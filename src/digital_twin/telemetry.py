@@ -31,6 +31,9 @@ FORECAST_DURATION = Histogram(
 DISPATCH_DURATION = Histogram(
     "digital_twin_dispatch_duration_seconds", "Time to plan one dispatch", ("status",), registry=REGISTRY
 )
+TARIFF_DURATION = Histogram(
+    "digital_twin_tariff_duration_seconds", "Time to design one tariff", ("status",), registry=REGISTRY
+)
 RUNS = Counter("digital_twin_runs_total", "Runs that have ended, by how", ("kind", "state"), registry=REGISTRY)
 RUN_DURATION = Histogram(
     "digital_twin_run_duration_seconds",

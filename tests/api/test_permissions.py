@@ -57,6 +57,7 @@ GET    /communities/{community_id}/state/history                  1      +    + 
 POST   /communities/{community_id}/forecasting/generate           1      3    3      +        4         3   +      forecasts:run
 GET    /communities/{community_id}/forecasting/models             1      3    +      +        4         3   +      forecasts:read
 POST   /communities/{community_id}/optimization/dispatch          1      3    3      +        4         3   +      schedules:run
+POST   /communities/{community_id}/optimization/tariff            1      3    3      +        4         3   +      schedules:run
 GET    /communities/{community_id}/optimization/results           1      3    +      +        4         3   +      schedules:read
 GET    /communities/{community_id}/optimization/results/{result_id} 1    3    +      +        4         3   +      schedules:read
 GET    /health/live                                               +      +    +      +        +         +   +      any

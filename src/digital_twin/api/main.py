@@ -24,6 +24,7 @@ from digital_twin.api.routes import (
     readings,
     runs,
     schedules,
+    tariffs,
     states,
     users,
 )
@@ -41,6 +42,7 @@ ROUTERS = (
     states.router,
     forecasts.router,
     schedules.router,
+    tariffs.router,
     runs.router,
     events.router,
     operation.router,

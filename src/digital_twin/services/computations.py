@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from digital_twin.domain.errors import Infeasible
 
 if TYPE_CHECKING:
+    from digital_twin.domain.units import Array
     from digital_twin.forecasting.forecast import Forecast, ForecastTask
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
+    from digital_twin.optimization.tariff_distribution import Distribution
+    from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,15 @@ def _or_none(baseline: "Callable[[DispatchProblem], Schedule]", problem: "Dispat
         return baseline(problem)
     except Infeasible:
         return None
+
+
+def design_and_distribute(problem: "TariffProblem", member_load_kw: "Array") -> "tuple[TariffDesign, Distribution]":
+    """The best tariff, and what it means for members with these loads at the present one."""
+    from digital_twin.optimization.tariff_distribution import distribute
+    from digital_twin.optimization.tariffs import design_tariff
+
+    design = design_tariff(problem)
+    return design, distribute(problem, design.figures.import_price_per_kwh, member_load_kw)
 
 
 def warm_up() -> None:

@@ -108,22 +108,34 @@ def _coefficients(rule: SharingRule, series: Sequence[MemberSeries], members: di
 async def _persisted(
     tx: Transaction, members: dict[str, Member], grid: TimeGrid, provenance: Provenance
 ) -> list[MemberSeries]:
-    """Each member of that time as in the same hours of the latest week that is wholly known: weekly persistence."""
-    current = [one.member_id for one in members.values() if _is_member(one, grid.start)]
-    if not current:
+    found = await members_of_last_weeks(tx, members, grid, provenance)
+    if found:
+        return found
+    if not any(_is_member(one, grid.start) for one in members.values()):
         raise InsufficientData("this sharing rule needs members; add them with POST .../members", needed=1, found=0)
+    raise InsufficientData(
+        "the sharing rule needs load_kw readings of members for these hours in one of the last "
+        f"{MAX_WEEKS_BACK} weeks; upload them or give `members` in the request",
+    )
+
+
+async def members_of_last_weeks(
+    tx: Transaction, members: dict[str, Member], grid: TimeGrid, provenance: Provenance
+) -> list[MemberSeries]:
+    """Each member of that time as in the same hours of the latest week that is wholly known: weekly persistence.
+
+    Members without readings are left out, which the provenance tells; none at all where no week is known.
+    """
+    current = [one.member_id for one in members.values() if _is_member(one, grid.start)]
     weeks_ahead = max(1, -(-(grid.end - provenance.as_of) // WEEK))
-    for weeks in range(weeks_ahead, weeks_ahead + MAX_WEEKS_BACK):
+    for weeks in range(weeks_ahead, weeks_ahead + MAX_WEEKS_BACK if current else weeks_ahead):
         past = TimeGrid(grid.start - weeks * WEEK, grid.steps, grid.step_minutes)
         found = await _member_series(tx, current, past, provenance)
         if found:
             provenance.sources["members"] = f"their readings {weeks} week(s) before"
             provenance.assume(f"members behave as {weeks} week(s) before")
             return found
-    raise InsufficientData(
-        "the sharing rule needs load_kw readings of members for these hours in one of the last "
-        f"{MAX_WEEKS_BACK} weeks; upload them or give `members` in the request",
-    )
+    return []
 
 
 def _is_member(member: Member, at: datetime) -> bool:

@@ -37,6 +37,13 @@ class Provenance:
         if end is not None:
             self.data_end = end if self.data_end is None else max(self.data_end, end)
 
+    def join(self, other: "Provenance") -> None:
+        """Take over what another answer that this one rests on came from."""
+        self.assume(*other.assumptions)
+        self.models |= other.models
+        self.sources |= other.sources
+        self.cover(other.data_start, other.data_end)
+
     def fingerprint(self, inputs: Iterable[np.ndarray[Any, Any] | float | str | None]) -> None:
         """Hash the numbers that went into the computation."""
         digest = hashlib.sha256()

@@ -25,6 +25,7 @@ from digital_twin.services.access import Grant
 from digital_twin.services.computations import Comparison, plan_and_compare
 from digital_twin.services.exchange import MemberSeries, member_exchange
 from digital_twin.services.forecasts import CommunityForecast, ForecastRequest, ForecastService
+from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import PriceRequest, Prices, prices_of
 from digital_twin.services.provenance import Provenance
@@ -111,8 +112,8 @@ class ScheduleService:
 
     async def _prepare(self, community_id: str, request: DispatchRequest) -> _Prepared:
         now = self._clock.now()
-        grid = _grid(request, now)
-        provenance = Provenance(_as_of(request, now))
+        grid = planned_grid(request.start, request.horizon_hours, request.resolution_minutes, now)
+        provenance = Provenance(known_at(request.as_of, request.start, now))
         forecast_request = ForecastRequest(grid, ("load_kw", "pv_kw"), as_of=provenance.as_of)
         async with self._store.community(community_id) as tx:
             community = (await tx.communities.get(community_id)).community
@@ -128,7 +129,7 @@ class ScheduleService:
         elif gathered is not None:
             forecast = await self._forecasts.compute(gathered, forecast_request)
             load_kw, pv_kw, curtailable = _expected(forecast, request)
-            _join(provenance, forecast.provenance)
+            provenance.join(forecast.provenance)
         else:
             assert request.load_kw is not None
             assert request.pv_kw is not None
@@ -156,24 +157,6 @@ class ScheduleService:
         document = schedule_document(prepared.problem, prepared.objective, comparison)
         document |= {"result_id": result_id, "provenance": provenance.to_document()}
         return StoredResult(result_id, KIND, self._clock.now(), document)
-
-
-def _grid(request: DispatchRequest, now: datetime) -> TimeGrid:
-    start = request.start or floor_to_step(now, request.resolution_minutes)
-    steps = request.horizon_hours * 60 / request.resolution_minutes
-    if steps != int(steps):
-        raise InvalidInput(
-            f"horizon_hours must be a whole number of {request.resolution_minutes}-minute intervals",
-            field="horizon_hours",
-        )
-    return TimeGrid(start, int(steps), request.resolution_minutes)
-
-
-def _as_of(request: DispatchRequest, now: datetime) -> datetime:
-    """The instant whose knowledge the plan rests on: a plan of the past knows what was known at its start."""
-    if request.as_of is not None and request.as_of > now:
-        raise InvalidInput("as_of must not lie in the future", field="as_of")
-    return request.as_of or (now if request.start is None else min(now, request.start))
 
 
 def _outlook(grid: TimeGrid, load_kw: Array, pv_kw: Array, prices: Prices) -> Outlook:
@@ -233,13 +216,6 @@ def _expected(forecast: CommunityForecast, request: DispatchRequest) -> tuple[Ar
     pv_kw = request.pv_kw if request.pv_kw is not None else forecast.variables["pv_kw"].mean
     curtailable = request.pv_kw is not None or not forecast.is_net_metered
     return np.maximum(load_kw, 0.0), np.maximum(pv_kw, 0.0), curtailable
-
-
-def _join(provenance: Provenance, of_forecast: Provenance) -> None:
-    provenance.assume(*of_forecast.assumptions)
-    provenance.models |= of_forecast.models
-    provenance.sources |= of_forecast.sources
-    provenance.cover(of_forecast.data_start, of_forecast.data_end)
 
 
 def _storage(community: Community, request: DispatchRequest, initial_kwh: float) -> Storage:

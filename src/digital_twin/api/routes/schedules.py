@@ -7,7 +7,8 @@ from fastapi import Query, Response
 from digital_twin.api.cursors import from_cursor, to_cursor
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
 from digital_twin.api.schemas.model import is_uuid
-from digital_twin.api.schemas.schedules import DispatchBody, ResultPage, ResultQuery, ResultSummary, ScheduleAnswer
+from digital_twin.api.schemas.schedules import DispatchBody, ResultPage, ResultQuery, ScheduleAnswer, summary_of
+from digital_twin.api.schemas.tariffs import TariffAnswer
 from digital_twin.domain.errors import InvalidInput, NotFound
 from digital_twin.services.access import Permission
 
@@ -39,7 +40,7 @@ async def list_results(
     page = await twin.schedules.results(grant, kind=query.kind, before=before, limit=query.limit)
     full = len(page) == query.limit
     return ResultPage(
-        results=[ResultSummary.from_stored(stored) for stored in page],
+        results=[summary_of(stored) for stored in page],
         next=to_cursor(page[-1].result_id) if full else None,
     )
 
@@ -49,8 +50,13 @@ async def list_results(
     response_model_exclude_none=True,
     **requires(Permission.SCHEDULES_READ),
 )
-async def get_result(community_id: str, result_id: str, twin: TwinDep, grant: GrantDep) -> ScheduleAnswer:
+async def get_result(
+    community_id: str, result_id: str, twin: TwinDep, grant: GrantDep
+) -> ScheduleAnswer | TariffAnswer:
     """One stored result, as it was answered."""
     if not is_uuid(result_id):
         raise NotFound("there is no result of this id")
-    return ScheduleAnswer.model_validate((await twin.schedules.result(grant, result_id)).document)
+    stored = await twin.schedules.result(grant, result_id)
+    if stored.kind == "tariff":
+        return TariffAnswer.model_validate(stored.document)
+    return ScheduleAnswer.model_validate(stored.document)

@@ -207,32 +207,55 @@ class ScheduleAnswer(Answer):
 
 
 class ResultSummary(Answer):
-    """A stored result in a list."""
+    """A stored plan in a list."""
 
     result_id: str
-    kind: str
+    kind: Literal["dispatch"]
     created_at: Instant
     objective: str
     start: Instant
     cost: float
 
-    @classmethod
-    def from_stored(cls, stored: StoredResult) -> "ResultSummary":
-        document: dict[str, Any] = stored.document
-        return cls(
+
+class TariffSummary(Answer):
+    """A stored tariff in a list."""
+
+    result_id: str
+    kind: Literal["tariff"]
+    created_at: Instant
+    start: Instant
+    welfare_change: float
+    incentives_paid: float
+    revenue: float
+
+
+def summary_of(stored: StoredResult) -> ResultSummary | TariffSummary:
+    """What a list shows of a result."""
+    document: dict[str, Any] = stored.document
+    if stored.kind == "tariff":
+        return TariffSummary(
             result_id=stored.result_id,
-            kind=stored.kind,
+            kind="tariff",
             created_at=stored.created_at,
-            objective=document["objective"],
             start=document["start"],
-            cost=document["cost"],
+            welfare_change=document["welfare"]["change"],
+            incentives_paid=document["incentives_paid"],
+            revenue=document["revenue"],
         )
+    return ResultSummary(
+        result_id=stored.result_id,
+        kind="dispatch",
+        created_at=stored.created_at,
+        objective=document["objective"],
+        start=document["start"],
+        cost=document["cost"],
+    )
 
 
 class ResultPage(Page):
     """Results, newest first."""
 
-    results: list[ResultSummary]
+    results: list[Annotated[ResultSummary | TariffSummary, Field(discriminator="kind")]]
 
 
 class ResultQuery(Body):
@@ -240,6 +263,6 @@ class ResultQuery(Body):
 
     model_config = ConfigDict(strict=False, extra="forbid")
 
-    kind: Literal["dispatch"] | None = None
+    kind: Literal["dispatch", "tariff"] | None = None
     limit: Annotated[int, PLAIN_DIGITS, Field(ge=1, le=1000)] = 100
     cursor: Cursor | None = None

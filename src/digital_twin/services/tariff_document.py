@@ -1,0 +1,131 @@
+"""A tariff design as the document that is kept and answered."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from digital_twin.domain.units import Array
+from digital_twin.optimization.tariff_distribution import Distribution
+from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem, Welfare
+from digital_twin.services.provenance import instant_text
+
+KIND = "tariff"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownMembers:
+    """The members whose loads are known; without any, the one row is the community as a whole."""
+
+    total: int
+    member_ids: tuple[str, ...]
+    load_kw: Array  # (N, T), N at least 1
+
+
+def tariff_document(
+    problem: TariffProblem, design: TariffDesign, members: KnownMembers, shares: Distribution
+) -> dict[str, Any]:
+    """The prices with what they do, beside the present tariff, and what holds them back."""
+    figures, outlook = design.figures, problem.outlook
+    shadow = design.budget_shadow_price
+    return {
+        "kind": KIND,
+        "status": design.status,
+        **({} if np.isnan(design.gap) else {"gap": design.gap}),
+        "start": instant_text(outlook.grid.start),
+        "resolution_minutes": outlook.grid.step_minutes,
+        "import_price_per_kwh": figures.import_price_per_kwh.tolist(),
+        "export_price_per_kwh": problem.supply.feed_in_price_per_kwh.tolist(),
+        "demand_before_kw": outlook.load_kw.tolist(),
+        "demand_after_kw": figures.demand_kw.tolist(),
+        "marginal_cost_per_kwh": problem.supply.marginal_cost_per_kwh.tolist(),
+        "blocks": _blocks(problem, figures.import_price_per_kwh),
+        "welfare": {"change": design.welfare_change, **_parts(figures.change)},
+        "incentives_paid": float(figures.incentives_paid.sum()),
+        "revenue": figures.revenue,
+        "budget_shadow_price": float(shadow.max()),
+        "days": _days(problem, design),
+        "present_tariff": {
+            "import_price_per_kwh": outlook.import_price_per_kwh.tolist(),
+            "export_price_per_kwh": outlook.export_price_per_kwh.tolist(),
+            "revenue": figures.revenue_before,
+            "operator_margin": figures.before.operator_margin,
+            "pv_receipts": figures.before.pv_receipts,
+            "carbon_damage": figures.before.carbon_damage,
+        },
+        "distribution": _distribution(members, shares),
+        "slopes_distortion": problem.response.distortion,
+        "binding": [
+            {
+                "limit": limit.limit,
+                "intervals": limit.intervals,
+                "first_interval": None if limit.first_interval is None else instant_text(limit.first_interval),
+                "value_per_unit": limit.value_per_unit,
+            }
+            for limit in design.binding
+        ],
+    }
+
+
+def _parts(welfare: Welfare) -> dict[str, float]:
+    return {
+        "consumer_surplus": welfare.consumer_surplus,
+        "operator_margin": welfare.operator_margin,
+        "pv_receipts": welfare.pv_receipts,
+        "carbon_damage": welfare.carbon_damage,
+    }
+
+
+def _blocks(problem: TariffProblem, price: Array) -> list[dict[str, Any]]:
+    """Each stretch of one price, in order of time."""
+    grid = problem.outlook.grid
+    firsts = np.append(0, 1 + np.flatnonzero(np.diff(price)))
+    lasts = np.append(firsts[1:], grid.steps)
+    return [
+        {
+            "start": instant_text(grid.instant(int(first))),
+            "end": instant_text(grid.instant(int(last))),
+            "import_price_per_kwh": float(price[first]),
+        }
+        for first, last in zip(firsts, lasts, strict=True)
+    ]
+
+
+def _days(problem: TariffProblem, design: TariffDesign) -> list[dict[str, Any]]:
+    """Each local day, partial ones as far as the horizon goes."""
+    figures, grid = design.figures, problem.outlook.grid
+    starts = [grid.instant(int(np.argmax(problem.calendar.day == day))) for day in range(problem.calendar.days)]
+    return [
+        {
+            "start": instant_text(start),
+            "energy_before_kwh": float(figures.energy_before_kwh[day]),
+            "energy_after_kwh": float(figures.energy_kwh[day]),
+            "incentive_budget": float(problem.limits.incentive_budget[day]),
+            "incentives_paid": float(figures.incentives_paid[day]),
+            "budget_shadow_price": float(design.budget_shadow_price[day]),
+        }
+        for day, start in enumerate(starts)
+    ]
+
+
+def _distribution(members: KnownMembers, shares: Distribution) -> dict[str, Any]:
+    """Who gains; without members' readings the community as one, of which nothing can be said about homes."""
+    document: dict[str, Any] = {
+        "basis": "members" if members.member_ids else "community",
+        "members_total": members.total,
+        "members_known": len(members.member_ids),
+        "bill_before": float(shares.bill_before.sum()),
+        "bill_after": float(shares.bill_after.sum()),
+        "surplus_change": float(shares.surplus_change.sum()),
+    }
+    if not members.member_ids:
+        return document
+    document |= {"gains": shares.gains, "losses": shares.losses, "share_better_off": shares.share_better_off}
+    if shares.deciles is not None:
+        document["surplus_change_deciles"] = {f"{level:g}": value for level, value in shares.deciles.items()}
+    rows = zip(members.member_ids, shares.bill_before, shares.bill_after, shares.surplus_change, strict=True)
+    document["members"] = [
+        {"member_id": name, "bill_before": float(before), "bill_after": float(after), "surplus_change": float(change)}
+        for name, before, after, change in rows
+    ]
+    return document
