@@ -9,7 +9,7 @@ import numpy as np
 from digital_twin.domain.community import Community
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.time import TimeGrid
-from digital_twin.services.ports import Checkpoint, KnownState, Snapshot, StateTrack, StateUpdate
+from digital_twin.services.ports import Checkpoint, KnownState, Snapshot, StateTrack, StateUpdate, TrainedVersion
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -54,9 +54,29 @@ def state_update(
     column, four = np.full(steps, value), np.tile(value + np.arange(4.0), (steps, 1))
     return StateUpdate(
         snapshot=Snapshot(version, "setup", grid.end, grid.start, 2.0, b"model", f"state {version}".encode()),
+        is_new_model=version == 1,
         replaces_from=start,
         checkpoints=[Checkpoint(start + hours(24 * day), f"{version} {day}".encode()) for day in range(midnights)],
         track=StateTrack(grid, column, column, np.full(steps, 7), four, 2 * four),
         known=KnownState(MONDAY + timedelta(minutes=version), {"version": version}),
         forget_checkpoints_before=grid.end - hours(7 * 24),
+    )
+
+
+def trained_version(run_id: str = "") -> TrainedVersion:
+    """A model as a Run trained it."""
+    return TrainedVersion(
+        variable="load_kw",
+        model="ridge",
+        run_id=run_id,
+        trained_at=MONDAY + timedelta(minutes=3, microseconds=17),
+        as_of=MONDAY,
+        data_start=MONDAY - timedelta(days=60),
+        data_end=MONDAY - timedelta(hours=1),
+        data_sha256="ab" * 32,
+        resolution_minutes=15,
+        code_version="1.2.3",
+        payload_format=1,
+        sha256="0f" * 32,
+        scores={"days": 14, "model": {"rmse_kw": 1.25, "coverage_90": None}},
     )

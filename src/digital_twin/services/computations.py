@@ -64,6 +64,7 @@ def warm_up() -> None:
     from digital_twin.domain.time import TimeGrid
     from digital_twin.forecasting.forecast import ForecastTask, Site
     from digital_twin.optimization.plan import OBJECTIVES, DispatchProblem, GridLimits, Outlook, Storage
+    from digital_twin.services import twin_steps
 
     grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 96, 15)
     ones = np.ones(grid.steps)
@@ -73,3 +74,4 @@ def warm_up() -> None:
     site = Site(48.2, 16.4, "UTC", 10, 50.0, None)
     tasks = [ForecastTask(name, grid, grid.start, site, None, None) for name in ("load_kw", "pv_kw")]
     forecast_all(tasks, "auto", (0.05, 0.5, 0.95))
+    twin_steps.warm_up()

@@ -196,6 +196,7 @@ class StateService:
         track = answer.track
         update = StateUpdate(
             snapshot=snapshot,
+            is_new_model=plan.is_anew,
             replaces_from=plan.task.grid.start,
             checkpoints=[Checkpoint(at, state) for at, state in answer.checkpoints if at >= oldest],
             track=StateTrack(plan.task.grid, track.coverage, track.nis, track.reporting, track.mean, track.deviation),

@@ -63,7 +63,7 @@ class PostgresStates:
         return None if row is None else Checkpoint(*row)
 
     async def save(self, update: StateUpdate) -> None:
-        await self._save_snapshot(update.snapshot)
+        await self._save_snapshot(update.snapshot, is_new_model=update.is_new_model)
         await self._connection.execute(
             "delete from state_checkpoint where community = %s and (at > %s or at < %s)",
             (self._community, update.replaces_from, update.forget_checkpoints_before),
@@ -85,7 +85,16 @@ class PostgresStates:
             (self._community, update.known.known_at, Jsonb(update.known.document)),
         )
 
-    async def _save_snapshot(self, snapshot: Snapshot) -> None:
+    async def _save_snapshot(self, snapshot: Snapshot, *, is_new_model: bool) -> None:
+        if not is_new_model:  # which is large, and written anew with every advance otherwise
+            cursor = await self._connection.execute(
+                "update state_snapshot set version = %s, observed_at = %s, state = %s "
+                "where community = %s and version = %s",
+                (snapshot.version, snapshot.observed_at, snapshot.state, self._community, snapshot.version - 1),
+            )
+            if not cursor.rowcount:
+                raise _came_second()
+            return
         values = (
             self._community, snapshot.version, snapshot.setup, snapshot.observed_at, snapshot.calibrated_until,
             snapshot.calibrated_days, snapshot.model, snapshot.state,
@@ -99,7 +108,7 @@ class PostgresStates:
             values,
         )
         if not cursor.rowcount:
-            raise Conflict("the state was advanced meanwhile; ask again", retry_after_s=1)
+            raise _came_second()
 
     async def _save_days(self, track: StateTrack) -> None:
         resolution = track.grid.step_minutes
@@ -164,6 +173,10 @@ class PostgresStates:
     async def communities_due(self, now: datetime) -> list[str]:
         cursor = await self._connection.execute("select community_id from communities_with_state_due(%s)", (now,))
         return [community_id for (community_id,) in await cursor.fetchall()]
+
+
+def _came_second() -> Conflict:
+    return Conflict("the state was advanced meanwhile; ask again", retry_after_s=1)
 
 
 def _days_of(track: StateTrack) -> Iterator[tuple[date, slice, list[np.ndarray[Any, Any]]]]:

@@ -67,6 +67,7 @@ class StateUpdate:
     """What one advance found; `replaces_from` is where it took up, and everything kept after that is replaced."""
 
     snapshot: Snapshot
+    is_new_model: bool  # otherwise the kept one stays as it is
     replaces_from: datetime
     checkpoints: Sequence[Checkpoint]
     track: StateTrack
