@@ -34,9 +34,9 @@ from digital_twin.telemetry import DISPATCH_DURATION
 
 FRESH_STATE_OF_CHARGE = timedelta(hours=2)
 DEFAULT_RESOLUTION_MINUTES = 15
-
 KINDS = (KIND, "tariff")
 """What is listed together: the results of optimization."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DispatchRequest:
