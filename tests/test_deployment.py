@@ -179,10 +179,11 @@ def test_who_names_hosts_does_not_lock_out_the_services_themselves() -> None:
     assert service("dashboard")["environment"]["ALLOWED_HOSTS"] == "${ALLOWED_HOSTS:-*},127.0.0.1"
 
 
-def test_the_worker_does_the_work_of_every_queue() -> None:
+def test_the_worker_does_the_work_of_every_queue_and_the_api_starts_no_other() -> None:
     assert service("worker")["command"] == ["worker"]  # without --queues: all of them
-    assert "--no-worker" in service("api")["command"]
-    assert service("api")["environment"]["START_WORKER"] == "false"
+    for what in ("worker", "dashboard"):
+        assert f"--no-{what}" in service("api")["command"]
+        assert service("api")["environment"][f"START_{what.upper()}"] == "false"
 
 
 def test_the_image_is_built_from_hashes_in_stages_and_does_not_run_as_root() -> None:

@@ -83,7 +83,7 @@ show_failed() {
   while read -r service state health; do
     if [ "$state" != running ] || { [ -n "$health" ] && [ "$health" != healthy ]; }; then
       echo "--- $service is $state ${health:+($health)}; the end of its log:" >&2
-      compose logs --no-log-prefix --tail 40 "$service" >&2
+      compose logs --no-color --no-log-prefix --tail 40 "$service" >&2
     fi
   done < <(compose ps --all --format '{{.Service}} {{.State}} {{.Health}}')
   exit 1
@@ -107,6 +107,8 @@ up() {
   done
   # shellcheck disable=SC2086  # the services are words
   compose up --detach --remove-orphans --wait --wait-timeout "$timeout_s" "${build[@]}" $services || show_failed
+  # its rules may have changed while it ran
+  [[ $services != *" prometheus "* ]] || compose kill --signal HUP prometheus >/dev/null 2>&1 || true
   show_addresses "$services"
 }
 
