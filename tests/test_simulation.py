@@ -25,11 +25,13 @@ from digital_twin.simulation.base_year import (
     heating_kw_per_degree,
 )
 from digital_twin.simulation.economics import Investment, discounted
-from digital_twin.simulation.kernel import TOTALS, Profiles, simulate_year
+from digital_twin.simulation.kernel import Profiles, simulate_year
 from digital_twin.simulation.kpis import cost_difference, kpi_values, member_effects, ranking, risk_of
-from digital_twin.simulation.monte_carlo import Outcomes, Study, estimate, simulate_runs, site_of, year_of
+from digital_twin.simulation.monte_carlo import Study, simulate_runs, site_of, year_of
+from digital_twin.simulation.outcomes import TOTALS, Outcomes, estimate
 from digital_twin.simulation.sampling import draw
 from digital_twin.simulation.scenario import PARAMETERS, Policy, Scenario, Setting, changed, setting_of
+from digital_twin.simulation.terms import Terms
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 ROUNDING = 1e-9  # sums of 35,000 numbers in another order
@@ -76,7 +78,12 @@ def numbers(**given: Any) -> Setting:
 def study(*some: Setting, base: BaseYear | None = None, sharing: Sharing | None = None, **given: Any) -> Study:
     fields: dict[str, Any] = {"num_prosumers": float(HOMES), "days": 28, "seed": 3} | given
     periods = np.arange(fields["days"]) // 30
-    return Study(base or base_year(), some, sharing or Sharing(SharingRule.DYNAMIC), billing_period=periods, **fields)
+    terms = Terms(some, sharing or Sharing(SharingRule.DYNAMIC), billing_period=periods, **fields)
+    return Study(base or base_year(), terms)
+
+
+def reseeded(problem: Study, seed: int) -> Study:
+    return replace(problem, terms=replace(problem.terms, seed=seed))
 
 
 def profiles_of(base: BaseYear) -> Profiles:
@@ -246,7 +253,7 @@ def test_a_run_is_the_same_in_any_part_of_the_work() -> None:
     parts = Outcomes.joined([simulate_runs(problem, 0, 3), simulate_runs(problem, 3, 1), simulate_runs(problem, 4, 3)])
     np.testing.assert_array_equal(whole.totals, parts.totals)
     np.testing.assert_array_equal(whole.bills, parts.bills)
-    other = simulate_runs(replace(problem, seed=4), 0, 7)
+    other = simulate_runs(reseeded(problem, 4), 0, 7)
     assert not np.array_equal(whole.totals, other.totals)
 
 
@@ -259,13 +266,13 @@ def test_what_else_is_compared_changes_no_scenario() -> None:
 def test_a_difference_on_the_same_years_varies_far_less_than_on_different_ones() -> None:
     problem = study(numbers(), numbers(total_storage_capacity_kwh=30.0), days=364)
     cost = simulate_runs(problem, 0, 40).of("cost")
-    independent = simulate_runs(replace(problem, seed=99), 0, 40).of("cost")
+    independent = simulate_runs(reseeded(problem, 99), 0, 40).of("cost")
     assert (cost[1] - cost[0]).var() < (cost[1] - independent[0]).var() / 50
 
 
 def test_randomised_sobol_points_beat_plain_ones() -> None:
     problem = study(numbers(), days=364, base=base_year(1))
-    means = [simulate_runs(replace(problem, seed=seed), 0, 80).of("cost")[0].mean() for seed in range(12)]
+    means = [simulate_runs(reseeded(problem, seed), 0, 80).of("cost")[0].mean() for seed in range(12)]
     every = simulate_runs(problem, 0, 300).of("cost")[0]
     assert np.var(means, ddof=1) < every.var(ddof=1) / 80 / 2
 

@@ -13,7 +13,8 @@ from digital_twin.domain.assets import Photovoltaics
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.simulation.homes import calendar_of, home_load_kw
-from digital_twin.simulation.sky import Place, moving_sky, roof_kw
+from digital_twin.simulation.place import Place
+from digital_twin.simulation.sky import moving_sky, roof_kw
 from digital_twin.simulation.synthetic import Neighbourhood, SyntheticCommunity, synthetic_community
 
 HOUSEHOLDS = Path(__file__).parents[2] / "shared" / "data" / "ch_households537"

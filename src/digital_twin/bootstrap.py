@@ -23,7 +23,7 @@ from digital_twin.adapters.rate_limits import open_limiter
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.services import computations, imports
+from digital_twin.services import computations, imports, simulations
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
@@ -47,6 +47,7 @@ from digital_twin.services.readings import ReadingService
 from digital_twin.services.runs import QUEUES, RunExecutor, RunService, RunWork
 from digital_twin.services.schedules import ScheduleService
 from digital_twin.services.sessions import SessionService
+from digital_twin.services.simulations import SimulationService
 from digital_twin.services.tariffs import TariffService
 from digital_twin.services.states import StateService
 from digital_twin.settings import Environment, Settings
@@ -132,6 +133,7 @@ class Twin:
     states: StateService
     forecasts: ForecastService
     schedules: ScheduleService
+    simulations: SimulationService
     tariffs: TariffService
     runs: RunService
     events: EventService
@@ -169,6 +171,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         forecasts=forecasts,
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         tariffs=TariffService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
+        simulations=SimulationService(store, clock, runs),
         runs=runs,
         imports=ImportService(store, clock, runs),
         events=EventService(store, access, adapters.feed),
@@ -209,7 +212,7 @@ async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerat
 
 def run_work(twin: Twin) -> dict[str, RunWork]:
     """Who carries out the Runs of each kind."""
-    return {imports.KIND: twin.imports}
+    return {imports.KIND: twin.imports, simulations.KIND: twin.simulations}
 
 
 @asynccontextmanager

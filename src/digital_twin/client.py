@@ -222,6 +222,21 @@ class TwinClient:
     def result(self, community_id: str, result_id: str) -> Document:
         return self._json("GET", f"/communities/{community_id}/optimization/results/{result_id}")
 
+    # Scenarios
+
+    def run_scenario(self, community_id: str, **request: Any) -> Document:
+        """The Run that simulates a scenario. Fields as in `POST .../simulation/run-scenario`."""
+        return self._json("POST", f"/communities/{community_id}/simulation/run-scenario", _plain(request))
+
+    def run_multiple(self, community_id: str, scenarios: Sequence[Mapping[str, Any]], **request: Any) -> Document:
+        """The Run that compares scenarios on the same simulated years."""
+        body = {"scenarios": [dict(one) for one in scenarios], **_plain(request)}
+        return self._json("POST", f"/communities/{community_id}/simulation/run-multiple", body)
+
+    def simulation_result(self, community_id: str, result_id: str) -> Document:
+        """What scenarios came to."""
+        return self._json("GET", f"/communities/{community_id}/simulation/results/{result_id}")
+
     # Runs
 
     def runs(self, community_id: str) -> Iterator[Document]:

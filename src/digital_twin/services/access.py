@@ -51,6 +51,8 @@ class Permission(StrEnum):
     FORECASTS_RUN = "forecasts:run"
     SCHEDULES_READ = "schedules:read"
     SCHEDULES_RUN = "schedules:run"
+    SIMULATIONS_READ = "simulations:read"
+    SIMULATIONS_RUN = "simulations:run"
     RUNS_READ = "runs:read"
     RUNS_CANCEL = "runs:cancel"
 
@@ -64,6 +66,7 @@ _VIEWER_IN_COMMUNITY = frozenset(
         Permission.READINGS_READ,
         Permission.FORECASTS_READ,
         Permission.SCHEDULES_READ,
+        Permission.SIMULATIONS_READ,
         Permission.RUNS_READ,
     }
 )
@@ -75,6 +78,7 @@ _OPERATOR_IN_COMMUNITY = _VIEWER_IN_COMMUNITY | {
     Permission.READINGS_WRITE,
     Permission.FORECASTS_RUN,
     Permission.SCHEDULES_RUN,
+    Permission.SIMULATIONS_RUN,
     Permission.RUNS_CANCEL,
 }
 _OWN_DATA = frozenset({Permission.COMMUNITY_READ, Permission.READINGS_READ})

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
     from digital_twin.optimization.tariff_distribution import Distribution
     from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem
+    from digital_twin.simulation.known_year import KnownYear
+    from digital_twin.simulation.terms import Terms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +55,14 @@ def design_and_distribute(problem: "TariffProblem", member_load_kw: "Array") -> 
 
     design = design_tariff(problem)
     return design, distribute(problem, design.figures.import_price_per_kwh, member_load_kw)
+
+
+def simulate_part(known: "KnownYear", terms: "Terms", first: int, count: int) -> bytes:
+    """Some runs of all scenarios: a pure function of the terms and the numbers of the runs."""
+    from digital_twin.simulation.known_year import base_year
+    from digital_twin.simulation.monte_carlo import Study, simulate_runs
+
+    return simulate_runs(Study(base_year(known), terms), first, count).to_bytes()
 
 
 def warm_up() -> None:

@@ -11,30 +11,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
+from digital_twin.simulation.outcomes import TOTALS
 
 ONE_METER, OWN_METERS, SHARED = 0, 1, 2
 """All behind one meter with the storage; each with its own and a part of the storage behind it; or sharing, where the
 storage has a meter of its own."""
-
-TOTALS = (
-    "cost",
-    "emissions_kg",
-    "load_kwh",
-    "generation_kwh",
-    "curtailed_kwh",
-    "imported_kwh",
-    "exported_kwh",
-    "shared_kwh",
-    "left_import_kwh",
-    "left_pv_export_kwh",
-    "charged_kwh",
-    "discharged_kwh",
-    "final_soc_kwh",
-    "peak_import_kw",
-    "beyond_import_limit_kwh",
-    "beyond_export_limit_kwh",
-)
-"""What a year adds up to; `left_...` is what remains after the shared energy."""
 
 (
     _COST, _EMISSIONS, _LOAD, _GENERATION, _CURTAILED, _IMPORT, _EXPORT, _SHARED, _LEFT_IMPORT, _LEFT_PV,

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from digital_twin.domain.units import Array
-from digital_twin.simulation.monte_carlo import Estimate, Outcomes, estimate
-from digital_twin.simulation.sampling import scramble_of
+from digital_twin.simulation.outcomes import Estimate, Outcomes, estimate, scramble_of
 
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 RISK_LEVEL = 0.95
@@ -131,7 +130,7 @@ def _confidence(difference: Array) -> float:
     error = means.std(ddof=1) / np.sqrt(means.size)
     if error == 0:
         return 0.5 if means.mean() == 0 else float(means.mean() > 0)
-    return float(student.cdf(difference.mean() / error, means.size - 1))
+    return float(stdtr(means.size - 1, difference.mean() / error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +139,6 @@ class MemberGroup:
 
     homes: int
     mean_saved: float
-    least_saved: float
-    most_saved: float
     mean_bill_before: float
 
 
@@ -171,8 +168,6 @@ def member_effects(before: Array, after: Array) -> MemberEffects | None:
         MemberGroup(
             homes.size,
             float(saved[homes].mean()),
-            float(saved[homes].min()),
-            float(saved[homes].max()),
             float(before[homes].mean()),
         )
         for homes in np.array_split(order, count)

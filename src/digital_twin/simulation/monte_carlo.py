@@ -1,81 +1,45 @@
-"""Many years of each scenario: which numbers a run has, what it adds up to, and when there are enough runs."""
+"""Many years of each scenario: which numbers a run has, and what it adds up to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from digital_twin.domain.errors import InsufficientData
-from digital_twin.domain.sharing import Sharing, SharingRule
-from digital_twin.domain.tariff import CapacityCharge
+from digital_twin.domain.sharing import SharingRule
 from digital_twin.domain.units import Array
 from digital_twin.simulation.base_year import BaseYear, heating_kw_per_degree
-from digital_twin.simulation.kernel import ONE_METER, OWN_METERS, SHARED, TOTALS, Profiles, Site, Year, simulate_year
-from digital_twin.simulation.sampling import Draw, draw, scramble_of
+from digital_twin.simulation.kernel import ONE_METER, OWN_METERS, SHARED, Profiles, Site, Year, simulate_year
+from digital_twin.simulation.outcomes import TOTALS, Outcomes
+from digital_twin.simulation.sampling import Draw, draw
 from digital_twin.simulation.scenario import Change, Policy, Setting
+from digital_twin.simulation.terms import Terms, has_fixed_shares
 
-CHUNK_RUNS = 10
-"""Runs of one part of the work; a part is a pure function of the seed and the number of its first run."""
-
-CONFIDENCE = 0.95
 _NOT_GIVEN = float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """What all runs of all scenarios have in common.
+    """The terms, on a base year.
 
     Raises:
         InsufficientData: a rule with fixed shares where the homes have none.
     """
 
     base: BaseYear
-    settings: tuple[Setting, ...]  # the first is the community as it is
-    sharing: Sharing
-    num_prosumers: float  # in the community as it is
-    days: int
-    seed: int
-    billing_period: NDArray[np.int64]  # (days,)
-    capacity_charge: CapacityCharge | None = None
+    terms: Terms
 
     def __post_init__(self) -> None:
-        for setting in self.settings:
-            if setting.sharing_rule in (SharingRule.STATIC, SharingRule.HYBRID) and self.base.coefficients is None:
+        for setting in self.terms.settings:
+            if has_fixed_shares(setting.sharing_rule) and self.base.coefficients is None:
                 raise InsufficientData(
                     f"the sharing rule {setting.sharing_rule} needs the sharing_coefficient of every member; "
-                    "PUT them with the members, or choose dynamic",
+                    "give them with the members, or choose dynamic",
                 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcomes:
-    """What some runs came to, in the order of their numbers."""
-
-    totals: Array  # (S, R, K) columns as in `TOTALS`
-    bills: Array  # (S, R, N + 1) of a home of each profile, and of the storage's or the common meter
-
-    @classmethod
-    def joined(cls, parts: "Sequence[Outcomes]") -> "Outcomes":
-        """Parts in the order of their runs."""
-        return cls(
-            np.concatenate([part.totals for part in parts], axis=1),
-            np.concatenate([part.bills for part in parts], axis=1),
-        )
-
-    @property
-    def runs(self) -> int:
-        return self.totals.shape[1]
-
-    def of(self, name: str) -> Array:
-        """One of the `TOTALS`."""  # (S, R)
-        return self.totals[:, :, TOTALS.index(name)]
 
 
 def simulate_runs(study: Study, first: int, count: int) -> Outcomes:
     """Runs first .. first + count - 1 of every scenario; all scenarios of a run meet the same year."""
-    base = study.base
+    base, terms = study.base, study.terms
     profiles = Profiles(
         np.ascontiguousarray(base.load_kw),
         np.ascontiguousarray(base.pv_share),
@@ -83,12 +47,12 @@ def simulate_runs(study: Study, first: int, count: int) -> Outcomes:
         base.steps_per_day,
     )
     per_degree = heating_kw_per_degree(base.load_kw, base.heating_degrees)
-    sites = [site_of(study, setting) for setting in study.settings]
+    sites = [site_of(study, setting) for setting in terms.settings]
     totals = np.empty((len(sites), count, len(TOTALS)))
     bills = np.empty((len(sites), count, base.homes + 1))
     for place in range(count):
-        drawn = draw(study.seed, first + place, study.days, base.homes)
-        for number, (setting, site) in enumerate(zip(study.settings, sites, strict=True)):
+        drawn = draw(terms.seed, first + place, terms.days, base.homes)
+        for number, (setting, site) in enumerate(zip(terms.settings, sites, strict=True)):
             year = year_of(base, setting, drawn, per_degree, site.homes_per_profile)
             totals[number, place], bills[number, place] = simulate_year(profiles, year, site)
     return Outcomes(totals, bills)
@@ -122,12 +86,12 @@ def _price_line(price: Array, level: float, volatility: float, change: Change) -
 
 def site_of(study: Study, setting: Setting) -> Site:
     """The rules and devices of a scenario."""
-    base, sharing, rule = study.base, study.sharing, setting.sharing_rule
-    weight = setting.num_prosumers / study.num_prosumers * base.homes_per_profile
-    charge, premium = study.capacity_charge, sharing.premium
-    is_fixed = rule in (SharingRule.STATIC, SharingRule.HYBRID)
+    base, terms, rule = study.base, study.terms, setting.sharing_rule
+    sharing, charge = terms.sharing, terms.capacity_charge
+    weight = setting.num_prosumers / terms.num_prosumers * base.homes_per_profile
+    premium = sharing.premium
     coefficients = np.zeros(base.homes)
-    if is_fixed and base.coefficients is not None:
+    if has_fixed_shares(rule) and base.coefficients is not None:
         coefficients = base.coefficients
     return Site(
         mode={SharingRule.SINGLE_METER: ONE_METER, SharingRule.NONE: OWN_METERS}.get(rule, SHARED),
@@ -150,7 +114,7 @@ def site_of(study: Study, setting: Setting) -> Site:
         is_curtailable=base.is_curtailable,
         peak_per_kw=0.0 if charge is None else charge.per_kw,
         peak_so_far_kw=0.0 if charge is None else charge.peak_so_far_kw,
-        billing_period=study.billing_period,
+        billing_period=terms.billing_period,
     )
 
 
@@ -164,36 +128,3 @@ def _storage_share(base: BaseYear, weight: float) -> Array:
     if not generated.any():
         generated = np.ones(base.homes)
     return generated / generated.sum() / weight
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over years with its confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def precision(self) -> float:
-        """Half the interval's width as a share of the mean."""
-        half = (self.high - self.low) / 2
-        return half / abs(self.mean) if self.mean else (0.0 if half == 0 else float("inf"))
-
-
-def estimate(values: Array) -> Estimate:
-    """The mean of runs 0, 1, ... with the interval of the scrambles' means, by Student's t.
-
-    Source: L'Ecuyer and Lemieux (2002), section 2.
-    """  # (R,)
-    groups = scramble_of(np.arange(values.size))
-    means = np.array([values[groups == group].mean() for group in np.unique(groups)])
-    mean = float(values.mean())
-    error = float(means.std(ddof=1) / np.sqrt(means.size))
-    half = float(student.ppf((1 + CONFIDENCE) / 2, means.size - 1)) * error
-    return Estimate(mean, mean - half, mean + half)
-
-
-def is_precise(outcomes: Outcomes, target_precision: float) -> bool:
-    """Whether the annual cost of every scenario is known this well."""
-    return all(estimate(cost).precision <= target_precision for cost in outcomes.of("cost"))

@@ -16,9 +16,7 @@ from scipy.stats import qmc
 
 from digital_twin.domain.units import Array
 from digital_twin.simulation.base_year import DAYS
-
-SCRAMBLES = 10
-"""Groups of runs with a Sobol sequence of their own; their means give the interval by Student's t."""
+from digital_twin.simulation.outcomes import SCRAMBLES
 
 _WEEKS_AWAY = 2
 _BLOCK_DAYS = 5.0
@@ -70,11 +68,6 @@ def draw(seed: int, run: int, days: int, homes: int) -> Draw:
         _lognormal(export_z, EXPORT_PRICE_DEVIATION),
         _lognormal(z["volatility"], VOLATILITY_DEVIATION),
     )
-
-
-def scramble_of(runs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The group that each run belongs to."""
-    return runs % SCRAMBLES
 
 
 def _standard_normals(seed: int, run: int) -> dict[str, float]:

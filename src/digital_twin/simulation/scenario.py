@@ -64,6 +64,11 @@ class Setting:
     export_price: Change = UNCHANGED
     emission_factor: Change = UNCHANGED
 
+    @property
+    def is_one_meter(self) -> bool:
+        """Whether all stand behind one meter, so that nobody has a bill of their own."""
+        return self.sharing_rule is SharingRule.SINGLE_METER
+
     def __post_init__(self) -> None:
         check_range(self.num_prosumers, "num_prosumers", 1, MAX_PROSUMERS)
         if self.num_prosumers != int(self.num_prosumers):

@@ -13,6 +13,7 @@ from numba import njit
 from digital_twin.domain.assets import Photovoltaics
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
+from digital_twin.simulation.place import Place
 
 _SYSTEM_EFFICIENCY = 0.86
 _TEMPERATURE_COEFFICIENT_PER_C = -0.004
@@ -32,15 +33,6 @@ _EQUATOR_C, _COOLING_PER_DEGREE, _SWING_PER_DEGREE = 27.0, 0.33, 0.215
 _ANOMALY_HOURS, _ANOMALY_C = 72.0, 3.3
 _CLEAR_SUMMER_C, _CLEAR_WINTER_C = 1.6, -1.2
 _CLEAR_DAY_SWING_C, _DULL_DAY_SWING_C = 6.0, 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the sun is seen from and which clock people live by."""
-
-    latitude: float
-    longitude: float
-    timezone: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,8 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.simulation.homes import calendar_of, home_load_kw
-from digital_twin.simulation.sky import Place, Sky, moving_sky, roof_kw
+from digital_twin.simulation.place import Place
+from digital_twin.simulation.sky import Sky, moving_sky, roof_kw
 
 _CHUNK_HOMES = 50
 _ROOF_SPREAD = 0.35
