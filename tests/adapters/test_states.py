@@ -1,5 +1,6 @@
 """States: what is due is noted with the readings, advances follow each other, and the past can be asked for."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +11,10 @@ from tests.builders import state_update as update
 
 from digital_twin.domain.assets import Asset, Member, Photovoltaics
 from digital_twin.domain.errors import Conflict
+from digital_twin.services.access import Caller, Grant, Role
 from digital_twin.services.ports import Checkpoint, StateDue, StateUpdate, Store
+from digital_twin.services.states import StateService
+from digital_twin.testing import FakeClock, InProcessPool
 
 ID = "solar_valley"
 
@@ -107,6 +111,38 @@ async def test_a_batch_that_fails_leaves_nothing_due(store: Store) -> None:
     with pytest.raises(RuntimeError):
         await fail()
     assert await due(store) is None
+
+
+# Advancing
+
+
+async def test_of_several_advances_at_once_one_moves_the_state(store: Store) -> None:
+    await open_community(store)
+    await record(store, series("load_kw", [5.0] * 96), key="a")
+    services = [StateService(store, FakeClock(MONDAY + hours(24)), InProcessPool()) for _ in range(3)]
+    moved = await asyncio.gather(*(service.advance(ID) for service in services))
+    assert sum(moved) >= 1
+    assert await due(store) is None
+    async with store.community(ID) as tx:
+        snapshot = await tx.states.snapshot()
+    assert snapshot is not None
+    assert (snapshot.version, snapshot.observed_at) == (1, MONDAY + hours(24))
+
+
+async def test_a_state_outlives_the_process_that_estimated_it(store: Store) -> None:
+    await open_community(store)
+    await record(store, series("load_kw", [5.0, 6.0] * 48), key="a")
+    grant = Grant(Caller(1, "ada", Role.OPERATOR), ID)
+    first = await StateService(store, FakeClock(MONDAY + hours(24)), InProcessPool()).state(grant)
+    again = StateService(store, FakeClock(MONDAY + hours(25)), InProcessPool())
+    assert (await again.state(grant))["states"] == first["states"]
+    await record(store, series("load_kw", [7.0], start=MONDAY + hours(24)), key="b")
+    assert (await again.state(grant))["states"]["demand_kw"]["mean"] == pytest.approx(7, rel=1e-2)
+    async with store.community(ID) as tx:
+        snapshot = await tx.states.snapshot()
+    assert snapshot is not None
+    assert snapshot.version == 2
+    assert snapshot.calibrated_until == MONDAY + hours(24)
 
 
 # What is kept

@@ -1,0 +1,132 @@
+"""States over HTTP: there at once, current with the readings, as known at any instant, for those who may see them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from tests.api.application import Api, answered, refused
+
+from digital_twin.client import Tokens, TwinClient
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+NAMES = ["demand_kw", "pv_kw", "net_load_kw", "storage_soc_kwh"]
+DAYS = 6
+HOURS = np.arange(24 * DAYS)
+LOAD = (50 + 20 * np.sin(2 * np.pi * (HOURS - 9) / 24)).round(3)
+PV = (300 * np.maximum(np.sin((HOURS % 24 - 6) / 12 * np.pi), 0)).round(3)
+
+
+def state(client: httpx.Client, community: str, **query: Any) -> Any:
+    return answered(client.get(f"/communities/{community}/state", params=query))
+
+
+def history(client: httpx.Client, community: str, start: datetime, end: datetime) -> Any:
+    query = {"start": start.isoformat(), "end": end.isoformat()}
+    return answered(client.get(f"/communities/{community}/state/history", params=query))
+
+
+def column(name: str, values: Any, *, member_id: str | None = None, start: datetime = START) -> dict[str, Any]:
+    unit, kind = ("kWh", "instant") if name.endswith("_kwh") else ("kW", "mean")
+    return {
+        "name": name, "unit": unit, "kind": kind, "member_id": member_id, "start": start.isoformat(),
+        "resolution_minutes": 60, "values": list(values),
+    }  # fmt: skip
+
+
+def record(client: httpx.Client, community: str, *columns: dict[str, Any]) -> None:
+    body = {"series": list(columns), "assumed_delay_minutes": 0}
+    answered(client.post(f"/communities/{community}/readings", json=body))
+
+
+def test_the_guides_community_has_a_state_right_after_it_was_made(operator: httpx.Client, community: str):
+    found = state(operator, community)
+    assert list(found["states"]) == NAMES
+    assert found["observed_at"] is None
+    assert found["nis"] is None
+    assert found["data_age_s"] is None
+    assert found["coverage"] == 0
+    assert all(one["sd"] >= 0 for one in found["states"].values())
+    assert found["states"]["demand_kw"]["sd"] > 0
+    assert len(found["provenance"]["assumptions"]) >= 4
+
+
+def test_the_state_follows_the_readings_and_its_history_shows_them(operator: httpx.Client, community: str):
+    record(operator, community, column("load_kw", LOAD), column("pv_kw", PV), column("storage_soc_kwh", [400.0] * 144))
+    found = state(operator, community)
+    end = START + timedelta(days=DAYS)
+    assert found["observed_at"] == end.isoformat().replace("+00:00", "Z")
+    assert found["data_age_s"] == pytest.approx((datetime.now(UTC) - end).total_seconds(), abs=60)
+    assert found["states"]["demand_kw"]["mean"] == pytest.approx(LOAD[-1], abs=0.2)
+    assert found["states"]["storage_soc_kwh"]["mean"] == pytest.approx(400, abs=2)
+    assert found["coverage"] == 1
+    past = history(operator, community, START + timedelta(days=5), end + timedelta(hours=2))
+    assert past["resolution_minutes"] == 60
+    assert past["start"] == "2026-03-07T00:00:00Z"
+    np.testing.assert_allclose(past["states"]["demand_kw"]["mean"][:24], LOAD[-24:], atol=0.2)
+    np.testing.assert_allclose(past["states"]["pv_kw"]["mean"][:24], PV[-24:], atol=1.0)
+    assert past["states"]["net_load_kw"]["sd"][24:] == [None, None]
+    assert past["coverage"] == [1] * 24 + [None] * 2
+    record(operator, community, column("load_kw", [91.0], start=end - timedelta(hours=1)))
+    assert state(operator, community)["states"]["demand_kw"]["mean"] == pytest.approx(91, abs=0.5)
+
+
+def test_a_state_as_of_an_instant_knows_nothing_later(operator: httpx.Client, community: str):
+    record(operator, community, column("load_kw", LOAD))
+    then = state(operator, community, as_of="2026-03-05T12:30:00Z")
+    assert then["observed_at"] == "2026-03-05T12:00:00Z"
+    assert then["data_age_s"] == 1800
+    assert then["states"]["demand_kw"]["mean"] == pytest.approx(LOAD[3 * 24 + 11], abs=0.2)
+    record(operator, community, column("load_kw", [1.0] * 24, start=START + timedelta(days=4)))
+    assert state(operator, community, as_of="2026-03-05T12:30:00Z")["states"] == then["states"]
+    before = state(operator, community, as_of="2026-03-01T00:00:00Z")
+    assert before["observed_at"] is None
+
+
+def test_a_clear_sky_of_the_wrong_place_does_not_spoil_what_meters_show(api: Api, operator: httpx.Client):
+    community = api.community(operator, latitude=-33.9, longitude=151.2, timezone="Australia/Sydney")
+    record(operator, community, column("pv_kw", PV))
+    past = history(operator, community, START + timedelta(days=4), START + timedelta(days=DAYS))
+    np.testing.assert_allclose(past["states"]["pv_kw"]["mean"], PV[-48:], atol=2.0)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"start": "2026-03-02T00:00:00Z"},
+        {"start": "2026-03-02T00:00:00Z", "end": "2026-03-02T00:00:00Z"},
+        {"start": "2026-03-02T00:00:00Z", "end": "2028-03-02T00:00:00Z"},
+        {"start": "2026-03-02T00:00:00", "end": "2026-03-03T00:00:00Z"},
+        {"start": "2026-03-02T00:00:00Z", "end": "2026-03-03T00:00:00Z", "resolution": "15"},
+    ],
+)
+def test_a_span_that_makes_no_sense_is_refused(operator: httpx.Client, community: str, query: dict[str, str]):
+    refused(operator.get(f"/communities/{community}/state/history", params=query), 422)
+
+
+@pytest.mark.parametrize("query", [{"as_of": "2099-01-01T00:00:00Z"}, {"as_of": "now"}, {"at": "2026-03-02T00:00:00Z"}])
+def test_an_instant_that_cannot_be_known_is_refused(operator: httpx.Client, community: str, query: dict[str, str]):
+    refused(operator.get(f"/communities/{community}/state", params=query), 422)
+
+
+def test_a_home_sees_the_state_of_five_homes_and_not_of_four(api: Api, operator: httpx.Client):
+    for count, status in ((4, 403), (5, 200)):
+        community = api.community(operator, num_prosumers=10)
+        members = [{"member_id": f"home_{one}"} for one in range(count)]
+        answered(operator.post(f"/communities/{community}/members", json={"members": members}), 201)
+        record(operator, community, *(column("load_kw", LOAD, member_id=one["member_id"]) for one in members))
+        home = api.member_of(community, "viewer", member_id="home_0")
+        assert home.get(f"/communities/{community}/state").status_code == status
+        shown = history(home, community, START, START + timedelta(hours=2))["coverage"]
+        assert (shown == [None, None]) is (status == 403)
+        assert state(operator, community)["coverage"] == pytest.approx(count / 10)
+
+
+def test_the_client_reads_states(api: Api, operator: httpx.Client, community: str):
+    record(operator, community, column("load_kw", LOAD))
+    token = operator.headers["Authorization"].removeprefix("Bearer ")
+    with TwinClient(api.url, tokens=Tokens(token, "")) as client:
+        assert client.state(community)["coverage"] == 1
+        assert client.state(community, as_of=START)["coverage"] == 0
+        assert len(client.state_history(community, START, START + timedelta(hours=3))["nis"]) == 3
