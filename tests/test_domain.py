@@ -28,7 +28,6 @@ from digital_twin.domain.time import (
     RESOLUTIONS_MINUTES,
     TimeGrid,
     as_utc,
-    country_of,
     floor_to_step,
     local_clock,
     time_zone,
@@ -304,13 +303,6 @@ def test_values_that_break_a_rule_cannot_be_made(make: object) -> None:
     with pytest.raises(InvalidInput) as caught:
         make()  # type: ignore[operator]
     assert len(caught.value.message) > 20
-
-
-@pytest.mark.parametrize(
-    ("zone", "country"), [("Europe/Vienna", "AT"), ("Europe/Madrid", "ES"), ("UTC", None), ("Etc/GMT-1", None)]
-)
-def test_a_zone_tells_the_country(zone: str, country: str | None) -> None:
-    assert country_of(zone) == country
 
 
 # Errors

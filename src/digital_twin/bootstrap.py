@@ -23,7 +23,7 @@ from digital_twin.adapters.rate_limits import open_limiter
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.services import computations, imports, simulations
+from digital_twin.services import computations, imports, models
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
@@ -33,6 +33,7 @@ from digital_twin.services.forecasts import ForecastService
 from digital_twin.services.imports import ImportService
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
+from digital_twin.services.models import ModelService
 from digital_twin.services.ports import (
     Clock,
     ComputePool,
@@ -132,6 +133,7 @@ class Twin:
     imports: ImportService
     states: StateService
     forecasts: ForecastService
+    models: ModelService
     schedules: ScheduleService
     simulations: SimulationService
     tariffs: TariffService
@@ -169,6 +171,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         readings=ReadingService(store, clock),
         states=StateService(store, clock, pool),
         forecasts=forecasts,
+        models=ModelService(store, clock, runs, forecasts),
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         tariffs=TariffService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         simulations=SimulationService(store, clock, runs),
@@ -212,7 +215,7 @@ async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerat
 
 def run_work(twin: Twin) -> dict[str, RunWork]:
     """Who carries out the Runs of each kind."""
-    return {imports.KIND: twin.imports, simulations.KIND: twin.simulations}
+    return {imports.KIND: twin.imports, models.KIND: twin.models}
 
 
 @asynccontextmanager
@@ -222,6 +225,9 @@ async def open_children(settings: Settings) -> AsyncGenerator[None, None]:
     async with AsyncExitStack() as stack:
         if settings.start_worker:
             await stack.enter_async_context(child(("worker", "--with-parent"), environment))
+        if settings.start_dashboard:
+            environment.setdefault("API_URL", settings.api_address)
+            await stack.enter_async_context(child(("dashboard", "--with-parent"), environment))
         yield
 
 
@@ -232,9 +238,6 @@ def _environment_of(settings: Settings) -> dict[str, str]:
         value = getattr(settings, name)
         if value is not None:
             environment[name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        if settings.start_dashboard:
-            environment.setdefault("API_URL", settings.api_address)
-            await stack.enter_async_context(child(("dashboard", "--with-parent"), environment))
     return environment
 
 

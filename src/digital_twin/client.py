@@ -207,6 +207,14 @@ class TwinClient:
         """A forecast. Fields as in `POST .../forecasting/generate`."""
         return self._json("POST", f"/communities/{community_id}/forecasting/generate", _plain(request))
 
+    def train(self, community_id: str, **request: Any) -> Document:
+        """The Run that trains forecasting models. Fields as in `POST .../forecasting/train`; none trains them all."""
+        return self._json("POST", f"/communities/{community_id}/forecasting/train", _plain(request))
+
+    def models(self, community_id: str) -> Document:
+        """The registered forecasting models, and their trained versions with scores."""
+        return self._json("GET", f"/communities/{community_id}/forecasting/models")
+
     def dispatch(self, community_id: str, **request: Any) -> Document:
         """A dispatch plan. Fields as in `POST .../optimization/dispatch`."""
         return self._json("POST", f"/communities/{community_id}/optimization/dispatch", _plain(request))

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
-from tests.builders import MONDAY, community, series, state_update
+from tests.builders import MONDAY, community, series, state_update, trained_version
 from tests.databases import DatabaseServer
 
 from digital_twin.adapters.postgres.database import APP_ROLE, Pool, migrate, open_pool
@@ -94,6 +94,7 @@ async def fill(store: PostgresStore, *names: str) -> None:
             await tx.runs.keep_part(run_id, 1, 0, b"finished")
             await tx.events.add("run", {})
             await tx.states.save(state_update(1, MONDAY, 96, midnights=1))
+            await tx.trained_models.add(trained_version(run_id), b"model")
 
 
 async def fill_first_tables(store: PostgresStore, *names: str) -> None:

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
-from importlib.resources import files
+from functools import lru_cache
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -53,19 +52,6 @@ def time_zone(name: str) -> ZoneInfo:
         raise InvalidInput(
             f"timezone must be an IANA name such as Europe/Vienna, got {name!r}", field="timezone"
         ) from error
-
-
-def country_of(zone: str) -> str | None:
-    """The ISO 3166 code of the country whose clocks the zone keeps; None for UTC and the like."""
-    return _countries().get(zone)
-
-
-@cache
-def _countries() -> dict[str, str]:
-    """Source: zone.tab of the IANA time zone database."""
-    lines = (files("tzdata") / "zoneinfo" / "zone.tab").read_text().splitlines()
-    rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    return {zone: country for country, _, zone, *_ in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The pure functions that run in the warm processes; importing this module imports no numerical package."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from digital_twin.domain.errors import Infeasible
 if TYPE_CHECKING:
     from digital_twin.domain.units import Array
     from digital_twin.forecasting.forecast import Forecast, ForecastTask
+    from digital_twin.forecasting.training import TrainingTask
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
     from digital_twin.optimization.tariff_distribution import Distribution
     from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem
@@ -25,11 +26,24 @@ class Comparison:
     idle: "Schedule | None"
 
 
-def forecast_all(tasks: Sequence["ForecastTask"], model: str, levels: Sequence[float]) -> list["Forecast"]:
-    """A forecast for each task."""
+def forecast_all(
+    tasks: Sequence["ForecastTask"], model: str, levels: Sequence[float], trained: Mapping[str, bytes]
+) -> list["Forecast"]:
+    """A forecast for each task, by the model that was trained for its variable where there is one that suits."""
+    from digital_twin.forecasting.model_bytes import from_bytes
     from digital_twin.forecasting.registry import make_forecast
 
-    return [make_forecast(task, model=model, levels=tuple(levels)) for task in tasks]
+    fitted = {variable: from_bytes(payload)[0] for variable, payload in trained.items()}
+    return [make_forecast(task, model=model, levels=tuple(levels), fitted=fitted.get(task.variable)) for task in tasks]
+
+
+def train_model(task: "TrainingTask") -> bytes:
+    """The fitted model with its scores."""
+    from digital_twin.forecasting.held_out import judge
+    from digital_twin.forecasting.model_bytes import to_bytes
+    from digital_twin.forecasting.training import fit
+
+    return to_bytes(fit(task), judge(task))
 
 
 def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_s: float) -> Comparison:
@@ -83,5 +97,5 @@ def warm_up() -> None:
     plan_and_compare(problem, OBJECTIVES["minimize_cost"], 10.0)
     site = Site(48.2, 16.4, "UTC", 10, 50.0, None)
     tasks = [ForecastTask(name, grid, grid.start, site, None, None) for name in ("load_kw", "pv_kw")]
-    forecast_all(tasks, "auto", (0.05, 0.5, 0.95))
+    forecast_all(tasks, "auto", (0.05, 0.5, 0.95), {})
     twin_steps.warm_up()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.resampling import resample
-from digital_twin.domain.time import TimeGrid, country_of
+from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
@@ -20,15 +20,15 @@ from digital_twin.forecasting.registry import (
     AUTO,
     FEWEST_DAYS,
     LONGEST_GAP_DAYS,
-    ModelDescription,
     is_enough,
-    list_models,
 )
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import forecast_all
+from digital_twin.services.countries import country_of
 from digital_twin.services.history import KnownSeries, community_series, history_of
 from digital_twin.services.ports import Clock, ComputePool, Store, Transaction
 from digital_twin.services.provenance import Provenance
+from digital_twin.services.trained_models import TrainedModel, trained_for
 from digital_twin.telemetry import FORECAST_DURATION
 
 VARIABLES = ("load_kw", "pv_kw", "net_load_kw")
@@ -80,10 +80,6 @@ class ForecastService:
         forecast = await self.compute(gathered, request)
         return _document(forecast, request)
 
-    def models(self) -> list[ModelDescription]:
-        """The registered models."""
-        return list_models()
-
     async def gather(self, tx: Transaction, community: Community, request: ForecastRequest) -> "GatheredHistory":
         """Everything that was known, read inside the caller's transaction."""
         as_of = self._known_at(request)
@@ -101,7 +97,12 @@ class ForecastService:
             for name in WEATHER
             if histories and (known := await _weather(tx, community, name, histories, request.grid, as_of)) is not None
         }
-        return GatheredHistory(site, histories, weather, provenance)
+        gathered = GatheredHistory(site, histories, weather, provenance)
+        if request.model != AUTO:
+            return gathered
+        tasks = [gathered.task(name, request.grid) for name in gathered.needed(request)]
+        trained = {task.variable: found for task in tasks if (found := await trained_for(tx, task)) is not None}
+        return replace(gathered, trained=trained)
 
     async def compute(self, gathered: "GatheredHistory", request: ForecastRequest) -> CommunityForecast:
         """The forecasts, made in a warm process."""
@@ -109,11 +110,13 @@ class ForecastService:
         tasks = [gathered.task(name, request.grid) for name in names]
         levels = _levels(request.confidence_level)
         started = time.perf_counter()
-        made = await self._pool.call(forecast_all, tasks, request.model, levels, timeout_s=TIMEOUT_S)
+        payloads = {name: one.payload for name, one in gathered.trained.items()}
+        made = await self._pool.call(forecast_all, tasks, request.model, levels, payloads, timeout_s=TIMEOUT_S)
         for forecast in made:
             FORECAST_DURATION.labels(forecast.variable, forecast.model).observe(time.perf_counter() - started)
         provenance = gathered.provenance
-        forecasts = {forecast.variable: _on_grid(forecast, request.grid, provenance) for forecast in made}
+        named = [gathered.named(forecast) for forecast in made]
+        forecasts = {forecast.variable: _on_grid(forecast, request.grid, provenance) for forecast in named}
         if "net_load_kw" in request.variables and "net_load_kw" not in forecasts:
             forecasts["net_load_kw"] = combine_net_load(forecasts["load_kw"], forecasts["pv_kw"])
         if "load_kw" in request.variables and "load_kw" not in forecasts:
@@ -140,6 +143,7 @@ class GatheredHistory:
     histories: Mapping[str, KnownSeries]
     weather: Mapping[str, SeriesValues]
     provenance: Provenance
+    trained: Mapping[str, TrainedModel] = field(default_factory=dict[str, TrainedModel])
 
     @property
     def is_net_metered(self) -> bool:
@@ -158,6 +162,12 @@ class GatheredHistory:
         if self.is_net_metered and request.model == AUTO and "load_kw" in direct:
             direct = ["net_load_kw", "pv_kw"]
         return list(dict.fromkeys(direct))
+
+    def named(self, forecast: Forecast) -> Forecast:
+        """The forecast with the version of its model, where it was trained."""
+        if not forecast.was_fitted_before:
+            return forecast
+        return replace(forecast, model=self.trained[forecast.variable].label)
 
     def task(self, name: str, grid: TimeGrid) -> ForecastTask:
         """The task of one variable, on the resolution of its data where that is coarser than the grid."""

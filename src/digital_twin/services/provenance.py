@@ -46,11 +46,7 @@ class Provenance:
 
     def fingerprint(self, inputs: Iterable[np.ndarray[Any, Any] | float | str | None]) -> None:
         """Hash the numbers that went into the computation."""
-        digest = hashlib.sha256()
-        for part in inputs:
-            digest.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
-            digest.update(b"\x1f")
-        self.inputs_sha256 = digest.hexdigest()
+        self.inputs_sha256 = fingerprint_of(inputs)
 
     def to_document(self) -> dict[str, Any]:
         """As it is answered and stored."""
@@ -66,6 +62,15 @@ class Provenance:
             "sources": self.sources,
             "notes": self.notes,
         }
+
+
+def fingerprint_of(inputs: Iterable[np.ndarray[Any, Any] | float | str | None]) -> str:
+    """The hash of numbers, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in inputs:
+        digest.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+        digest.update(b"\x1f")
+    return digest.hexdigest()
 
 
 def _instant(value: datetime | None) -> str | None:

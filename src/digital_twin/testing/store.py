@@ -12,6 +12,7 @@ from digital_twin.domain.errors import Conflict, NotFound
 from digital_twin.services.ports import Clock, Replay, StoredCommunity, StoredResult
 from digital_twin.testing.accounts import AccountTables, MemoryAccounts
 from digital_twin.testing.fakes import FakeClock
+from digital_twin.testing.models import MemoryTrainedModels, ModelTable
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
 from digital_twin.testing.runs import JobTable, MemoryEvents, MemoryFeed, MemoryRunQueue, MemoryRuns, RunTables
 from digital_twin.testing.states import MemoryStates, StateTables
@@ -23,6 +24,7 @@ class _CommunityTables:
     members: dict[str, Member] = field(default_factory=dict[str, Member])
     assets: dict[str, Asset] = field(default_factory=dict[str, Asset])
     runs: RunTables = field(default_factory=RunTables)
+    models: ModelTable = field(default_factory=ModelTable)
     log: ReadingLog = field(default_factory=ReadingLog)
     states: StateTables = field(default_factory=StateTables)
     keys: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -81,6 +83,7 @@ class MemoryTransaction:
         self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock, inside.states)
         self.states = MemoryStates(inside.states, {name: tables.communities[name].states for name in visible})
         self.results = MemoryResults(inside.runs)
+        self.trained_models = MemoryTrainedModels(inside.models)
         self.runs = MemoryRuns(inside.runs, tables.jobs)
         self.events = MemoryEvents(inside.runs, clock)
         self.run_queue = MemoryRunQueue([one.runs for one in tables.communities.values()], tables.jobs)

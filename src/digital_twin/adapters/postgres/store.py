@@ -15,6 +15,7 @@ from digital_twin.adapters.postgres.communities import PostgresCommunities
 from digital_twin.adapters.postgres.database import Pool
 from digital_twin.adapters.postgres.events import PostgresEvents
 from digital_twin.adapters.postgres.members import PostgresMembers
+from digital_twin.adapters.postgres.models import PostgresTrainedModels
 from digital_twin.adapters.postgres.readings import PostgresReadings
 from digital_twin.adapters.postgres.replays import PostgresReplays
 from digital_twin.adapters.postgres.results import PostgresResults
@@ -38,6 +39,7 @@ class PostgresTransaction:
     readings: PostgresReadings
     states: PostgresStates
     results: PostgresResults
+    trained_models: PostgresTrainedModels
     runs: PostgresRuns
     events: PostgresEvents
     run_queue: PostgresRunQueue
@@ -112,6 +114,7 @@ def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransa
         PostgresReadings(connection, community),
         PostgresStates(connection, community),
         PostgresResults(connection, community),
+        PostgresTrainedModels(connection, community),
         PostgresRuns(connection, community),
         PostgresEvents(connection, community),
         PostgresRunQueue(connection),

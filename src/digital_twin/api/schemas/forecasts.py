@@ -8,9 +8,12 @@ from digital_twin.api.schemas.model import Answer, Body, Instant, InvalidValue, 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid
 from digital_twin.services.forecasts import ForecastRequest
+from digital_twin.services.models import TrainingRequest
+from digital_twin.services.ports import TrainedVersion
 
 MAX_HORIZON_HOURS = 24 * 35
 Variable = Literal["load_kw", "pv_kw", "net_load_kw"]
+ModelName = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]+$")]
 
 GUIDE_FORECAST: dict[str, Any] = {
     "start_time": "2026-03-02T00:00:00Z",
@@ -35,7 +38,7 @@ class ForecastBody(Body):
         default_factory=lambda: ["load_kw", "pv_kw", "net_load_kw"]
     )
     resolution_minutes: Literal[15, 30, 60] = 15
-    model: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]+$")] = "auto"
+    model: ModelName = "auto"
     as_of: Instant | None = None
 
     @model_validator(mode="after")
@@ -95,6 +98,26 @@ class ForecastAnswer(Answer):
     provenance: Provenance
 
 
+TRAIN_EVERYTHING: dict[str, Any] = {}
+
+
+class TrainingBody(Body):
+    """What to train: without names every model that learns, for every variable with enough readings."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [TRAIN_EVERYTHING]})
+
+    variables: Annotated[list[Variable], Field(min_length=1, max_length=3)] | None = None
+    models: Annotated[list[ModelName], Field(min_length=1, max_length=32)] | None = None
+    as_of: Instant | None = None
+
+    def to_domain(self) -> TrainingRequest:
+        return TrainingRequest(
+            None if self.variables is None else tuple(dict.fromkeys(self.variables)),
+            None if self.models is None else tuple(dict.fromkeys(self.models)),
+            self.as_of,
+        )
+
+
 class ModelAnswer(Answer):
     """A forecasting model."""
 
@@ -104,7 +127,50 @@ class ModelAnswer(Answer):
     reference: str
 
 
+class ScoreAnswer(Answer):
+    """Over the days held out, of forecasts for the day ahead made without weather forecasts."""
+
+    pinball_loss_kw: float = Field(description="Mean over the intervals and the quantiles from 5 to 95 %")
+    rmse_kw: float = Field(description="Root mean square error of the mean")
+    coverage_90: float | None = Field(
+        description="Share of the values inside the 90 % interval; null where none could be outside, as PV at night"
+    )
+
+
+class ScoresAnswer(Answer):
+    """How good a model was on the last days before `as_of`, fitted on what came before them."""
+
+    start: Instant
+    end: Instant
+    days: int = Field(description="Days with readings")
+    model: ScoreAnswer
+    seasonal_naive: ScoreAnswer
+
+
+class TrainedVersionAnswer(Answer):
+    """A model as it was trained for a variable; a forecast by `auto` is made with it for a week after `as_of`."""
+
+    variable: str
+    model: str
+    version: int
+    run_id: str
+    trained_at: Instant
+    as_of: Instant
+    data_start: Instant
+    data_end: Instant
+    data_sha256: str
+    resolution_minutes: int
+    code_version: str
+    sha256: str
+    scores: ScoresAnswer
+
+    @classmethod
+    def from_version(cls, trained: TrainedVersion) -> "TrainedVersionAnswer":
+        return cls.model_validate({name: getattr(trained, name) for name in cls.model_fields})
+
+
 class ModelList(Answer):
-    """Registered models; `auto` chooses among them by variable and history."""
+    """Registered models, among which `auto` chooses by variable and history, and their trained versions."""
 
     models: list[ModelAnswer]
+    trained: list[TrainedVersionAnswer] = Field(description="By variable and model, the newest version first")

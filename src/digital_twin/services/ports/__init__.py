@@ -11,6 +11,7 @@ from digital_twin.services.ports.communities import (
     StoredResult,
 )
 from digital_twin.services.ports.events import Event, EventFeed, Events, Listening
+from digital_twin.services.ports.models import KEPT_VERSIONS, TrainedModels, TrainedVersion
 from digital_twin.services.ports.running import (
     Clock,
     ComputePool,
@@ -32,6 +33,7 @@ from digital_twin.services.ports.states import (
 from digital_twin.services.ports.store import Replay, Replays, Store, Transaction
 
 __all__ = [
+    "KEPT_VERSIONS",
     "MAX_FAILURES",
     "Account",
     "Accounts",
@@ -70,5 +72,7 @@ __all__ = [
     "StoredCommunity",
     "StoredResult",
     "TokenSigner",
+    "TrainedModels",
+    "TrainedVersion",
     "Transaction",
 ]

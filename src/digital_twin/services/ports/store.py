@@ -7,6 +7,7 @@ from typing import Protocol
 from digital_twin.services.ports.accounts import Accounts
 from digital_twin.services.ports.communities import Communities, Members, Readings, Results
 from digital_twin.services.ports.events import Events
+from digital_twin.services.ports.models import TrainedModels
 from digital_twin.services.ports.runs import RunQueue, Runs
 from digital_twin.services.ports.states import States
 
@@ -50,6 +51,8 @@ class Transaction(Protocol):
     def states(self) -> States: ...
     @property
     def results(self) -> Results: ...
+    @property
+    def trained_models(self) -> TrainedModels: ...
     @property
     def runs(self) -> Runs: ...
     @property

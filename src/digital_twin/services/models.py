@@ -1,0 +1,177 @@
+"""Forecasting models that are trained by Runs: kept in versions, each with its scores."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from digital_twin.domain.community import Community
+from digital_twin.domain.errors import InsufficientData, InvalidInput
+from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.forecasting.forecast import History
+from digital_twin.forecasting.held_out import Scores
+from digital_twin.forecasting.model_bytes import FORMAT, from_bytes
+from digital_twin.forecasting.registry import MODELS, ModelDescription, list_models
+from digital_twin.forecasting.training import NEEDED_DAYS, TrainingTask
+from digital_twin.services.access import Grant
+from digital_twin.services.computations import train_model
+from digital_twin.services.forecasts import VARIABLES, ForecastRequest, ForecastService
+from digital_twin.services.ports import Clock, Run, Store, TrainedVersion, Transaction
+from digital_twin.services.provenance import CODE_VERSION, fingerprint_of, instant_text
+from digital_twin.services.runs import FORECASTING, RunningRun, RunService, Superseded
+
+KIND = "training"
+RESOLUTION_MINUTES = 15
+"""What is forecast unless asked otherwise; readings of longer intervals are learned from as they are."""
+
+TIMEOUT_S = 600.0
+
+Pair = tuple[str, str]
+"""A variable and a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What to train: without a word about it, every model that learns for every variable that can be forecast."""
+
+    variables: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    as_of: datetime | None = None
+
+
+class ModelService:
+    """Use cases around forecasting models."""
+
+    def __init__(self, store: Store, clock: Clock, runs: RunService, forecasts: ForecastService) -> None:
+        self._store = store
+        self._clock = clock
+        self._runs = runs
+        self._forecasts = forecasts
+
+    async def known(self, grant: Grant) -> tuple[list[ModelDescription], list[TrainedVersion]]:
+        """The registered models, and the versions that were trained."""
+        async with self._store.community(str(grant.community_id)) as tx:
+            return list_models(), await tx.trained_models.all()
+
+    async def train(self, grant: Grant, request: TrainingRequest) -> Run:
+        """A Run that trains what was asked for, from what was known at one instant.
+
+        Raises:
+            InvalidInput: a model that is unknown, has nothing to learn, or forecasts none of the variables.
+            InsufficientData: there is too little to learn from and be judged on.
+        """
+        now = self._clock.now()
+        as_of = request.as_of or now
+        if as_of > now:
+            raise InvalidInput("as_of must not lie in the future", field="as_of")
+        wanted = pairs_of(request.variables or VARIABLES, request.models)
+        async with self._store.community(str(grant.community_id)) as tx:
+            stored = await tx.communities.get(str(grant.community_id))
+            tasks = await self._tasks(tx, stored.community, wanted, as_of)
+            chosen = _enough(tasks, wanted, is_asked_for=request.variables is not None)
+            document = {"pairs": [list(pair) for pair in chosen], "as_of": instant_text(as_of)}
+            return await self._runs.add(tx, grant, KIND, document, queue=FORECASTING)
+
+    async def carry_out(self, run: RunningRun) -> None:
+        """Fit and judge each pair as a part, then keep them all as new versions."""
+        as_of = datetime.fromisoformat(run.request["as_of"])
+        pairs = [(variable, model) for variable, model in run.request["pairs"]]
+        async with self._store.community(run.community_id) as tx:
+            stored = await tx.communities.get(run.community_id)
+            found = await self._tasks(tx, stored.community, pairs, as_of)
+        tasks = [_required(found, pair) for pair in pairs]
+        payloads = await run.map(train_model, [(task,) for task in tasks], timeout_s=TIMEOUT_S)
+        trained_at = self._clock.now()
+        async with self._store.community(run.community_id) as tx:
+            if (await tx.runs.get(run.run_id)).state.has_ended:
+                raise Superseded
+            for task, payload in zip(tasks, payloads, strict=True):
+                await tx.trained_models.add(_version(task, payload, run.run_id, trained_at), payload)
+
+    async def _tasks(
+        self, tx: Transaction, community: Community, pairs: Sequence[Pair], as_of: datetime
+    ) -> dict[Pair, TrainingTask]:
+        """What each pair would learn from; those without readings are left out."""
+        day = TimeGrid(floor_to_step(as_of, 60), 1440 // RESOLUTION_MINUTES, RESOLUTION_MINUTES)
+        request = ForecastRequest(day, model=pairs[0][1], as_of=as_of)
+        gathered = await self._forecasts.gather(tx, community, request)
+        histories: dict[str, History] = {}
+        for variable in gathered.histories:
+            history = gathered.task(variable, day).history
+            if history is not None:
+                histories[variable] = history
+        return {
+            (variable, model): TrainingTask(variable, model, gathered.site, histories[variable], as_of)
+            for variable, model in pairs
+            if variable in histories
+        }
+
+
+def pairs_of(variables: Sequence[str], models: Sequence[str] | None) -> list[Pair]:
+    """Each variable with each model that learns and can forecast it.
+
+    Raises:
+        InvalidInput: a model is unknown or has nothing to learn, or no pair is left.
+    """
+    for name in models or ():
+        if name not in NEEDED_DAYS:
+            known = name in {one.name for one in list_models()}
+            wrong = f"the model {name} has nothing to learn" if known else "there is no such model"
+            raise InvalidInput(f"{wrong}; models that are trained are {', '.join(NEEDED_DAYS)}", field="models")
+    chosen = [name for name in NEEDED_DAYS if models is None or name in models]
+    pairs = [(variable, name) for variable in VARIABLES for name in chosen if variable in variables]
+    fitting = [(variable, name) for variable, name in pairs if variable in MODELS[name].variables]
+    for name in models or ():
+        if name not in {model for _, model in fitting}:
+            raise InvalidInput(f"the model {name} forecasts {', '.join(MODELS[name].variables)} only", field="models")
+    return fitting
+
+
+def _enough(found: dict[Pair, TrainingTask], wanted: Sequence[Pair], *, is_asked_for: bool) -> list[Pair]:
+    """The pairs with enough history; a variable that was asked for by name must have it."""
+    kept: list[Pair] = []
+    missing: InsufficientData | None = None
+    for pair in wanted:
+        try:
+            _required(found, pair).require_history()
+        except InsufficientData as error:
+            if is_asked_for:
+                raise
+            missing = missing or error
+        else:
+            kept.append(pair)
+    if missing is not None and not kept:
+        raise missing
+    return kept
+
+
+def _required(found: dict[Pair, TrainingTask], pair: Pair) -> TrainingTask:
+    if pair not in found:
+        variable, model = pair
+        raise InsufficientData(f"training {model} needs readings of {variable}, found none", found=0)
+    return found[pair]
+
+
+def _version(task: TrainingTask, payload: bytes, run_id: str, trained_at: datetime) -> TrainedVersion:
+    _, scores = from_bytes(payload)
+    history = task.history
+    return TrainedVersion(
+        variable=task.variable,
+        model=task.model,
+        run_id=run_id,
+        trained_at=trained_at,
+        as_of=task.as_of,
+        data_start=history.grid.start,
+        data_end=history.grid.end,
+        data_sha256=fingerprint_of([history.values, *(history.weather[name] for name in sorted(history.weather))]),
+        resolution_minutes=history.grid.step_minutes,
+        code_version=CODE_VERSION,
+        payload_format=FORMAT,
+        sha256=hashlib.sha256(payload).hexdigest(),
+        scores=_scores(scores),
+    )
+
+
+def _scores(scores: Scores) -> dict[str, Any]:
+    return asdict(scores) | {"start": instant_text(scores.start), "end": instant_text(scores.end)}

@@ -1,0 +1,50 @@
+"""Trained versions of forecasting models as they are kept."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+KEPT_VERSIONS = 5
+"""So many versions of each model for each variable are kept; a newer one takes the place of the oldest."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedVersion:
+    """A model that was fitted for a variable of a community; it knows nothing that was received after `as_of`."""
+
+    variable: str
+    model: str
+    run_id: str
+    trained_at: datetime
+    as_of: datetime
+    data_start: datetime
+    data_end: datetime
+    data_sha256: str
+    resolution_minutes: int
+    code_version: str
+    payload_format: int
+    sha256: str
+    scores: dict[str, Any]
+    version: int = 0
+    """Counts up from 1 for each variable and model; 0 until it is kept."""
+
+
+class TrainedModels(Protocol):
+    """Trained versions of the community that the transaction entered."""
+
+    async def add(self, trained: TrainedVersion, payload: bytes) -> TrainedVersion:
+        """Keep it under the next number and let go of the oldest beyond KEPT_VERSIONS.
+
+        A Run adds one version of each variable and model: added again, the first stays.
+        """
+        ...
+
+    async def all(self) -> list[TrainedVersion]:
+        """By variable and model, the newest version first."""
+        ...
+
+    async def newest(
+        self, variable: str, model: str, *, payload_format: int, since: datetime, until: datetime
+    ) -> tuple[TrainedVersion, bytes] | None:
+        """The version of this format with the latest `as_of` in this stretch of time, both ends included."""
+        ...
