@@ -23,7 +23,7 @@ from digital_twin.adapters.rate_limits import open_limiter
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.adapters.tokens import JwtSigner
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.services import computations, imports, models
+from digital_twin.services import computations, imports, models, simulations
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
@@ -49,8 +49,8 @@ from digital_twin.services.runs import QUEUES, RunExecutor, RunService, RunWork
 from digital_twin.services.schedules import ScheduleService
 from digital_twin.services.sessions import SessionService
 from digital_twin.services.simulations import SimulationService
-from digital_twin.services.tariffs import TariffService
 from digital_twin.services.states import StateService
+from digital_twin.services.tariffs import TariffService
 from digital_twin.settings import Environment, Settings
 from digital_twin.telemetry import get_logger
 
@@ -215,7 +215,7 @@ async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerat
 
 def run_work(twin: Twin) -> dict[str, RunWork]:
     """Who carries out the Runs of each kind."""
-    return {imports.KIND: twin.imports, models.KIND: twin.models}
+    return {imports.KIND: twin.imports, models.KIND: twin.models, simulations.KIND: twin.simulations}
 
 
 @asynccontextmanager
