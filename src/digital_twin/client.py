@@ -13,45 +13,16 @@ from typing import Any, Self
 
 import httpx
 
+from digital_twin.client_errors import SignInNeeded, error_class, error_of
 from digital_twin.domain import errors
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.units import canonical_unit
 
+__all__ = ["Document", "SignInNeeded", "Tokens", "TwinClient"]
+
 Document = dict[str, Any]
 
-NOT_SIGNED_IN = "not-signed-in"
-TOO_MANY_REQUESTS = "too-many-requests"
-
-
-class SignInNeeded(errors.NotAllowed):
-    """The API does not know who asks."""
-
-    kind = NOT_SIGNED_IN
-
-
-_KINDS: tuple[type[errors.TwinError], ...] = (
-    errors.InvalidInput,
-    errors.NotFound,
-    errors.Conflict,
-    errors.NotAllowed,
-    errors.InsufficientData,
-    errors.Infeasible,
-    errors.Unavailable,
-    SignInNeeded,
-)
-_ERRORS: dict[str, type[errors.TwinError]] = {cls.kind: cls for cls in _KINDS}
-_ERRORS[TOO_MANY_REQUESTS] = errors.Unavailable
-_BY_STATUS: dict[int, type[errors.TwinError]] = {
-    401: SignInNeeded,
-    403: errors.NotAllowed,
-    404: errors.NotFound,
-    409: errors.Conflict,
-    412: errors.Conflict,
-    422: errors.InvalidInput,
-}
 _NO_TOKENS_NEEDED = ("/auth/login", "/auth/refresh", "/auth/register")
-_STANDARD_MEMBERS = ("type", "title", "status", "detail", "message", "self")
-"""Of a problem document; the last two are no fact's name here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +118,9 @@ class TwinClient:
 
     def members(self, community_id: str) -> list[Document]:
         return self._json("GET", f"/communities/{community_id}/members")["members"]
+
+    def put_assets(self, community_id: str, assets: Sequence[Mapping[str, Any]]) -> Document:
+        return self._json("POST", f"/communities/{community_id}/assets", {"assets": list(assets)})
 
     def put_membership(self, community_id: str, username: str, role: str) -> Document:
         """Give an account a right in the community."""
@@ -270,7 +244,7 @@ class TwinClient:
         if on_progress is not None:
             on_progress(run)
         if run["state"] == "failed":
-            raise _of_problem(run["problem"], errors.Unavailable)
+            raise error_of(run["problem"], errors.Unavailable)
         if run["state"] == "cancelled":
             raise errors.Conflict(f"the run {run['run_id']} was cancelled")
         return run
@@ -389,15 +363,7 @@ def _plain(fields: Mapping[str, Any]) -> Document:
 
 def _error(response: httpx.Response) -> errors.TwinError:
     """The domain's error that an answer stands for."""
-    fallback = _BY_STATUS.get(response.status_code, errors.Unavailable)
     try:
-        return _of_problem(response.json(), fallback)
+        return error_of(response.json(), error_class(response.status_code))
     except (ValueError, KeyError, TypeError, AttributeError):
         return errors.Unavailable(f"the server answered {response.status_code} without a problem document")
-
-
-def _of_problem(problem: Mapping[str, Any], fallback: type[errors.TwinError]) -> errors.TwinError:
-    """The domain's error that the problem document stands for."""
-    kind = str(problem.get("type", "")).rpartition("/")[2]
-    facts = {name: value for name, value in problem.items() if name not in _STANDARD_MEMBERS}
-    return _ERRORS.get(kind, fallback)(str(problem["detail"]), **facts)

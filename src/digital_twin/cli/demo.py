@@ -1,4 +1,4 @@
-"""The demo: a server of its own, a community with a synthetic history, its forecast and its dispatch plan."""
+"""The demo: a server of its own, a community with a synthetic year, and everything that the twin can say about it."""
 
 import json
 import os
@@ -9,32 +9,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from digital_twin.cli import output
+from digital_twin.cli.demo_community import COMMUNITY, COMMUNITY_ID
+from digital_twin.cli.demo_report import adds_up, run_steps, show_report
 from digital_twin.client import TwinClient
 from digital_twin.domain.errors import Conflict, InvalidInput, Unavailable
-from digital_twin.domain.readings import SeriesKey, SeriesValues
-from digital_twin.domain.time import TimeGrid, floor_to_step
 
-COMMUNITY_ID = "green_village"
-COMMUNITY: dict[str, Any] = {
-    "community_id": COMMUNITY_ID,
-    "num_prosumers": 100,
-    "total_pv_capacity_kw": 500.0,
-    "total_storage_capacity_kwh": 1000.0,
-    "max_storage_power_kw": 200.0,
-    "grid_import_limit_kw": 800.0,
-    "grid_export_limit_kw": 300.0,
-    "incentive_budget_daily": 100.0,
-}
-"""The eight numbers; everything else is a documented prior."""
-
-HISTORY = timedelta(days=90)
-RESOLUTION_MINUTES = 15
-FIRST_PORT, PORTS_TRIED = 8000, 20
+FIRST_PORT, PORTS_TRIED, DASHBOARD_PORT = 8000, 20, 8501
 START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 30.0
 ADMIN, OPERATOR, VIEWER = "demo_admin", "demo_operator", "demo_viewer"
 
@@ -49,9 +34,11 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
     _end_as_on_ctrl_c(signal.SIGTERM, signal.SIGHUP)
     with _listening(port) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        passwords, server = _started(_made(home), url, listener)
+        pages = _free_port()
+        passwords, server = _started(_made(home), url, listener, pages)
     try:
-        _report(url, passwords)
+        _report(url, f"http://localhost:{pages}", passwords)
+        _wait_for_pages(pages, server)
         if leave:
             output.console.print("\nEnding, as --exit asks; without it the demo serves on at these addresses.")
         else:
@@ -70,13 +57,15 @@ def _end_as_on_ctrl_c(*signals: signal.Signals) -> None:
             signal.signal(one, signal.default_int_handler)
 
 
-def _started(home: Path, url: str, listener: socket.socket) -> "tuple[dict[str, str], subprocess.Popen[bytes]]":
+def _started(
+    home: Path, url: str, listener: socket.socket, pages: int
+) -> "tuple[dict[str, str], subprocess.Popen[bytes]]":
     """The passwords of the accounts, and the server when it is ready."""
     with output.progress("starting the twin", 2) as advance:
         passwords = _passwords(home)
         _create_administrator(home, passwords[ADMIN])
         advance(1)
-        server = _start(home, listener)
+        server = _start(home, url, listener, pages)
         try:
             _wait_until_ready(url, server, home)
         except BaseException:
@@ -86,40 +75,34 @@ def _started(home: Path, url: str, listener: socket.socket) -> "tuple[dict[str, 
     return passwords, server
 
 
-def _report(url: str, passwords: dict[str, str]) -> None:
-    """Everything that is shown: history, forecast, plan, and where to look."""
+def _report(url: str, dashboard: str, passwords: dict[str, str]) -> None:
+    """Everything that is shown: what the twin says, and where to look.
+
+    Raises:
+        Conflict: the figures do not add up.
+    """
     with TwinClient(url) as client:
         _open_community(client, passwords)
-        history = _history(datetime.now(UTC))
-        with output.progress("storing the history", sum(one.values.size for one in history)) as advance:
-            counts = {"received": 0, "stored": 0, "duplicate": 0}
-            for series in history:
-                receipt = client.record(COMMUNITY_ID, [series], assumed_delay_minutes=60)
-                counts = {name: counts[name] + receipt[name] for name in counts}
-                advance(series.values.size)
-        ahead = floor_to_step(datetime.now(UTC), 60) + timedelta(hours=1)
-        with output.progress("forecasting", 1) as advance:
-            forecast = client.forecast(COMMUNITY_ID, start_time=ahead, horizon_hours=24)
-            advance(1)
-        with output.progress("planning the dispatch", 1) as advance:
-            plan = client.dispatch(COMMUNITY_ID, objective="minimize_cost", start_time=ahead, horizon_hours=24)
-            advance(1)
+        found = run_steps(client, datetime.now(UTC))
         version = client.version()["version"]
+    show_report(found)
     show = output.console.print
-    show(output.table("Community", ["field", "value"], list(COMMUNITY.items())))
-    show(output.table("Readings sent", ["what", "count"], list(counts.items())))
-    show(output.forecast_table(forecast))
-    show(output.schedule_table(plan))
-    show(output.schedule_summary(plan))
-    show(output.assumptions_text(plan), style="dim", markup=False)
-    show(output.table(f"digital-twin {version}: where to look", ["what", "where"], _addresses(url, passwords)))
+    where = _addresses(url, dashboard, passwords)
+    show(output.table(f"digital-twin {version}: where to look", ["what", "where"], where))
     show("Try it:", style="bold")
     show(_curl(url, passwords[OPERATOR]), markup=False, highlight=False, soft_wrap=True)
+    if not adds_up(found):
+        raise Conflict("the figures of the report do not add up; please report this")
 
 
-def _addresses(url: str, passwords: dict[str, str]) -> list[tuple[str, str]]:
+def _addresses(url: str, dashboard: str, passwords: dict[str, str]) -> list[tuple[str, str]]:
     logins = [(f"log in as {name}", password) for name, password in passwords.items()]
-    return [("API with documentation", f"{url}/docs"), ("metrics", f"{url}/metrics"), *logins]
+    return [
+        ("dashboard", dashboard),
+        ("API with documentation", f"{url}/docs"),
+        ("metrics", f"{url}/metrics"),
+        *logins,
+    ]
 
 
 def _curl(url: str, password: str) -> str:
@@ -147,38 +130,6 @@ def _unless_there(make: Any, *arguments: Any) -> None:
         make(*arguments)
 
 
-def _history(now: datetime) -> list[SeriesValues]:
-    """Load and generation of the last weeks; the same instant has the same value in every run."""
-    end = floor_to_step(now, 60)
-    start = end - HISTORY
-    parts = [_year(year, start, end) for year in range(start.year, end.year + 1)]
-    return [series for part in parts for series in part]
-
-
-def _year(year: int, start: datetime, end: datetime) -> list[SeriesValues]:
-    """One calendar year, cut to [start, end)."""
-    import numpy as np
-
-    from digital_twin.simulation.sky import Place
-    from digital_twin.simulation.synthetic import synthetic_community
-
-    first, after = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    grid = TimeGrid.spanning(first, after, RESOLUTION_MINUTES)
-    made = synthetic_community(
-        np.random.default_rng(year),
-        grid,
-        Place(48.2, 16.4, "UTC"),
-        homes=COMMUNITY["num_prosumers"],
-        pv_capacity_kw=COMMUNITY["total_pv_capacity_kw"],
-    )
-    window = TimeGrid.spanning(max(start, first), min(end, after), RESOLUTION_MINUTES)
-    skipped = (window.start - first) // grid.step
-    return [
-        SeriesValues(SeriesKey(name), window, values[skipped : skipped + window.steps])
-        for name, values in (("load_kw", made.load_kw.sum(axis=0)), ("pv_kw", made.pv_kw.sum(axis=0)))
-    ]
-
-
 def _made(home: Path | None) -> Path:
     if home is None:
         from digital_twin.bootstrap import read_settings
@@ -195,6 +146,14 @@ def _listening(wanted: int | None) -> socket.socket:
         with suppress(OSError):
             return socket.create_server(("127.0.0.1", port))
     raise InvalidInput("the port is taken by another program; give a free one with --port", field="port")
+
+
+def _free_port() -> int:
+    """The dashboard's own port, or the next one that nobody listens on."""
+    for port in range(DASHBOARD_PORT, DASHBOARD_PORT + PORTS_TRIED):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise InvalidInput(f"the ports from {DASHBOARD_PORT} on are all taken; free one for the dashboard")
 
 
 def _passwords(home: Path) -> dict[str, str]:
@@ -214,7 +173,10 @@ def _passwords(home: Path) -> dict[str, str]:
 
 def _environment() -> dict[str, str]:
     """The demo has a database of its own, whatever the environment names."""
-    others = ("DATABASE_URL", "ENVIRONMENT", "REGISTRATION", "ALLOWED_HOSTS", "SECRET_KEY", "JWT_SECRET_KEY")
+    others = (
+        "DATABASE_URL", "REDIS_URL", "ENVIRONMENT", "REGISTRATION", "ALLOWED_HOSTS", "SECRET_KEY", "JWT_SECRET_KEY",
+        "START_WORKER", "DASHBOARD_HOST",
+    )  # fmt: skip
     return {name: value for name, value in os.environ.items() if name.upper() not in others}
 
 
@@ -233,12 +195,13 @@ def _create_administrator(home: Path, password: str) -> None:
         raise Unavailable(f"the demo's database does not start: {done.stderr.strip()[-1000:]}")
 
 
-def _start(home: Path, listener: socket.socket) -> "subprocess.Popen[bytes]":
+def _start(home: Path, url: str, listener: socket.socket, pages: int) -> "subprocess.Popen[bytes]":
     """The server as a process of its own, so that the demo talks to it as everybody does."""
+    environment = {**_environment(), "API_URL": url, "DASHBOARD_PORT": str(pages)}
     with (home / "server.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603  our own program
-            _command("serve", "--home", str(home), "--listener", str(listener.fileno()), "--no-dashboard"),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home, env=_environment(),
+            _command("serve", "--home", str(home), "--listener", str(listener.fileno())),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home, env=environment,
             pass_fds=(listener.fileno(),),
         )  # fmt: skip
 
@@ -251,6 +214,17 @@ def _wait_until_ready(url: str, server: "subprocess.Popen[bytes]", home: Path) -
                 tail = (home / "server.log").read_text(errors="replace")[-1000:]
                 raise Unavailable(f"the server does not start: {tail.strip()}")
             time.sleep(0.1)
+
+
+def _wait_for_pages(port: int, server: "subprocess.Popen[bytes]") -> None:
+    """Until the dashboard, which starts beside everything else, can be looked at."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise Unavailable("the dashboard does not start; the demo's server.log says why")
+        time.sleep(0.1)
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:

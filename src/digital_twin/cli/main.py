@@ -75,7 +75,7 @@ def serve(
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Start no dashboard")] = False,
     listener: Annotated[int | None, typer.Option(hidden=True, help="Descriptor of a socket that listens")] = None,
 ) -> None:
-    """Start the API with its worker, its dashboard and its database; an embedded one unless DATABASE_URL names another."""
+    """Start the API with worker, dashboard and database; an embedded one unless DATABASE_URL names another."""
     from digital_twin.api.main import create_app
     from digital_twin.bootstrap import read_settings
     from digital_twin.cli.serving import run_server

@@ -103,6 +103,88 @@ def schedule_summary(schedule: Document) -> Table:
     return table(f"Plan {schedule['result_id']}: {schedule['status']}", ["figure", "value"], rows)
 
 
+def state_table(state: Document) -> Table:
+    """What is happening, with how sure it is."""
+    rows: list[list[Any]] = [
+        [name.replace("_", " ").replace(" soc", ""), one["mean"], f"{1.96 * one['sd']:,.1f}"]
+        for name, one in state["states"].items()
+    ]
+    title = f"State at {state['observed_at']}: {state['coverage']:.0%} of it metered, 95 % within +/-"
+    return table(title, ["state", "estimate", "+/-"], rows)
+
+
+def tariff_table(tariff: Document) -> Table:
+    """Prices and the demand that answers them, by hour."""
+    present: Document = tariff["present_tariff"]
+    columns = (
+        (present["import_price_per_kwh"], 3),
+        (tariff["import_price_per_kwh"], 3),
+        (tariff["export_price_per_kwh"], 3),
+        (tariff["demand_before_kw"], 1),
+        (tariff["demand_after_kw"], 1),
+    )
+    rows = [
+        [hour, *(_short(_mean(values[where]), decimals) for values, decimals in columns)]
+        for hour, where in _hours(tariff | {"length": len(tariff["import_price_per_kwh"])})
+    ]
+    title = f"Tariff from {tariff['start']}: prices per kWh and demand in kW, hourly means (UTC)"
+    return table(title, ["from", "price now", "new price", "feed-in", "demand now", "then"], rows)
+
+
+def tariff_summary(tariff: Document) -> Table:
+    """What the tariff changes, and for whom."""
+    welfare, who = tariff["welfare"], tariff["distribution"]
+    rows = [
+        ["welfare", f"{welfare['change']:+,.2f}"],
+        ["consumer surplus", f"{welfare['consumer_surplus']:+,.2f}"],
+        ["operator margin", f"{welfare['operator_margin']:+,.2f}"],
+        ["PV owners' receipts", f"{welfare['pv_receipts']:+,.2f}"],
+        ["carbon damage", f"{welfare['carbon_damage']:+,.2f}"],
+        ["incentives paid", f"{tariff['incentives_paid']:,.2f}"],
+        ["one more of budget is worth", f"{tariff['budget_shadow_price']:.3f}"],
+        ["revenue", f"{tariff['revenue']:,.2f}"],
+    ]
+    if who.get("share_better_off") is not None:
+        rows.append(["members better off", f"{who['share_better_off']:.0%} of {who['members_known']}"])
+    return table(f"Tariff {tariff['result_id']}: {tariff['status']}", ["figure", "value"], rows)
+
+
+SCENARIO_KPIS = (
+    ("cost", 1),
+    ("emissions_kg", 1),
+    ("self_consumption", 100),
+    ("self_sufficiency", 100),
+    ("peak_import_kw", 1),
+)
+
+
+def scenarios_table(result: Document) -> Table:
+    """The figures of each scenario over a year: means with their 95 % intervals, and what an investment is worth."""
+    columns = [
+        "scenario",
+        "cost",
+        "kg CO2",
+        "self-consumed %",
+        "self-sufficient %",
+        "peak kW",
+        "cost beside today",
+        "NPV",
+    ]
+    rows = [_scenario_row(scenario) for scenario in result["scenarios"]]
+    first = result["scenarios"][0]
+    title = f"Scenarios: {first['simulation_duration_days']} days, {first['runs']} simulated years each"
+    return table(title, columns, rows)
+
+
+def _scenario_row(scenario: Document) -> list[str]:
+    means = [_short(factor * scenario["kpis"][name]["mean"], 0) for name, factor in SCENARIO_KPIS]
+    beside: Document = scenario["comparison"]["cost_difference"]
+    worth = scenario.get("economics")
+    npv = "-" if worth is None else _short(worth["net_present_value"]["mean"], 0)
+    difference = f"{beside['mean']:+,.0f} ({beside['low']:+,.0f} .. {beside['high']:+,.0f})"
+    return [scenario["name"] or scenario["scenario_id"], *means, difference, npv]
+
+
 def _baselines(savings: Document) -> list[tuple[str, Document]]:
     return list(savings["baselines"].items())
 
