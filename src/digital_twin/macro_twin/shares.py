@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.coverage import Indices, MeterGroup
+from digital_twin.macro_twin.coverage import Indices, Mask, MeterGroup
 
 HOUR_DAYS, METER_DAYS = 3.0, 1.0
 """Imagined days behind a meter's average and behind the average of all."""
@@ -20,6 +20,11 @@ to 1 to 537 metered Swiss homes, and for how many meters it counts."""
 
 PRIOR_ERROR = 0.8
 """Deviation of a home's interval from its share of the sum, relative to its mean, until readings tell."""
+
+SUBSETS, SMALLEST_EFFECT, LARGEST_EFFECT = 16, 0.7, 4.0
+"""How much more a sum of meters errs than independent errors would, measured on so many halves of the meters.
+
+Source: Kish (1965), Survey Sampling, section 8.2 (design effect)."""
 
 ROUNDS = 3
 SMALLEST_SHARE = 0.1
@@ -81,7 +86,7 @@ def _hours_of(hour: Indices) -> Array:
     return (np.arange(24)[:, None] == hour).astype(np.float64)
 
 
-def _whole(history: MeterHistory, weight: Array, level: Array, filled: Array, known: np.ndarray) -> Array:
+def _whole(history: MeterHistory, weight: Array, level: Array, filled: Array, known: Mask) -> Array:
     """The sum of all meters, reported or not; from the community's own series where there is one."""  # (T,)
     of_step, level_of_step = weight[history.hour], level[history.hour]
     covered = (of_step * known).sum(axis=1)
@@ -92,7 +97,7 @@ def _whole(history: MeterHistory, weight: Array, level: Array, filled: Array, kn
 
 
 def _share_weights(
-    history: MeterHistory, by_hour: Array, filled: Array, known: np.ndarray, level: Array, whole: Array
+    history: MeterHistory, by_hour: Array, filled: Array, known: Mask, level: Array, whole: Array
 ) -> Array:
     """Ratios of sums: what a meter used of what all used while it reported."""  # (24, M)
     count = len(history.ids)
@@ -112,7 +117,7 @@ def _share_weights(
     return weight / weight.sum(axis=1, keepdims=True)
 
 
-def _levels(history: MeterHistory, by_hour: Array, filled: Array, known: np.ndarray) -> Array:
+def _levels(history: MeterHistory, by_hour: Array, filled: Array, known: Mask) -> Array:
     """A meter's mean in each hour."""  # (24, M)
     total, number = by_hour @ filled, by_hour @ known.astype(np.float64)
     everyone = filled.sum() / max(known.sum(), 1)
@@ -123,7 +128,7 @@ def _levels(history: MeterHistory, by_hour: Array, filled: Array, known: np.ndar
 
 
 def _spread_weights(
-    history: MeterHistory, by_hour: Array, filled: Array, known: np.ndarray, level: Array, whole: Array
+    history: MeterHistory, by_hour: Array, filled: Array, known: Mask, level: Array, whole: Array
 ) -> Array:
     """How much a meter moves with all: regression of its deviation on that of the sum, the same in every hour."""
     count = len(history.ids)
@@ -138,9 +143,7 @@ def _spread_weights(
     return np.broadcast_to(weight / weight.sum(), (24, count)).copy()
 
 
-def _group(
-    history: MeterHistory, weight: Array, level: Array, whole: Array, by_hour: Array, known: np.ndarray
-) -> MeterGroup:
+def _group(history: MeterHistory, weight: Array, level: Array, whole: Array, by_hour: Array, known: Mask) -> MeterGroup:
     count = len(history.ids)
     typical = float(np.nanmean(np.abs(whole))) if np.isfinite(whole).any() else history.typical
     common = whole - level[history.hour].sum(axis=1)
@@ -148,6 +151,7 @@ def _group(
     usable = known & np.isfinite(expected)
     error = np.where(usable, history.meters - expected, 0.0)
     variance = _variances(history, by_hour, usable, error, weight * max(typical, 1e-9))
+    variance *= _design_effect(usable, error, variance[history.hour])
     between = _between(weight.mean(axis=0)) * (typical / count) ** 2
     unmetered = count * (1 - history.metered_share) / history.metered_share
     usual, most = weight * typical, LARGEST_ERROR * np.sqrt(variance)
@@ -169,7 +173,7 @@ def _group(
     )
 
 
-def _variances(history: MeterHistory, by_hour: Array, usable: np.ndarray, error: Array, usual: Array) -> Array:
+def _variances(history: MeterHistory, by_hour: Array, usable: Mask, error: Array, usual: Array) -> Array:
     """Of each meter's error by hour; a sum of one meter has none."""  # (24, M)
     if len(history.ids) == 1:
         return np.zeros(usual.shape)
@@ -182,13 +186,28 @@ def _variances(history: MeterHistory, by_hour: Array, usable: np.ndarray, error:
     return (squares + imagined * of_meter) / (number + imagined)
 
 
+def _design_effect(usable: Mask, error: Array, variance: Array) -> float:
+    """Squared errors of sums over halves of the meters, relative to those of independent errors that cancel in all."""
+    steps, count = error.shape
+    if count < 2 or steps < 2:
+        return 1.0
+    golden = (np.sqrt(5) - 1) / 2
+    chosen = (np.arange(1, count + 1)[:, None] * golden * np.arange(1, SUBSETS + 1)) % 1 < 0.5
+    seen = usable * variance
+    half = seen @ chosen
+    rest = seen.sum(axis=1, keepdims=True) - half
+    expected = np.divide(half * rest, half + rest, out=np.zeros_like(half), where=half + rest > 0).sum()
+    found = ((error @ chosen)[(half > 0) & (rest > 0)] ** 2).sum()
+    return float(np.clip(found / expected, SMALLEST_EFFECT, LARGEST_EFFECT)) if expected > 0 else 1.0
+
+
 def _between(share: Array) -> float:
     """Squared relative deviation of a home's mean from that of all homes."""
     deviation = share * share.size - 1
     return float(((deviation**2).sum() + PRIOR_METERS * PRIOR_CV**2) / (share.size + PRIOR_METERS))
 
 
-def _lasting(history: MeterHistory, usable: np.ndarray, error: Array) -> float:
+def _lasting(history: MeterHistory, usable: Mask, error: Array) -> float:
     """The part of the errors' variance that is still there after some hours."""
     lag = round(LAG_HOURS / history.step_hours)
     if error.shape[0] <= lag:
