@@ -31,6 +31,7 @@ class Checkout:
         shutil.copy(ROOT / "scripts" / "deployment" / "deploy.sh", self._script)
         self.env_file = folder / "check out" / "config" / ".env"
         self.env_file.parent.mkdir()
+        (folder / "check out" / "deployment").mkdir()
         self._notes = folder / "notes"
         self._programs = folder / "programs"
         self._programs.mkdir()
@@ -82,6 +83,7 @@ def test_what_the_file_has_is_kept_and_what_it_lacks_is_added(checkout: Checkout
     assert (kept["LOG_LEVEL"], kept["SECRET_KEY"], kept["API_PORT"]) == ("DEBUG", "my-own-key", "9000")
     assert set(SECRETS) <= set(kept)
     assert "http://localhost:9000/docs" in done.stdout
+    assert "http://localhost:9100/docs" in checkout.deploy("up", API_PORT="9100").stdout
 
 
 def test_a_database_whose_password_is_lost_is_not_given_another(checkout: Checkout) -> None:

@@ -42,9 +42,13 @@ is_set() {
   [ -f "$env_file" ] && grep -Eq "^[[:space:]]*(export[[:space:]]+)?$1=[\"']?[^\"'[:space:]]" "$env_file"
 }
 
-# a value of config/.env, else the default
+# setting NAME DEFAULT: as compose reads it, from the environment before config/.env
 setting() {
   local line
+  if [ -n "${!1:-}" ]; then
+    echo "${!1}"
+    return
+  fi
   line=$(grep -E "^$1=." "$env_file" | tail -n 1) || true
   line=${line#*=}
   echo "${line:-$2}"
@@ -105,6 +109,8 @@ up() {
     esac
     shift
   done
+  # read by the containers' users, whatever your umask is
+  chmod -R a+rX "$root/deployment"
   # shellcheck disable=SC2086  # the services are words
   compose up --detach --remove-orphans --wait --wait-timeout "$timeout_s" "${build[@]}" $services || show_failed
   # its rules may have changed while it ran
