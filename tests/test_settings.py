@@ -15,7 +15,15 @@ OTHER = "Zt5_bN8-eU1qW3xC6vM9kP2rY7aS4fH0jD"
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("ENVIRONMENT", "SECRET_KEY", "JWT_SECRET_KEY", "REGISTRATION", "DIGITAL_TWIN_HOME", "API_PORT", "REDIS_URL"):
+    for name in (
+        "ENVIRONMENT",
+        "SECRET_KEY",
+        "JWT_SECRET_KEY",
+        "REGISTRATION",
+        "DIGITAL_TWIN_HOME",
+        "API_PORT",
+        "REDIS_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
