@@ -1,7 +1,7 @@
 """Two communities of real meters: one command imports each, and forecasts and plans come back over HTTP."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,23 @@ def assert_answers_from_data(twin: CommandLine, community_id: str, start: dateti
     np.testing.assert_allclose(drawn - fed, net + charge - discharge + curtailed, atol=1e-4)
 
 
+def assert_state_of_all_meters(twin: CommandLine, community_id: str, name: str, last_kw: float, homes: int) -> None:
+    """The state of the last interval is the sum of the meters, and of an earlier one what was known then."""
+    with twin.installation.client("root_admin") as client:
+        address = f"/communities/{community_id}/state"
+        state = client.get(address).json()
+        assert state["coverage"] == pytest.approx(1), f"all {homes} meters reported"
+        assert state["states"][name]["mean"] == pytest.approx(last_kw, rel=0.01)
+        assert 0.3 < state["nis"] < 3, "the twin errs about as much as it says"
+        observed_at = datetime.fromisoformat(state["observed_at"])
+        earlier = observed_at - timedelta(days=3)
+        known = client.get(address, params={"as_of": earlier.isoformat()}).json()
+        assert earlier - timedelta(hours=3) < datetime.fromisoformat(known["observed_at"]) <= earlier
+        span = {"start": earlier.isoformat(), "end": observed_at.isoformat()}
+        history = client.get(f"{address}/history", params=span).json()
+        assert None not in history["states"][name]["mean"]
+
+
 @pytest.mark.skipif(not CITYLEARN.exists(), reason="the CityLearn 2022 data are not there")
 def test_seventeen_homes_with_generation_import_by_one_command(twin: CommandLine) -> None:
     create(twin, "sierra_crest", timezone="America/Los_Angeles")
@@ -75,6 +92,8 @@ def test_seventeen_homes_with_generation_import_by_one_command(twin: CommandLine
     np.testing.assert_allclose(sums[1]["values"], day["pv_kwh"], rtol=ROUNDING)
     usual_kw = truth.groupby("time")["load_kwh"].sum().tail(7 * 24).mean()
     assert_answers_from_data(twin, "sierra_crest", datetime(2017, 8, 1, 8, tzinfo=UTC), "load_kw", usual_kw)
+    last_kw = truth[truth["time"] == truth["time"].max()]["load_kwh"].sum()
+    assert_state_of_all_meters(twin, "sierra_crest", "demand_kw", last_kw, 17)
 
 
 @pytest.mark.skipif(not HOUSEHOLDS.exists(), reason="the data of 537 Swiss households are not there")
@@ -92,3 +111,5 @@ def test_households_with_a_column_each_import_by_one_command(twin: CommandLine) 
     usual_kw = truth.sum(axis=1).tail(7 * 96).mean() * 4
     end = datetime(2018, 12, 16, 23, tzinfo=UTC)
     assert_answers_from_data(twin, "households", end, "net_load_kw", usual_kw)
+    last_kw = truth.iloc[-1].sum() * 4
+    assert_state_of_all_meters(twin, "households", "net_load_kw", last_kw, 537)
