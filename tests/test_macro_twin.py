@@ -1,11 +1,14 @@
 """The macro twin: the filter against brute force, sums of few meters against plain scaling, and states that last."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.twins import START, Homes, lively_homes, metering, plant, prior, readings
 
 from digital_twin.domain.errors import InvalidInput
@@ -156,6 +159,49 @@ def test_storage_is_never_emptier_than_empty_nor_fuller_than_full() -> None:
     assert energy.min() >= 0
     assert energy.max() <= 20
     assert after.track.deviation[:, STORAGE_SOC].max() <= 20 / np.sqrt(12) + 1e-9
+
+
+EXTREMES = st.sampled_from([np.nan, 0.0, 1e-9, 0.3, 7.0, 1e6])
+"""What a meter may show and ingest lets pass, and gaps."""
+
+
+@given(
+    st.lists(st.tuples(EXTREMES, EXTREMES, EXTREMES, EXTREMES, EXTREMES), min_size=30, max_size=60),
+    st.sampled_from([0.0, 5.0]),
+)
+def test_whatever_meters_show_the_estimates_are_numbers_with_an_error(
+    shown: list[tuple[float, ...]], capacity: float
+) -> None:
+    table = np.array(shown)
+    sky = np.maximum(np.sin((np.arange(len(table)) % 24 - 6) / 12 * np.pi), 0.0)
+    told = readings(
+        TimeGrid(START, len(table), 60),
+        clear_sky=sky,
+        load_kw=table[:, :2],
+        pv_kw=table[:, 2],
+        net_load_kw=-table[:, 3:4],
+        storage_soc_kwh=table[:, 4],
+    )
+    meters = metering(load_kw=2, net_load_kw=1)
+    model = calibrate(prior(plant(3, pv_kw=capacity, storage_kwh=capacity)), meters, told)
+    after = advance(start_state(model, START), model, told)
+    assert np.isfinite(after.track.mean).all()
+    assert (after.track.deviation >= 0).all()
+    covariance = after.state.belief.full_covariance()
+    assert np.isfinite(covariance).all()
+    size = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    assert np.linalg.eigvalsh(covariance / size[:, None] / size).min() > -1e-6, "positive but for rounding"
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [(datetime(2026, 3, 29, tzinfo=UTC), 23), (datetime(2026, 10, 25, tzinfo=UTC), 25)]
+)
+def test_days_on_which_the_clock_changes_are_like_others(day: datetime, hours: int) -> None:
+    homes = replace(lively_homes(8, 30), zone="Europe/Vienna", start=day - timedelta(days=28))
+    model, state = homes.learn(HISTORY_DAYS * 24)
+    after = advance(state, model, homes.between(HISTORY_DAYS * 24, HISTORY_DAYS * 24 + hours)).track
+    truth = homes.load_kw[HISTORY_DAYS * 24 : HISTORY_DAYS * 24 + hours].sum(axis=1)
+    np.testing.assert_allclose(after.mean[:, LOAD], truth, rtol=1e-2)
 
 
 # Every subset of series
