@@ -26,9 +26,12 @@ from digital_twin.simulation.base_year import (
 )
 from digital_twin.simulation.economics import Investment, discounted
 from digital_twin.simulation.kernel import Profiles, simulate_year
+from digital_twin.simulation.known_year import KnownYear
+from digital_twin.simulation.known_year import base_year as made_of
 from digital_twin.simulation.kpis import cost_difference, kpi_values, member_effects, ranking, risk_of
 from digital_twin.simulation.monte_carlo import Study, simulate_runs, site_of, year_of
 from digital_twin.simulation.outcomes import TOTALS, Outcomes, estimate
+from digital_twin.simulation.place import Place
 from digital_twin.simulation.sampling import draw
 from digital_twin.simulation.scenario import PARAMETERS, Policy, Scenario, Setting, changed, setting_of
 from digital_twin.simulation.terms import Terms
@@ -360,6 +363,72 @@ def test_a_base_year_with_holes_or_of_other_length_is_refused() -> None:
         replace(base, load_kw=holes)
     with pytest.raises(InvalidInput, match="364 days"):
         replace(base, grid=TimeGrid(base.grid.start, 24, 60))
+
+
+GRID = base_grid(NOW, 60)
+
+
+def known(**given: Any) -> KnownYear:
+    """A community of ten of which nothing is known."""
+    flat = np.ones(GRID.steps)
+    fields: dict[str, Any] = {
+        "grid": GRID, "place": Place(48.2, 16.4, "UTC"), "num_prosumers": 10, "pv_capacity_kw": 30.0, "profiles": 1,
+        "annual_kwh_per_home": 3_600.0, "load_kw": None, "pv_kw": None, "net_load_kw": None, "temperature_c": None,
+        "import_price_per_kwh": 0.3 * flat, "export_price_per_kwh": 0.08 * flat,
+        "emission_factor_kg_per_kwh": 0.2 * flat,
+    }  # fmt: skip
+    return KnownYear(**{**fields, **given})
+
+
+def column(values: Any) -> np.ndarray:
+    return np.broadcast_to(np.asarray(values, dtype=np.float32), GRID.steps)[:, None].copy()
+
+
+def test_an_unknown_community_uses_what_homes_use() -> None:
+    base = made_of(known())
+    assert base.load_kw.shape == (GRID.steps, 1)
+    assert base.load_kw.mean() * 8_760 == pytest.approx(36_000, rel=1e-4)
+    assert 900 < base.pv_share.mean() * 8_760 < 1_250
+    many = made_of(known(num_prosumers=5_000))
+    assert many.load_kw.mean() * 8_760 == pytest.approx(5_000 * 3_600, rel=1e-4)
+
+
+def test_synthetic_homes_of_their_own_stand_for_all() -> None:
+    base = made_of(known(profiles=8))
+    assert base.homes == 8
+    assert base.homes_per_profile * base.load_kw.sum(axis=1).mean() * 8_760 == pytest.approx(36_000, rel=1e-4)
+    np.testing.assert_allclose(made_of(known(profiles=8)).load_kw, base.load_kw)
+
+
+def test_half_a_known_year_sets_the_level_of_the_other_half() -> None:
+    half = np.where(np.arange(GRID.steps) < GRID.steps // 2, 20.0, np.nan)
+    base = made_of(known(load_kw=column(half), pv_kw=column(half / 10)))
+    assert (base.load_kw[: GRID.steps // 2] == 20).all()
+    assert (base.load_kw[GRID.steps // 2 :] > 0).all()
+    assert base.load_kw[GRID.steps // 2 :].mean() == pytest.approx(20, rel=0.2)
+    np.testing.assert_allclose(base.pv_share[: GRID.steps // 2], 2 / 30, rtol=1e-6)
+
+
+def test_net_meters_leave_the_load_to_be_what_the_sun_does_not_explain() -> None:
+    base = made_of(known(net_load_kw=np.full(GRID.steps, 5.0)))
+    np.testing.assert_allclose(base.load_kw, 5 + 30 * base.pv_share, rtol=1e-5)
+    assert not base.is_curtailable
+
+
+def test_members_keep_their_own_load_and_sun() -> None:
+    load = np.hstack([column(1.0), column(2.0)])
+    pv = np.hstack([column(np.nan), column(3.0)])
+    base = made_of(known(profiles=2, num_prosumers=4, load_kw=load, pv_kw=pv, coefficients=np.array([0.5, 0.5])))
+    assert base.homes_per_profile == 2
+    np.testing.assert_array_equal(base.load_kw, load)
+    assert (base.pv_share[:, 0] == 0).all()
+    np.testing.assert_allclose(30 * base.pv_share[:, 1], 2 * 3.0, rtol=1e-6)  # two homes like it
+
+
+def test_measured_temperatures_count_and_others_follow_their_level() -> None:
+    cold = made_of(known(temperature_c=np.where(np.arange(GRID.steps) < 24 * 50, -10.0, np.nan)))
+    assert (cold.heating_degrees[:50] == 25).all()
+    assert cold.heating_degrees.sum() > made_of(known()).heating_degrees.sum()
 
 
 # scenarios
