@@ -16,7 +16,7 @@ from typing import Any
 from digital_twin.cli import output
 from digital_twin.cli.demo_community import COMMUNITY, COMMUNITY_ID
 from digital_twin.cli.demo_report import adds_up, run_steps, show_report
-from digital_twin.client import TwinClient
+from digital_twin.client import SignInNeeded, TwinClient
 from digital_twin.domain.errors import Conflict, InvalidInput, Unavailable
 
 FIRST_PORT, PORTS_TRIED, DASHBOARD_PORT = 8000, 20, 8501
@@ -35,9 +35,10 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
     with _listening(port) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         pages = _free_port()
-        passwords, server = _started(_made(home), url, listener, pages)
+        place = _made(home)
+        passwords, server = _started(place, url, listener, pages)
     try:
-        _report(url, f"http://localhost:{pages}", passwords)
+        _report(place, url, f"http://localhost:{pages}", passwords)
         _wait_for_pages(pages, server)
         if leave:
             output.console.print("\nEnding, as --exit asks; without it the demo serves on at these addresses.")
@@ -61,10 +62,8 @@ def _started(
     home: Path, url: str, listener: socket.socket, pages: int
 ) -> "tuple[dict[str, str], subprocess.Popen[bytes]]":
     """The passwords of the accounts, and the server when it is ready."""
-    with output.progress("starting the twin", 2) as advance:
+    with output.progress("starting the twin", 1) as advance:
         passwords = _passwords(home)
-        _create_administrator(home, passwords[ADMIN])
-        advance(1)
         server = _start(home, url, listener, pages)
         try:
             _wait_until_ready(url, server, home)
@@ -75,14 +74,14 @@ def _started(
     return passwords, server
 
 
-def _report(url: str, dashboard: str, passwords: dict[str, str]) -> None:
+def _report(home: Path, url: str, dashboard: str, passwords: dict[str, str]) -> None:
     """Everything that is shown: what the twin says, and where to look.
 
     Raises:
         Conflict: the figures do not add up.
     """
     with TwinClient(url) as client:
-        _open_community(client, passwords)
+        _open_community(client, home, passwords)
         found = run_steps(client, datetime.now(UTC))
         version = client.version()["version"]
     show_report(found)
@@ -115,9 +114,13 @@ curl -s {url}/communities/{COMMUNITY_ID}/optimization/dispatch -H "Authorization
     )
 
 
-def _open_community(client: TwinClient, passwords: dict[str, str]) -> None:
+def _open_community(client: TwinClient, home: Path, passwords: dict[str, str]) -> None:
     """The accounts and the community, unless an earlier run made them; the client goes on as the operator."""
-    client.login(ADMIN, passwords[ADMIN])
+    try:
+        client.login(ADMIN, passwords[ADMIN])
+    except SignInNeeded:
+        _create_administrator(home, passwords[ADMIN])
+        client.login(ADMIN, passwords[ADMIN])
     for name, role in ((OPERATOR, "operator"), (VIEWER, "viewer")):
         _unless_there(client.register, name, f"{name}@example.org", passwords[name], role)
     client.login(OPERATOR, passwords[OPERATOR])

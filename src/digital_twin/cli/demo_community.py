@@ -1,7 +1,6 @@
 """The demo's community: a hundred synthetic homes with a year of quarter-hours, whose meters do not all report yet."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,14 +49,6 @@ LATE_HOURS = (0, 0, 0, 5, 11)
 EFFICIENCY = 0.95
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """One home's readings up to what its meters have told."""
-
-    member_id: str
-    readings: tuple[SeriesValues, ...]
-
-
 class DemoCommunity:
     """Everything that the demo tells the twin; the same instant has the same value in every run of a year."""
 
@@ -101,24 +92,20 @@ class DemoCommunity:
             if roof is not None
         ]
 
-    def homes(self, known_until: Mapping[str, datetime]) -> Iterator[Home]:
-        """Each home's readings from the day on that is known of it already."""
+    def readings(self, known_until: Mapping[str, datetime]) -> list[SeriesValues]:
+        """What the twin does not know: of each member, and under no name of the community, from this day on."""
+        found: list[SeriesValues] = []
         for number in self._numbers:
             member_id = _member_id(number)
             start = known_until.get(member_id, self._start)
-            end = max(start, self._end - timedelta(hours=LATE_HOURS[number % len(LATE_HOURS)]))
-            if end <= start:
-                continue
-            readings = [self._series("load_kw", member_id, self._made.load_kw[number], start, end)]
-            if self._made.roofs[number] is not None:
-                readings.append(self._series("pv_kw", member_id, self._made.pv_kw[number], start, end))
-            yield Home(member_id, tuple(readings))
-
-    def state_of_charge(self, known_until: Mapping[str, datetime]) -> SeriesValues:
-        """Of the community's storage, which so far charges what is left over and discharges what is missing."""
+            end = self._end - timedelta(hours=LATE_HOURS[number % len(LATE_HOURS)])
+            if end > start:
+                found.append(self._series("load_kw", member_id, self._made.load_kw[number], start, end))
+                if self._made.roofs[number] is not None:
+                    found.append(self._series("pv_kw", member_id, self._made.pv_kw[number], start, end))
         surplus_kw = (self._made.pv_kw - self._made.load_kw).sum(axis=0)
         start = known_until.get("", self._start)
-        return self._series("storage_soc_kwh", None, _followed(surplus_kw), start, self._end)
+        return [*found, self._series("storage_soc_kwh", None, _followed(surplus_kw), start, self._end)]
 
     @property
     def _numbers(self) -> range:
@@ -135,7 +122,7 @@ def _member_id(number: int) -> str:
 
 
 def _followed(surplus_kw: Array) -> Array:
-    """The energy at the end of each interval under the self-consumption rule."""  # (T,)
+    """The community's storage, which charges what is left over and discharges what is missing."""  # (T,)
     capacity_kwh, limit_kw = COMMUNITY["total_storage_capacity_kwh"], COMMUNITY["max_storage_power_kw"]
     hours = RESOLUTION_MINUTES / 60
     energy_kwh, followed = capacity_kwh / 2, np.empty(surplus_kw.size)

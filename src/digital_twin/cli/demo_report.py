@@ -1,13 +1,14 @@
 """What the demo has the twin do, and the report of it, whose figures are added up once more."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from digital_twin.cli import output
 from digital_twin.cli.demo_community import COMMUNITY, COMMUNITY_ID, DemoCommunity
 from digital_twin.client import Document, TwinClient
+from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.time import floor_to_step
 
 SCENARIOS: list[Document] = [
@@ -35,6 +36,7 @@ SCENARIOS: list[Document] = [
 YEARS_SIMULATED, SEED = 20, 2026
 BLOCKS = [0, 6, 10, 16, 21]
 CENT = 0.005
+VALUES_AT_ONCE = 300_000
 
 
 @dataclass
@@ -76,15 +78,27 @@ def run_steps(client: TwinClient, now: datetime) -> Findings:
 def _store(client: TwinClient, community: DemoCommunity, found: Findings) -> None:
     """The readings that the twin does not have yet."""
     known_until = _known_until(client)
-    homes = list(community.homes(known_until))
+    series = community.readings(known_until)
     started = time.monotonic()
-    with output.progress("storing the history", len(homes) + 1) as advance:
-        for readings in (*(home.readings for home in homes), (community.state_of_charge(known_until),)):
-            receipt = client.record(COMMUNITY_ID, readings, assumed_delay_minutes=15)
+    with output.progress("storing the history", sum(one.values.size for one in series)) as advance:
+        for batch in _batches(series):
+            receipt = client.record(COMMUNITY_ID, batch, assumed_delay_minutes=15)
             for name in found.receipts:
                 found.receipts[name] += receipt[name]
-            advance(1)
+            advance(sum(one.values.size for one in batch))
     found.seconds["readings"] = time.monotonic() - started
+
+
+def _batches(series: Sequence[SeriesValues]) -> Iterator[list[SeriesValues]]:
+    """The series in order, so many values at once."""
+    batch: list[SeriesValues] = []
+    for one in series:
+        batch.append(one)
+        if sum(kept.values.size for kept in batch) >= VALUES_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _known_until(client: TwinClient) -> Mapping[str, datetime]:
