@@ -78,3 +78,73 @@ def history(**states: Document) -> Document:
     return {
         "start": START, "resolution_minutes": 15, "coverage": [0.5] * 4, "nis": [1.0] * 4, "states": states or known,
     }  # fmt: skip
+
+
+def tariff(**changes: Any) -> Document:
+    """Case 2 of the definitions: two hours under a budget of 11, worked by hand."""
+    return {
+        "result_id": "tariff-1", "kind": "tariff", "status": "optimal", "gap": 0.0, "start": START,
+        "resolution_minutes": 60, "import_price_per_kwh": [0.2, 0.36], "export_price_per_kwh": [0.1, 0.36],
+        "demand_before_kw": [100.0, 200.0], "demand_after_kw": [110.0, 188.0], "blocks": [],
+        "welfare": {
+            "change": 1.86, "consumer_surplus": -1.14, "operator_margin": 3.0, "pv_receipts": 0.0, "carbon_damage": 0.0,
+        },
+        "incentives_paid": 11.0, "revenue": 89.68, "budget_shadow_price": 1 / 12,
+        "days": [
+            {"start": START, "energy_before_kwh": 300.0, "energy_after_kwh": 298.0, "incentive_budget": 11.0,
+             "incentives_paid": 11.0, "budget_shadow_price": 1 / 12},
+        ],
+        "present_tariff": {
+            "import_price_per_kwh": [0.3, 0.3], "export_price_per_kwh": [0.1, 0.1], "revenue": 90.0,
+            "operator_margin": 0.0, "pv_receipts": 0.0, "carbon_damage": 0.0,
+        },
+        "distribution": {
+            "basis": "members", "members_total": 2, "members_known": 2, "bill_before": 90.0, "bill_after": 89.68,
+            "surplus_change": -1.14, "gains": 0.5, "losses": 1.64, "share_better_off": 0.5,
+            "members": [
+                {"member_id": "a", "bill_before": 50.0, "bill_after": 49.0, "surplus_change": 0.5},
+                {"member_id": "b", "bill_before": 40.0, "bill_after": 40.68, "surplus_change": -1.64},
+            ],
+        },
+        "binding": [
+            {"limit": "incentive_budget", "intervals": 1, "first_interval": START, "value_per_unit": 1 / 12}
+        ],
+        "provenance": provenance(), **changes,
+    }  # fmt: skip
+
+
+def kpi(mean: float, spread: float) -> Document:
+    quantiles = {"0.05": mean - 3 * spread, "0.5": mean, "0.95": mean + 3 * spread}
+    return {"mean": mean, "low": mean - spread, "high": mean + spread, "quantiles": quantiles}
+
+
+def scenario(scenario_id: str, name: str, cost: float, own: float, difference: float) -> Document:
+    figures = {"self_consumption": kpi(own, 0.01), "emissions_kg": kpi(1000.0, 10.0)}
+    powers = {"peak_import_kw": kpi(30.0, 1.0), "imported_kwh": kpi(9000.0, 90.0)}
+    share, half = (0.9, 50.0) if difference else (0.0, 0.0)
+    return {
+        "scenario_id": scenario_id, "name": name, "simulation_duration_days": 365, "runs": 20, "precision": 0.01,
+        "seed": 1, "kpis": {"cost": kpi(cost, 25.0), "self_sufficiency": kpi(own, 0.01), **figures, **powers},
+        "comparison": {
+            "reference": "as_is", "share_cheaper": share,
+            "cost_difference": {"mean": difference, "low": difference - half, "high": difference + half},
+        },
+    }  # fmt: skip
+
+
+def comparison() -> Document:
+    """More PV against the community as it is: 200 saved for 1,000 spent."""
+    more = scenario("scenario_1", "More PV", 800.0, 0.6, -200.0)
+    more["economics"] = {
+        "investment": 1000.0, "payback_years": 5.0, "net_present_value": kpi(500.0, 50.0),
+        "discounted_cash_flows": [-1000.0, *[190.0] * 8],
+    }  # fmt: skip
+    ranks = (("scenario_1", 800.0, 0.9, 0.98), ("as_is", 1000.0, 0.1, 0.5), ("today", 1000.0, 0.0, None))
+    ranking = [
+        {"scenario_id": one, "mean_cost": cost, "share_best": share, **({} if sure is None else {"confidence": sure})}
+        for one, cost, share, sure in ranks
+    ]
+    return {
+        "result_id": "run-1", "scenarios": [scenario("today", "As it is today", 1000.0, 0.5, 0.0), more],
+        "comparison": {"reference": "as_is", "ranking": ranking, "differences": []}, "provenance": provenance(),
+    }  # fmt: skip

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.dashboard import documents
 
-from digital_twin.dashboard.charts import forecasts, schedules, states
+from digital_twin.dashboard.charts import forecasts, scenarios, schedules, states, tariffs
 from digital_twin.dashboard.charts.marks import STYLES, time_axis
 from digital_twin.dashboard.frames import TIME, WHEN, hourly, intervals, milliseconds, with_last_edge
 
@@ -151,6 +151,24 @@ CHARTS: list[Callable[[Document, Document, Document], Any]] = [
     lambda _, __, history: states.power_chart(history, VIENNA),
     lambda _, __, history: states.stored_chart(history, 100.0, VIENNA),
 ]
+
+FIXED: list[Callable[[], Any]] = [
+    lambda: tariffs.price_chart(documents.tariff(), "EUR", VIENNA),
+    lambda: tariffs.demand_chart(documents.tariff(), VIENNA),
+    lambda: tariffs.welfare_chart(documents.tariff(), "EUR"),
+    lambda: tariffs.welfare_chart(documents.tariff(welfare={}), "EUR"),
+    lambda: tariffs.budget_chart(documents.tariff(), "EUR", VIENNA),
+    lambda: tariffs.budget_chart(documents.tariff(days=[]), "EUR", VIENNA),
+    lambda: tariffs.gains_chart(tariffs.distribution_frame(documents.tariff()), "EUR"),
+    lambda: scenarios.kpi_chart(documents.comparison(), "cost", "EUR"),
+    lambda: scenarios.kpi_chart({"scenario_id": "a_b"}, "cost", "EUR"),
+    lambda: scenarios.cash_chart(documents.comparison(), "EUR"),
+]
+
+
+@pytest.mark.parametrize("chart", FIXED)
+def test_charts_of_tariffs_and_scenarios_keep_to_the_schema(chart: Callable[[], Any]) -> None:
+    assert drawn(chart())["config"]
 
 
 @pytest.mark.parametrize("chart", CHARTS)

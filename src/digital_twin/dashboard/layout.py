@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -73,6 +74,12 @@ def asked(visit: Visit, name: str, ask: Callable[..., T], **request: Any) -> T:
         return ask(community_id, **request)
 
     return kept(visit.community_id, name, request)
+
+
+def newest_results(visit: Visit, kind: str, most: int = 20) -> list[Document]:
+    """The newest stored results of a kind, as the list shows them."""
+    looked_at = islice(visit.client.results(visit.community_id), 10 * most)
+    return list(islice((one for one in looked_at if one["kind"] == kind), most))
 
 
 @contextmanager

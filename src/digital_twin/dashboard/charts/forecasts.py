@@ -74,8 +74,10 @@ def fan_chart(forecast: Document, variable: str, history: pd.DataFrame, zone: tz
             ("mean:Q", "expected kW"), ("lower:Q", "lower kW"), ("upper:Q", "upper kW"),
         ))
     )  # fmt: skip
-    measured = alt.Chart(history).mark_line(color=BLACK, strokeWidth=2, interpolate="step-after")
-    layers.append(measured.encode(x=x, y=value_axis(MEASURED, "kW"), tooltip=tooltip((f"{MEASURED}:Q", "measured kW"))))
+    if len(history[MEASURED].dropna()):
+        measured = alt.Chart(history).mark_line(color=BLACK, strokeWidth=2, interpolate="step-after")
+        told = tooltip((f"{MEASURED}:Q", "measured kW"))
+        layers.append(measured.encode(x=x, y=value_axis(MEASURED, "kW"), tooltip=told))
     layers.append(rule_at(parsed(forecast["start"]), "forecast"))
     return finished(alt.layer(*layers))
 

@@ -34,7 +34,7 @@ STYLES: Mapping[str, tuple[str, list[int]]] = {
     "New import price": (VERMILION, SOLID),
     "Import price today": (GREY, DASHED),
     "New feed-in price": (PURPLE, DOTTED),
-    "Demand before": (GREY, DASHED),
+    "Demand before": (SKY, DASHED),
     "Demand after": (BLACK, SOLID),
 }
 """Meaning -> colour and dash; the same on every page."""

@@ -119,6 +119,7 @@ def power_chart(history: Document, zone: tzinfo) -> Picture:
 def stored_chart(history: Document, capacity_kwh: float, zone: tzinfo) -> Picture:
     """The stored energy with its band, under the line of what fits in."""
     frame = with_last_edge(history_frame(history, zone), history["resolution_minutes"])
+    frame[f"{STORED}_high"] = frame[f"{STORED}_high"].clip(upper=capacity_kwh)
     x = time_axis(frame, zone)
     y = value_axis(STORED, "kWh")
     band = (

@@ -5,7 +5,7 @@ from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.wording import duration, is_known, listed, number, percent, quantity
 
 STALE_AFTER_S = 2 * 3600
-FULL, NEARLY_FULL, HALF = 0.995, 0.8, 0.4
+FULL, NEARLY_FULL, MOST, HALF = 0.995, 0.85, 0.6, 0.4
 TOO_SURE, TOO_CAUTIOUS = 1.6, 0.5
 
 
@@ -34,7 +34,7 @@ def estimate(state: Document, name: str, unit: str) -> tuple[str, str]:
     """A state's mean and its 95 % band, as text."""
     made = (state.get("states") or {}).get(name) or {}
     mean, deviation = made.get("mean"), made.get("sd")
-    band = f"± {number(SURE * deviation)} {unit}" if deviation is not None and is_known(deviation) else "no band known"
+    band = f"± {number(round(SURE * deviation, 2))} {unit}" if is_known(deviation) else "no band known"
     return quantity(mean, unit), band
 
 
@@ -44,7 +44,8 @@ def coverage_sentence(coverage: float | None) -> str:
         return "No meter reports now: this is what the community's habits and the sky suggest."
     if coverage >= FULL:
         return "All of the consumption is measured."
-    word = "Nearly all" if coverage >= NEARLY_FULL else "About half" if coverage >= HALF else "A small part"
+    words = ((NEARLY_FULL, "Nearly all"), (MOST, "Most"), (HALF, "About half"))
+    word = next((word for least, word in words if coverage >= least), "A small part")
     return f"{word} of the consumption is measured ({percent(coverage)}); the twin estimates the rest from it."
 
 
@@ -86,13 +87,14 @@ def history_finding(history: Document) -> str:
         return "There is no estimate for this time yet."
     share = f", {percent(made / used)} of that" if made > 0 else ""
     amounts = f"the homes used {quantity(used, 'kWh')} and PV made {quantity(made, 'kWh')}"
-    return f"In the last {quantity(span, 'hours')} {amounts}{share}."
+    return f"In the last {quantity(round(span), 'hours')} {amounts}{share}."
 
 
 def stored_finding(state: Document, capacity_kwh: float) -> str:
     """How full the storage is."""
     stored, band = estimate(state, "storage_soc_kwh", "kWh")
     mean = ((state.get("states") or {}).get("storage_soc_kwh") or {}).get("mean")
-    if mean is None or not is_known(mean):
-        return "What is in the storage is not known."
+    deviation = ((state.get("states") or {}).get("storage_soc_kwh") or {}).get("sd")
+    if not is_known(mean) or (is_known(deviation) and SURE * deviation > capacity_kwh / 3):
+        return "What is in the storage is not known: send readings of storage_soc_kwh."
     return f"The storage holds {stored} ({band}), {percent(mean / capacity_kwh)} of what fits in."

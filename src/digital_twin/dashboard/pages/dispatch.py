@@ -6,14 +6,13 @@ from digital_twin.dashboard.charts import schedules as charts
 from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import schedules as findings
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import heading, only_looking, picture, plain, provenance
+from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, plain, provenance
 from digital_twin.dashboard.visit import Visit
 from digital_twin.dashboard.wording import money, name_of, percent, quantity
 
 OBJECTIVES = (
     "minimize_cost", "maximize_welfare", "minimize_emissions", "minimize_peak", "maximize_self_consumption",
 )  # fmt: skip
-NEWEST = 20
 
 
 def show(visit: Visit) -> None:
@@ -45,10 +44,7 @@ def _planner(visit: Visit) -> None:
 
 
 def _chosen(visit: Visit) -> Document | None:
-    found = [
-        one for one, _ in zip(visit.client.results(visit.community_id), range(5 * NEWEST), strict=False)
-        if one["kind"] == "dispatch"
-    ][:NEWEST]  # fmt: skip
+    found = newest_results(visit, "dispatch")
     if not found:
         return None
     titles = {

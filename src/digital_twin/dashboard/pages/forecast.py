@@ -9,7 +9,7 @@ from digital_twin.dashboard.charts import forecasts as charts
 from digital_twin.dashboard.clock import ceiling, parsed
 from digital_twin.dashboard.findings import forecasts as findings
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import asked, heading, only_looking, picture, provenance
+from digital_twin.dashboard.layout import asked, heading, newest_results, only_looking, picture, provenance
 from digital_twin.dashboard.visit import Visit
 
 VARIABLES = (("load_kw", "Demand"), ("pv_kw", "PV"), ("net_load_kw", "Net demand"))
@@ -74,10 +74,10 @@ def _history(visit: Visit, end: datetime) -> list[Document]:
 
 def _expectation_of_plan(visit: Visit) -> None:
     """For those who may only look: what the newest plan expects."""
-    newest = next((one for one in visit.client.results(visit.community_id) if one["kind"] == "dispatch"), None)
-    if newest is None:
+    newest = newest_results(visit, "dispatch", most=1)
+    if not newest:
         return
-    plan = visit.client.result(visit.community_id, newest["result_id"])
+    plan = visit.client.result(visit.community_id, newest[0]["result_id"])
     expected = {name: {"mean": plan[name]} for name in ("load_kw", "pv_kw")}
     net = [load - pv for load, pv in zip(plan["load_kw"], plan["pv_kw"], strict=True)]
     forecast = {**plan, "variables": {**expected, "net_load_kw": {"mean": net}}}

@@ -34,20 +34,33 @@ def _show_state(visit: Visit, span: timedelta) -> None:
     history = visit.client.state_history(visit.community_id, now - span, now)
     _figures(visit, state)
     _flow(visit, state, history)
+    _past(visit, state, history)
+    provenance(state)
+
+
+def _past(visit: Visit, state: Document, history: Document) -> None:
+    """How it came about, as far as readings tell."""
+    frame = charts.history_frame(history, visit.zone)
+    if not len(frame["demand_kw"].dropna()):
+        st.info(
+            "No reading fell into this time, so there is no history to draw. "
+            "Send readings, or import a meter file with: digital-twin import",
+            icon=":material/upload_file:",
+        )
+        return
     picture(
         "The last hours", findings.history_finding(history), charts.power_chart(history, visit.zone),
         charts.history_table(history, visit.zone),
         description="Lines of demand, PV and net demand in kW over time, each with a band that holds 95 %.",
     )  # fmt: skip
     capacity_kwh = visit.community["total_storage_capacity_kwh"]
-    if capacity_kwh:
+    if capacity_kwh and len(frame[charts.STORED].dropna()):
         picture(
             "Stored energy", findings.stored_finding(state, capacity_kwh),
             charts.stored_chart(history, capacity_kwh, visit.zone),
             charts.history_table(history, visit.zone, (charts.STORED,)),
             description="Line of the stored energy in kWh over time with its band, under the line of the capacity.",
         )  # fmt: skip
-    provenance(state)
 
 
 def _figures(visit: Visit, state: Document) -> None:

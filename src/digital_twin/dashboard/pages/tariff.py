@@ -1,0 +1,135 @@
+"""Which prices are best: for whom, at what cost, and within which limits."""
+
+import streamlit as st
+
+from digital_twin.dashboard.charts import tariffs as charts
+from digital_twin.dashboard.clock import local_text, parsed
+from digital_twin.dashboard.findings import tariffs as findings
+from digital_twin.dashboard.frames import Document
+from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, plain, provenance
+from digital_twin.dashboard.visit import Visit
+from digital_twin.dashboard.wording import money, quantity
+
+BLOCKS: dict[str, list[float] | int | None] = {
+    "A price for every hour": None,
+    "Five parts of the day": [0.0, 6.0, 10.0, 16.0, 21.0],
+    "Day and night": [6.0, 22.0],
+    "One price for all hours": 1,
+}
+
+
+def show(visit: Visit) -> None:
+    """The page."""
+    heading(visit, "Tariff", "which prices are best, and who gains?")
+    if visit.may_run:
+        _designer(visit)
+    else:
+        only_looking("design tariffs")
+    tariff = _chosen(visit)
+    if tariff is None:
+        st.info("There is no tariff yet. An operator makes one with “Design a tariff”.", icon=":material/sell:")
+        return
+    _figures(visit, tariff)
+    _pictures(visit, tariff)
+    provenance(tariff)
+
+
+def _designer(visit: Visit) -> None:
+    with st.form("designer", border=False):
+        first, second, third, last = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
+        blocks = first.selectbox("Prices", list(BLOCKS))
+        hours = second.selectbox("Ahead", [24, 48, 168], format_func="{} hours".format)
+        budget = third.number_input(
+            f"Incentives a day, {visit.currency}", min_value=0.0, value=float(visit.community["incentive_budget_daily"])
+        )
+        wanted = last.form_submit_button("Design a tariff", type="primary", width="stretch")
+        lines = st.columns(3)
+        elasticity = lines[0].slider(
+            "Elasticity of demand", -1.0, 0.0, -0.2, 0.05,
+            help="By how many percent demand changes when the price rises by one percent",
+        )  # fmt: skip
+        low = lines[1].number_input("Lowest price per kWh", min_value=-1.0, max_value=5.0, value=0.05, step=0.01)
+        high = lines[2].number_input("Highest price per kWh", min_value=-1.0, max_value=5.0, value=0.6, step=0.01)
+    if wanted:
+        with st.spinner("Designing…"):
+            made = visit.client.design_tariff(
+                visit.community_id,
+                horizon_hours=hours,
+                incentive_budget=budget,
+                blocks=BLOCKS[blocks],
+                elasticity=elasticity,
+                price_bounds={"low": low, "high": high},
+            )
+        st.session_state["tariff"] = made["result_id"]
+
+
+def _chosen(visit: Visit) -> Document | None:
+    found = newest_results(visit, "tariff")
+    titles = {
+        one["result_id"]: f"{local_text(parsed(one['start']), visit.zone)} · welfare "
+        f"{money(one.get('welfare_change'), visit.currency)}"
+        for one in found
+    }
+    if not titles:
+        return None
+    if st.session_state.get("tariff") not in titles:
+        st.session_state["tariff"] = found[0]["result_id"]
+    chosen = st.selectbox("Shown tariff", list(titles), format_func=titles.__getitem__, key="tariff")
+    return visit.client.result(visit.community_id, str(chosen))
+
+
+def _figures(visit: Visit, tariff: Document) -> None:
+    currency = visit.currency
+    welfare, incentives, revenue, demand = st.columns(4)
+    welfare.metric("Welfare", money(tariff["welfare"]["change"], currency), border=True)
+    incentives.metric("Incentives", money(tariff["incentives_paid"], currency), border=True)
+    change = tariff["revenue"] - tariff["present_tariff"]["revenue"]
+    revenue.metric("Paid for energy", money(tariff["revenue"], currency), border=True)
+    used_kwh = sum(day["energy_after_kwh"] for day in tariff["days"])
+    demand.metric("Energy used", quantity(used_kwh, "kWh"), border=True)
+    st.caption(
+        f"Against the present tariff members pay {money(abs(change), currency)} {'more' if change > 0 else 'less'}."
+    )
+
+
+def _pictures(visit: Visit, tariff: Document) -> None:
+    zone, currency = visit.zone, visit.currency
+    picture(
+        "Prices", findings.price_finding(tariff, currency, zone), charts.price_chart(tariff, currency, zone),
+        charts.tariff_table(tariff, currency, zone),
+        description="Step lines of the new import price, the import price of today and the new feed-in price.",
+    )  # fmt: skip
+    picture(
+        "How demand answers", findings.demand_finding(tariff, zone), charts.demand_chart(tariff, zone),
+        charts.demand_table(tariff, zone), description="Step lines of demand in kW before and after.",
+    )  # fmt: skip
+    gains = charts.welfare_frame(tariff)
+    named = {"who": "Who", "gain": f"Gain in {currency}"}
+    picture(
+        "Who gains", findings.welfare_finding(tariff, currency), charts.welfare_chart(tariff, currency),
+        gains.round(2).rename(columns=named),
+        description="Bars of gains and losses of consumers, operator, owners of PV and the climate.",
+    )  # fmt: skip
+    budget = charts.budget_frame(tariff, zone).round(2)
+    picture(
+        "Incentives and their budget", findings.budget_finding(tariff, currency),
+        charts.budget_chart(tariff, currency, zone),
+        budget.rename(columns={"day": "Day", "paid": f"Paid, {currency}", "budget": f"Budget, {currency}"}),
+        description="Bars of the incentives of each day under the line of the budget.",
+    )  # fmt: skip
+    _distribution(visit, tariff, named)
+    st.subheader("What holds it back", anchor=False)
+    for text in findings.binding_sentences(tariff, currency, zone) or ["No limit holds this tariff back."]:
+        st.markdown(f"- {plain(text)}")
+
+
+def _distribution(visit: Visit, tariff: Document, named: dict[str, str]) -> None:
+    finding, frame = findings.distribution_finding(tariff, visit.currency), charts.distribution_frame(tariff)
+    if frame.empty:
+        st.subheader("Members", anchor=False)
+        st.markdown(plain(finding))
+        return
+    picture(
+        "Members", finding, charts.gains_chart(frame, f"gain in {visit.currency}"),
+        frame.round(2).rename(columns=named), description="Bars of what members gain or lose.",
+    )  # fmt: skip

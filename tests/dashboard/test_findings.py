@@ -1,0 +1,183 @@
+"""Sentences of finding: computed from the numbers, and never at a loss for one."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.dashboard import documents
+
+from digital_twin.dashboard.charts import forecasts as forecast_charts
+from digital_twin.dashboard.charts import scenarios as scenario_charts
+from digital_twin.dashboard.charts import schedules as schedule_charts
+from digital_twin.dashboard.charts import states as state_charts
+from digital_twin.dashboard.charts import tariffs as tariff_charts
+from digital_twin.dashboard.findings import forecasts, scenarios, schedules, states, tariffs
+
+VIENNA = ZoneInfo("Europe/Vienna")
+Document = dict[str, Any]
+MAYBE = st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(math.nan))
+VALUES = st.lists(MAYBE, max_size=4)
+
+
+def said_of_forecast(forecast: Document, variable: str = "load_kw") -> str:
+    frame = forecast_charts.forecast_frame(forecast, variable, VIENNA)
+    return forecasts.forecast_finding(forecast, variable, frame, VIENNA)
+
+
+def test_a_forecasts_peak_is_told_with_its_certainty_in_local_time() -> None:
+    assert said_of_forecast(documents.forecast()) == (
+        "Demand is highest on Monday 03:00, at 50 kW (90 % sure: between 40 and 70 kW). That makes 140 kWh in 4 hours."
+    )
+
+
+def test_a_night_without_sun_and_a_surplus_are_told_as_such() -> None:
+    assert said_of_forecast(documents.forecast(pv_kw={"mean": [0.0] * 4}), "pv_kw").startswith("No sun")
+    surplus = said_of_forecast(documents.forecast(net_load_kw={"mean": [-5.0, -10.0]}), "net_load_kw")
+    assert surplus.endswith("Over 2 hours the community makes 15 kWh more than it needs.")
+
+
+def test_a_plan_is_told_with_what_it_saves_against_both_baselines() -> None:
+    assert schedules.savings_finding(documents.schedule(), "EUR") == (
+        "The plan costs €18.36: €0.88 less than the simple rule (charge surplus, discharge deficit) and "
+        "€6.39 less than leaving the storage idle."
+    )
+    assert schedules.savings_finding(documents.schedule(cost=-2.0, savings={}), "EUR").startswith(
+        "The plan earns €2.00"
+    )
+
+
+def test_a_plan_is_told_with_where_its_energy_comes_from() -> None:
+    frame = schedule_charts.schedule_frame(documents.schedule(), VIENNA)
+    assert schedules.supply_finding(documents.schedule(), frame) == (
+        "The community meets 37 % of its 105 kWh itself; 66.2 kWh come from the grid, at most 72.4 kW at once."
+    )
+    assert "fullest on Monday 01:30 (56 %)" in schedules.storage_finding(frame, 100.0, VIENNA)
+    assert "dearest from Monday 02:00 (€0.400/kWh)" in schedules.price_finding(frame, "EUR", VIENNA)
+
+
+def test_what_holds_a_plan_back_is_told_with_its_worth_in_the_aims_own_unit() -> None:
+    (told,) = schedules.binding_sentences(documents.schedule(), "EUR", VIENNA)
+    assert told == (
+        "The power of the storage holds the plan back in 3 intervals, first on Monday 01:00; "
+        "one kW more would save €0.14."
+    )
+    (told,) = schedules.binding_sentences(documents.schedule(objective="minimize_peak"), "EUR", VIENNA)
+    assert told.endswith("one kW more would better the aim by 0.14.")
+
+
+def test_the_flow_is_told_as_who_gives_and_who_takes() -> None:
+    flow = state_charts.flow_of(documents.state(), documents.history(), documents.community())
+    assert flow is not None
+    assert (
+        states.flow_sentence(flow)
+        == "The homes use 40 kW: PV gives 60 kW, the storage takes 10 kW and the grid takes 10 kW."
+    )
+    assert states.own_supply_sentence(flow) == "The community covers itself and feeds 10 kW into the grid."
+
+
+@pytest.mark.parametrize(
+    ("coverage", "words"), [(None, "No meter"), (0.0, "No meter"), (0.5, "About half"), (0.73, "Most"), (1.0, "All of")]
+)
+def test_coverage_is_told_in_words(coverage: float | None, words: str) -> None:
+    assert states.coverage_sentence(coverage).startswith(words)
+
+
+def test_readings_that_are_late_or_missing_are_told() -> None:
+    assert not states.is_stale(documents.state())
+    assert states.is_stale(documents.state(data_age_s=3 * 3600.0))
+    assert states.is_stale(documents.state(data_age_s=None))
+    assert "late" in states.age_sentence(3 * 3600.0)
+
+
+def test_a_storage_that_may_hold_anything_is_said_to_be_unknown() -> None:
+    assert (
+        states.stored_finding(documents.state(), 100.0)
+        == "The storage holds 52.2 kWh (± 1.96 kWh), 52 % of what fits in."
+    )
+    unsure = documents.state(states={"storage_soc_kwh": {"mean": 50.0, "sd": 28.9}})
+    assert "not known" in states.stored_finding(unsure, 100.0)
+
+
+def test_a_tariff_is_told_with_who_gains_and_what_it_costs() -> None:
+    tariff = documents.tariff()
+    assert tariffs.welfare_finding(tariff, "EUR") == (
+        "All together are €1.86 better off (gain: operator's margin €3.00; lose: consumers €1.14)."
+    )
+    assert tariffs.budget_finding(tariff, "EUR") == (
+        "Incentives cost €11.00 of €11.00 (100 %); one more EUR would better welfare by €0.08."
+    )
+    assert tariffs.demand_finding(tariff, VIENNA).startswith(
+        "Demand grows by 10 kWh where energy becomes cheaper; 2 kWh less"
+    )
+    assert "from €0.200/kWh (Monday 01:00) to €0.360/kWh (Monday 02:00)" in tariffs.price_finding(tariff, "EUR", VIENNA)
+
+
+def test_the_parts_of_welfare_that_are_drawn_sum_to_the_whole() -> None:
+    frame = tariff_charts.welfare_frame(documents.tariff())
+    gains = dict(zip(frame["who"], frame["gain"], strict=True))
+    assert sum(gain for who, gain in gains.items() if who != tariff_charts.TOTAL) == pytest.approx(
+        gains[tariff_charts.TOTAL]
+    )
+
+
+def test_scenarios_are_told_with_what_they_save_and_how_sure_that_is() -> None:
+    result = documents.comparison()
+    assert scenarios.comparison_finding(result, "EUR") == (
+        "More PV saves most: €200.00 in a year against today (95 % sure: €150.00 to €250.00), "
+        "and is cheaper in 90 % of the years."
+    )
+    assert scenarios.ranking_finding(result) == (
+        "More PV stands firmly before As it is today: 98 % sure to cost less in the mean."
+    )
+    assert scenarios.economics_finding(result, "EUR") == "More PV pays back after 5 years and is worth €500.00 today."
+
+
+def test_the_community_as_it_is_stands_once_in_the_ranking() -> None:
+    frame = scenario_charts.ranking_frame(documents.comparison())
+    assert frame["scenario"].tolist() == ["More PV", "As it is today"]
+    assert frame["share_best"].tolist() == [0.9, 0.1]
+
+
+def test_a_figure_is_drawn_in_the_unit_of_its_axis() -> None:
+    frame = scenario_charts.kpi_frame(documents.comparison(), "self_sufficiency")
+    assert frame["mean"].tolist() == [50.0, 60.0]
+
+
+SENTENCES: list[Callable[[Any, list[Any]], str]] = [
+    lambda x, _: states.coverage_sentence(x),
+    lambda x, _: states.age_sentence(x),
+    lambda x, _: states.honesty_sentence(x),
+    lambda x, _: states.stored_finding(documents.state(states={"storage_soc_kwh": {"mean": x, "sd": x}}), 10.0),
+    lambda x, v: states.history_finding(
+        documents.history(demand_kw={"mean": v, "sd": v}, pv_kw={"mean": [x], "sd": v})
+    ),
+    lambda x, v: said_of_forecast(documents.forecast(load_kw={"mean": v, "lower": [x], "upper": None})),
+    lambda x, v: schedules.savings_finding(
+        documents.schedule(cost=x, savings={"baselines": {"idle": {"cost": x, "saved": x}}}), "EUR"
+    ),
+    lambda x, v: schedules.storage_finding(
+        schedule_charts.schedule_frame(documents.schedule(soc_kwh=v), VIENNA), x, VIENNA
+    ),
+    lambda x, v: schedules.price_finding(
+        schedule_charts.schedule_frame(documents.schedule(import_price_per_kwh=v), VIENNA), "EUR", VIENNA
+    ),
+    lambda x, v: tariffs.price_finding(documents.tariff(import_price_per_kwh=v), "EUR", VIENNA),
+    lambda x, v: tariffs.demand_finding(documents.tariff(demand_after_kw=v), VIENNA),
+    lambda x, v: tariffs.welfare_finding(documents.tariff(welfare={"change": x, "consumer_surplus": x}), "EUR"),
+]
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+@settings(max_examples=12)
+@given(value=MAYBE, values=VALUES)
+def test_whatever_is_missing_a_sentence_is_said(
+    sentence: Callable[[Any, list[Any]], str], value: float | None, values: list[float | None]
+) -> None:
+    said = sentence(value, values)
+    assert said.endswith(".")
+    assert "nan" not in said
+    assert "None " not in said
