@@ -1,5 +1,7 @@
 """States as they are asked for: current at once, the same however readings arrive, honest about what is not known."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from tests.builders import community, series
 from digital_twin.domain.assets import Member
 from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
 from digital_twin.domain.readings import SeriesValues
+from digital_twin.macro_twin.state import TwinState
 from digital_twin.services.access import Caller, Grant, Role
 from digital_twin.services.ports import Snapshot
 from digital_twin.services.states import StateService
@@ -205,8 +208,6 @@ async def arrive(world: World, hours: list[int]) -> str:
             *(series("load_kw", [one.values[hour]], member=one.key.member_id, start=when, minutes=60) for one in last)
         )
         await world.service.advance(ID)
-    from digital_twin.macro_twin.state import TwinState
-
     return TwinState.from_bytes((await world.snapshot()).state).digest
 
 
@@ -268,8 +269,6 @@ async def test_a_changed_plan_starts_the_estimate_over(world: World) -> None:
 
 
 async def test_a_state_of_another_version_is_estimated_anew(world: World) -> None:
-    from dataclasses import replace
-
     await world.open()
     await world.record(series("load_kw", daily(24 * 9), start=START, minutes=60))
     world.clock.advance(days=9)
@@ -296,6 +295,24 @@ async def test_a_new_process_goes_on_where_the_last_one_ended(world: World) -> N
     world.clock.advance(hours=1)
     assert (await again.state(GRANT))["states"]["demand_kw"]["mean"] == pytest.approx(values[-1], rel=1e-2)
     assert (await world.snapshot()).version == 2
+
+
+async def test_many_questions_at_once_compute_once(world: World) -> None:
+    class CountingPool(InProcessPool):
+        calls = 0
+
+        async def call(self, function: Any, *args: Any, timeout_s: float) -> Any:
+            CountingPool.calls += 1
+            await asyncio.sleep(0)  # others may go on meanwhile
+            return await super().call(function, *args, timeout_s=timeout_s)
+
+    await world.open()
+    await world.record(series("load_kw", daily(24 * 3), start=START, minutes=60))
+    world.clock.advance(days=3)
+    service = StateService(world.store, world.clock, CountingPool())
+    answers = await asyncio.gather(*(service.state(GRANT) for _ in range(5)))
+    assert CountingPool.calls == 1
+    assert all(one == answers[0] for one in answers)
 
 
 # As it was known

@@ -6,9 +6,11 @@ state that they would have led to in time, as long as the calibration is the sam
 as do a changed plan, place or set of meters, and every week (sooner in the first days) what was learned meanwhile.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -67,6 +69,7 @@ class StateService:
         self._store = store
         self._clock = clock
         self._pool = pool
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def due(self) -> list[str]:
         """The communities whose state has readings to take up."""
@@ -76,12 +79,18 @@ class StateService:
     async def advance(self, community_id: str) -> bool:
         """Take up what is due; whether the state moved.
 
-        Safe from several processes at once: who comes second finds nothing due, or tries again.
+        Safe from several processes at once: who comes second finds nothing due, or tries again. Within this one they
+        take turns, so that many questions after an ingest compute once.
 
         Raises:
             NotFound: there is no such community.
             Unavailable: no answer from the process that computes.
         """
+        turn = self._turns.setdefault(community_id, asyncio.Lock())
+        async with turn:
+            return await self._advance(community_id)
+
+    async def _advance(self, community_id: str) -> bool:
         anew = False
         for _ in range(ATTEMPTS):
             async with self._store.community(community_id) as tx:
