@@ -166,6 +166,19 @@ def test_fixed_shares_need_coefficients(owner: httpx.Client, shared: str):
     assert "sharing_coefficient" in problem["detail"]
 
 
+def test_fixed_shares_are_simulated_where_members_have_them(api: Api, owner: httpx.Client):
+    community = api.community(owner, num_prosumers=2, total_pv_capacity_kw=20.0)
+    members: list[dict[str, Any]] = [{"member_id": f"home_{one}", "sharing_coefficient": 0.5} for one in range(2)]
+    answered(owner.post(f"/communities/{community}/members", json={"members": members}), 201)
+    for member in members:
+        upload(owner, community, "load_kw", np.full(48, 1.0), member=member["member_id"])
+    scenarios = [{"scenario_id": rule, "parameter_changes": {"sharing_rule": rule}} for rule in ("static", "hybrid")]
+    found = simulated(owner, community, "run-multiple", scenarios=scenarios, as_of=END.isoformat())
+    static, hybrid = (one["kpis"]["shared_kwh"]["mean"] for one in found["scenarios"])
+    assert 0 < static < hybrid
+    assert any("no fixed share" in note for note in found["provenance"]["notes"])
+
+
 def test_an_investment_is_judged_by_what_it_saves(api: Api, owner: httpx.Client):
     community = api.community(owner)
     money = {"investment": 100_000.0, "lifetime_years": 20, "discount_rate": 0.03, "annual_operation_cost": 500.0}

@@ -25,7 +25,7 @@ from digital_twin.simulation.base_year import DAYS, base_grid
 from digital_twin.simulation.known_year import MOST_HOMES, KnownYear
 from digital_twin.simulation.place import Place
 from digital_twin.simulation.scenario import Setting
-from digital_twin.simulation.terms import Terms
+from digital_twin.simulation.terms import Terms, has_fixed_shares
 
 FINEST_STEP_MINUTES = 15
 MOST_PROFILES = 300
@@ -64,6 +64,7 @@ async def known_year(
     else:
         load, pv, count = _column(own["load_kw"]), _column(own["pv_kw"]), 1
     _explain(community, own, net, grid, provenance, is_by_member=has_own_meters)
+    _note_sharing(community, settings, provenance)
     prices = await prices_of(tx, community, grid, PriceRequest(), provenance)
     return KnownYear(
         grid,
@@ -175,6 +176,14 @@ def _explain(
         "15 %, import prices by 10 %, feed-in prices by 20 %, their swings by 25 %; days come from within two weeks of "
         "their season",
     )
+
+
+def _note_sharing(community: Community, settings: Sequence[Setting], provenance: Provenance) -> None:
+    rules = {setting.sharing_rule for setting in settings}
+    if community.sharing.premium is not None and rules - {SharingRule.SINGLE_METER, SharingRule.NONE}:
+        provenance.assume("the zonal price of the sharing premium is the export price")
+    if any(has_fixed_shares(one.sharing_rule) and one.total_storage_capacity_kwh > 0 for one in settings):
+        provenance.notes.append("the storage has no fixed share: under static rules it buys what it charges")
 
 
 def _window(grid: TimeGrid, found: Sequence[Array | None]) -> tuple[datetime | None, datetime | None]:
