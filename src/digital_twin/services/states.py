@@ -17,7 +17,7 @@ import numpy as np
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed
 from digital_twin.domain.time import TimeGrid, floor_to_step
-from digital_twin.macro_twin import ESTIMATED, OBSERVED
+from digital_twin.macro_twin import OBSERVED
 from digital_twin.services.access import Grant
 from digital_twin.services.ports import (
     Checkpoint,
@@ -33,7 +33,8 @@ from digital_twin.services.ports import (
 )
 from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.services.readings import SMALLEST_SAFE_GROUP
-from digital_twin.services.state_inputs import Instruments, describe, instruments_of, readings_of, trim
+from digital_twin.services.state_document import no_history, safe_history, state_document, with_age
+from digital_twin.services.state_inputs import Instruments, instruments_of, readings_of, trim
 from digital_twin.services.twin_steps import TwinAnswer, TwinTask, estimate_prior, estimate_state
 
 REPLAY_DAYS = 7
@@ -132,7 +133,7 @@ class StateService:
         document = await self._answer(plan) if plan is not None else known.document if known is not None else {}
         if grant.member_id is not None and 0 < document["reporting"] < SMALLEST_SAFE_GROUP:
             raise NotAllowed(f"a member sees states of at least {SMALLEST_SAFE_GROUP} reporting homes")
-        return _with_age(document, asked)
+        return with_age(document, asked)
 
     async def history(self, grant: Grant, start: datetime, end: datetime) -> StateTrack:
         """Estimates over [start, end) as they are known today; NaN where there are none.
@@ -151,8 +152,8 @@ class StateService:
         async with self._store.community(community_id) as tx:
             track = await tx.states.track(start, end)
         if track is None:
-            track = _no_history(start, end)
-        return track if grant.member_id is None else _safe(track)
+            track = no_history(start, end)
+        return track if grant.member_id is None else safe_history(track)
 
     async def _plan(self, tx: Transaction, community_id: str, *, anew: bool) -> _Plan | None:
         """What to compute for what is due; None where nothing is, or none of it has ended."""
@@ -209,7 +210,7 @@ class StateService:
             replaces_from=plan.task.grid.start,
             checkpoints=[Checkpoint(at, state) for at, state in answer.checkpoints if at >= oldest],
             track=StateTrack(plan.task.grid, track.coverage, track.nis, track.reporting, track.mean, track.deviation),
-            known=KnownState(plan.provenance.as_of, _document(plan, answer)),
+            known=KnownState(plan.provenance.as_of, _document_of(plan, answer)),
             forget_checkpoints_before=oldest,
         )
         await tx.states.save(update)
@@ -233,7 +234,7 @@ class StateService:
     async def _answer(self, plan: _Plan) -> dict[str, Any]:
         is_prior = not any(plan.instruments.own) and not any(one.ids for one in plan.instruments.setting.metering)
         estimate = estimate_prior if is_prior else estimate_state
-        return _document(plan, await self._pool.call(estimate, plan.task, timeout_s=TIMEOUT_S))
+        return _document_of(plan, await self._pool.call(estimate, plan.task, timeout_s=TIMEOUT_S))
 
 
 def _is_outdated(before: Snapshot, instruments: Instruments, end: datetime) -> bool:
@@ -254,53 +255,5 @@ async def _task_anew(
     return None if trimmed is None else TwinTask(instruments.setting, *trimmed)
 
 
-def _document(plan: _Plan, answer: TwinAnswer) -> dict[str, Any]:
-    """The answer but for the question's time."""
-    provenance, grid = plan.provenance, plan.task.grid
-    describe(plan.instruments, provenance)
-    provenance.models["state"] = "macro_twin"
-    is_prior = answer.nis is None
-    if not is_prior:
-        provenance.cover(grid.start, grid.end)
-    for name, meters in answer.stuck.items():
-        listed = ", ".join(meters[:5]) + (", ..." if len(meters) > 5 else "")
-        provenance.notes.append(f"{len(meters)} {name} meters have shown one value for a day: {listed}")
-    states = {
-        name: {"mean": float(mean), "sd": float(deviation)}
-        for name, mean, deviation in zip(ESTIMATED, answer.estimate, answer.deviation, strict=True)
-    }
-    return {
-        "observed_at": None if is_prior else instant_text(answer.observed_at),
-        "coverage": answer.coverage,
-        "nis": answer.nis,
-        "states": states,
-        "reporting": answer.reporting,
-        "provenance": provenance.to_document(),
-    }
-
-
-def _with_age(document: dict[str, Any], as_of: datetime) -> dict[str, Any]:
-    observed_at = document["observed_at"]
-    age_s = None if observed_at is None else (as_of - datetime.fromisoformat(observed_at)).total_seconds()
-    told = {name: value for name, value in document.items() if name != "reporting"}
-    return {"as_of": instant_text(as_of), "data_age_s": age_s, **told}
-
-
-def _no_history(start: datetime, end: datetime) -> StateTrack:
-    first = floor_to_step(start, 15)
-    steps = -(-(end - first) // timedelta(minutes=15))
-    unknown, four = np.full(steps, np.nan), np.full((steps, len(ESTIMATED)), np.nan)
-    return StateTrack(TimeGrid(first, steps, 15), unknown, unknown, np.zeros(steps, dtype=np.int64), four, four)
-
-
-def _safe(track: StateTrack) -> StateTrack:
-    """Without what stands on fewer homes than a member may see sums of."""
-    hidden = (track.reporting > 0) & (track.reporting < SMALLEST_SAFE_GROUP)
-    return StateTrack(
-        track.grid,
-        np.where(hidden, np.nan, track.coverage),
-        np.where(hidden, np.nan, track.nis),
-        track.reporting,
-        np.where(hidden[:, None], np.nan, track.mean),
-        np.where(hidden[:, None], np.nan, track.deviation),
-    )
+def _document_of(plan: _Plan, answer: TwinAnswer) -> dict[str, Any]:
+    return state_document(plan.instruments, plan.provenance, plan.task.grid, answer)
