@@ -1,9 +1,10 @@
 """The log-in form and what it posts to: tokens never reach the browser, only a cookie that scripts cannot read."""
 
+import re
 from html import escape
 from importlib.resources import files
 from string import Template
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -89,10 +90,8 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _inside(wanted: str) -> str:
-    """The page to go on to, which is one of ours."""
-    parts = urlsplit(wanted.replace("\\", "/"))
-    is_ours = not parts.scheme and not parts.netloc and parts.path.startswith("/") and not parts.path.startswith("//")
-    return wanted if is_ours and wanted.isprintable() and "\\" not in wanted else "/"
+    """The page to go on to, which is one of ours: `//` and `/\\` would lead to another host."""
+    return wanted if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", wanted) else "/"
 
 
 def _status(error: TwinError) -> int:
