@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -26,10 +26,16 @@ def free_port() -> int:
 
 
 class Installation:
-    """A home of its own and the server that runs on it."""
+    """A home of its own and the server that runs on it, with a worker beside it unless told otherwise."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(
+        self, home: Path, *, with_worker: bool = True, with_dashboard: bool = False, **environment: str
+    ) -> None:
         self.home = home
+        self._left_out = [
+            *(() if with_worker else ("--no-worker",)),
+            *(() if with_dashboard else ("--no-dashboard",)),
+        ]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {"PASSWORD_COST": "4", "LOG_LEVEL": "WARNING", **environment}
@@ -48,7 +54,7 @@ class Installation:
 
     def start(self) -> None:
         """Start the server and wait until it is ready."""
-        command = self._command("serve", "--home", str(self.home), "--port", str(self.port), "--no-dashboard")
+        command = self._command("serve", "--home", str(self.home), "--port", str(self.port), *self._left_out)
         with (self.home / "server.log").open("ab") as log:
             self._server = subprocess.Popen(command, stdout=log, stderr=log, env=self._env())
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -68,6 +74,27 @@ class Installation:
         assert self._server is not None
         self._server.kill()
         self._server.wait()
+
+    def child(self, command: str) -> int:
+        """The process that the server runs beside itself for a command of the program, once it is there."""
+        assert self._server is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not (found := [pid for pid in _children(self._server.pid) if command in _words(pid)]):
+            assert time.monotonic() < deadline, f"the server starts no {command}"
+            time.sleep(0.05)
+        return found[0]
+
+    def family(self) -> list[int]:
+        """The server and all that it and its children have started."""
+        assert self._server is not None
+        found = [self._server.pid]
+        for pid in found:
+            found += _children(pid)
+        return found
+
+    def kill_worker(self) -> None:
+        """SIGKILL to the worker that the server started; the server starts another."""
+        os.kill(self.child("worker"), signal.SIGKILL)
 
     def hang_up(self) -> None:
         """What a terminal sends that closes."""
@@ -107,3 +134,39 @@ class Installation:
         ours = ("DATABASE_URL", "SECRET_KEY", "JWT_SECRET_KEY", "ENVIRONMENT")
         kept = {name: value for name, value in os.environ.items() if name not in ours}
         return {**kept, **self._environment}
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that has not ended; Linux, proc(5)."""
+    return _status(pid) not in (None, "Z")
+
+
+def _status(pid: int) -> str | None:
+    try:
+        return _after_name(pid)[0]
+    except OSError:
+        return None
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, parent, *_ = _after_name(int(entry.name))
+                if int(parent) == pid and state != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+def _after_name(pid: int) -> list[str]:
+    """The fields of the process's status behind its name, which may hold anything: state, parent and more."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _words(pid: int) -> list[str]:
+    """The command line of the process; none once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []

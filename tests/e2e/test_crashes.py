@@ -126,7 +126,7 @@ def send_until_acknowledged(client: httpx.Client, batch: Batch) -> dict[str, int
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path)
+    made = Installation(tmp_path, with_worker=False)
     made.create_administrator()
     made.start()
     yield made
