@@ -11,6 +11,9 @@ from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.ports import CommunitySum, Transaction
 
+SOME_HAVE = ("pv_kw", "storage_soc_kwh")
+"""What not every prosumer has: as many as ever reported together are taken for those who do."""
+
 HISTORY_DAYS = 400
 """A year and a month: the same season of last year is always in it."""
 
@@ -39,13 +42,16 @@ async def community_series(
 
 
 def _scaled(community: Community, name: str, total: CommunitySum) -> KnownSeries:
-    """The sum of those who reported, scaled to all prosumers of the community."""
+    """The sum of those who reported, scaled to all prosumers of the community who have such a thing."""
     reporting = np.where(total.reporting > 0, total.reporting, np.nan)
-    values = total.total * (community.num_prosumers / reporting)
+    everyone = community.num_prosumers
+    if name in SOME_HAVE:
+        everyone = round(everyone * float(np.nanmax(reporting / np.maximum(total.members, total.reporting))))
+    values = total.total * (everyone / reporting)
     typical = int(np.nanmedian(reporting))
-    source = f"sum over {typical} of {community.num_prosumers} prosumers"
-    if typical < community.num_prosumers:
-        source += f", scaled by {community.num_prosumers}/{typical}"
+    source = f"sum over {typical} of {everyone} prosumers"
+    if typical < everyone:
+        source += f", scaled by {everyone}/{typical}"
     return KnownSeries(SeriesValues(SeriesKey(name), total.grid, values), source)
 
 

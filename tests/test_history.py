@@ -1,0 +1,45 @@
+"""Sums over members that stand in for a community's own series."""
+
+from tests.builders import MONDAY, community, series
+
+from digital_twin.domain.assets import Member
+from digital_twin.services.history import KnownSeries, community_series
+from digital_twin.testing import FakeClock, MemoryStore
+
+HOMES = ("home_1", "home_2", "home_3", "home_4")
+
+
+async def known(name: str, values: dict[str, list[float]], *, prosumers: int) -> KnownSeries:
+    """The community's series where these members have reported."""
+    clock = FakeClock(MONDAY)
+    clock.advance(days=2)
+    store = MemoryStore(clock)
+    wanted = community(num_prosumers=prosumers)
+    async with store.platform() as tx:
+        await tx.communities.create(wanted)
+    async with store.community(wanted.community_id) as tx:
+        await tx.members.put_members([Member(home) for home in HOMES])
+        readings = [series(name, one, member=home, start=MONDAY) for home, one in values.items()]
+        await tx.readings.record(readings, key="k")
+        end = readings[0].grid.end
+        found = await community_series(tx, wanted, name, MONDAY, end, clock.now())
+    assert found is not None
+    return found
+
+
+async def test_the_load_of_some_stands_for_all_prosumers():
+    found = await known("load_kw", {"home_1": [1.0, 2.0], "home_2": [3.0, 4.0]}, prosumers=8)
+    assert found.values.values.tolist() == [16.0, 24.0]
+    assert found.source == "sum over 2 of 8 prosumers, scaled by 8/2"
+
+
+async def test_generation_is_not_scaled_to_those_who_have_no_roof():
+    found = await known("pv_kw", {"home_1": [1.0, 2.0], "home_2": [3.0, 4.0]}, prosumers=4)
+    assert found.values.values.tolist() == [4.0, 6.0]
+    assert found.source == "sum over 2 of 2 prosumers"
+
+
+async def test_generation_is_scaled_to_roofs_that_are_silent_or_belong_to_no_member():
+    nan = float("nan")
+    found = await known("pv_kw", {"home_1": [1.0, 2.0], "home_2": [3.0, nan]}, prosumers=8)
+    assert found.values.values.tolist() == [8.0, 8.0]
