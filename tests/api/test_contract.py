@@ -20,6 +20,9 @@ from tests.api.in_memory import in_memory_api
 from tests.api.operations import Operation, operations
 from tests.api.test_runs import years
 
+# the application runs in this process, and its pools draw random waits while cases are generated
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 ROLES = ("admin", "operator", "viewer")
 EXAMPLES = settings(
     max_examples=2,
