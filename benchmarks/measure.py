@@ -113,15 +113,7 @@ def report(result: Result, command: str) -> None:
 
 
 def write_section(page: Path, result: Result, command: str) -> None:
-    """Replace what stands between the markers of this benchmark.
-
-    Raises:
-        ValueError: the page has no such markers.
-    """
-    begin, end = (f"<!-- {result.name}: {edge} -->" for edge in ("begin", "end"))
-    text = page.read_text()
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise ValueError(f"{page} must hold {begin} and {end} once each")
+    """Put a benchmark's table between the markers of its name."""
     lines = [
         f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}",
         "",
@@ -130,9 +122,22 @@ def write_section(page: Path, result: Result, command: str) -> None:
         *("| " + " | ".join(row) + " |" for row in result.rows),
         *(line for note in result.notes for line in ("", note)),
     ]
-    before, _, rest = text.partition(begin)
+    replace_section(page, result.name, "\n".join(lines))
+
+
+def replace_section(page: Path, name: str, text: str) -> None:
+    """Replace what stands between the markers of this name.
+
+    Raises:
+        ValueError: the page has no such markers.
+    """
+    begin, end = (f"<!-- {name}: {edge} -->" for edge in ("begin", "end"))
+    page_text = page.read_text()
+    if page_text.count(begin) != 1 or page_text.count(end) != 1:
+        raise ValueError(f"{page} must hold {begin} and {end} once each")
+    before, _, rest = page_text.partition(begin)
     _, _, after = rest.partition(end)
-    page.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def machine() -> str:
