@@ -7,8 +7,8 @@ from tests.builders import community
 
 from digital_twin.domain.errors import InsufficientData, Unavailable
 from digital_twin.services.access import Caller, Grant, Role
-from digital_twin.services.ports import MAX_FAILURES, Run, RunState, StoredResult
-from digital_twin.services.runs import RunExecutor, RunningRun, RunService, Superseded
+from digital_twin.services.ports import MAX_FAILURES, Run, RunState, StoredResult, Transaction
+from digital_twin.services.runs import Keep, RunExecutor, RunningRun, RunService, Superseded
 from digital_twin.testing import FakeClock, InProcessPool, MemoryStore
 
 HERE = "solar_valley"
@@ -162,6 +162,26 @@ async def test_a_cancelled_run_stays_cancelled_whatever_its_worker_does():
     ended = await twin.runs.get(GRANT, run.run_id)
     assert ended.state is RunState.CANCELLED
     assert computed == []
+
+
+@pytest.mark.parametrize("is_overtaken", [False, True])
+async def test_what_a_run_keeps_itself_is_there_when_it_has_succeeded_and_not_before(is_overtaken: bool):
+    twin = Twin(Work())
+    run = await twin.submit()
+    states: list[RunState] = []
+
+    class Keeping:
+        async def carry_out(self, run: RunningRun) -> Keep:
+            async def keep(tx: Transaction) -> None:
+                states.append((await tx.runs.get(run.run_id)).state)
+
+            if is_overtaken:
+                await twin.executor.hand_over(HERE, run.run_id, (await twin.runs.get(GRANT, run.run_id)).job_id or 0)
+            return keep
+
+    executor = RunExecutor(twin.store, FakeClock(), InProcessPool(), {"squares": Keeping()})
+    await executor.execute(HERE, run.run_id, run.job_id or 0)
+    assert states == ([] if is_overtaken else [RunState.SUCCEEDED])
 
 
 async def test_a_run_whose_worker_is_gone_is_taken_up_again():

@@ -19,7 +19,7 @@ from digital_twin.services.computations import train_model
 from digital_twin.services.forecasts import VARIABLES, ForecastRequest, ForecastService
 from digital_twin.services.ports import Clock, Run, Store, TrainedVersion, Transaction
 from digital_twin.services.provenance import CODE_VERSION, fingerprint_of, instant_text
-from digital_twin.services.runs import FORECASTING, RunningRun, RunService, Superseded
+from digital_twin.services.runs import FORECASTING, Keep, RunningRun, RunService
 
 KIND = "training"
 RESOLUTION_MINUTES = 15
@@ -73,8 +73,8 @@ class ModelService:
             document = {"pairs": [list(pair) for pair in chosen], "as_of": instant_text(as_of)}
             return await self._runs.add(tx, grant, KIND, document, queue=FORECASTING)
 
-    async def carry_out(self, run: RunningRun) -> None:
-        """Fit and judge each pair as a part, then keep them all as new versions."""
+    async def carry_out(self, run: RunningRun) -> Keep:
+        """Fit and judge each pair as a part; all become new versions when the Run succeeds."""
         as_of = datetime.fromisoformat(run.request["as_of"])
         pairs = [(variable, model) for variable, model in run.request["pairs"]]
         async with self._store.community(run.community_id) as tx:
@@ -83,11 +83,15 @@ class ModelService:
         tasks = [_required(found, pair) for pair in pairs]
         payloads = await run.map(train_model, [(task,) for task in tasks], timeout_s=TIMEOUT_S)
         trained_at = self._clock.now()
-        async with self._store.community(run.community_id) as tx:
-            if (await tx.runs.get(run.run_id)).state.has_ended:
-                raise Superseded
-            for task, payload in zip(tasks, payloads, strict=True):
-                await tx.trained_models.add(_version(task, payload, run.run_id, trained_at), payload)
+        versions = [
+            _version(task, payload, run.run_id, trained_at) for task, payload in zip(tasks, payloads, strict=True)
+        ]
+
+        async def keep(tx: Transaction) -> None:
+            for version, payload in zip(versions, payloads, strict=True):
+                await tx.trained_models.add(version, payload)
+
+        return keep
 
     async def _tasks(
         self, tx: Transaction, community: Community, pairs: Sequence[Pair], as_of: datetime

@@ -211,11 +211,15 @@ class RunningRun:
                 await tell(tx, run)
 
 
+Keep = Callable[[Transaction], Awaitable[None]]
+"""Writes what a Run came to where that is no result of the usual kind."""
+
+
 class RunWork(Protocol):
     """What carries out Runs of one kind."""
 
-    async def carry_out(self, run: RunningRun) -> StoredResult | None:
-        """The result, kept when the Run succeeds. A TwinError says why there can be none."""
+    async def carry_out(self, run: RunningRun) -> StoredResult | Keep | None:
+        """What is kept in the transaction in which the Run succeeds. A TwinError says why there can be nothing."""
         ...
 
 
@@ -264,11 +268,14 @@ class RunExecutor:
             async with self._store.platform() as tx:
                 await tx.run_queue.bury(job_id)
 
-    async def _succeed(self, run: Run, result: StoredResult | None) -> None:
+    async def _succeed(self, run: Run, outcome: StoredResult | Keep | None) -> None:
+        result = outcome if isinstance(outcome, StoredResult) else None
         async with self._store.community(run.community_id) as tx:
             ended = await tx.runs.succeed(run.run_id, run.attempt, result, at=self._clock.now())
             if ended is None:
                 raise Superseded
+            if callable(outcome):
+                await outcome(tx)
             await tell(tx, ended)
         _count(ended)
 
