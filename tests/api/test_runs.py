@@ -172,6 +172,15 @@ def test_an_event_is_heard_while_one_listens(operator: httpx.Client, community: 
     assert first["data"]["state"] in ("queued", "running")
 
 
+def test_a_plan_is_told_of_by_its_result(operator: httpx.Client, community: str):
+    body = {"start_time": MARCH, "horizon_hours": 1, "load_kw": [1.0] * 4, "pv_kw": [0.0] * 4}
+    plan = answered(operator.post(f"/communities/{community}/optimization/dispatch", json=body))
+    with operator.stream("GET", f"/communities/{community}/events", headers={"Last-Event-ID": "0"}) as stream:
+        event = next(events(stream))
+    assert event["event"] == "schedule"
+    assert event["data"]["result_id"] == plan["result_id"]
+
+
 def test_a_member_hears_nothing_of_runs(api: Api, operator: httpx.Client, community: str):
     answered(operator.post(f"/communities/{community}/members", json={"members": [{"member_id": "home_1"}]}), 201)
     member = api.member_of(community, "viewer", member_id="home_1")

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from digital_twin.domain.errors import Conflict, InvalidInput
-from digital_twin.domain.readings import Rejection, SeriesKey, SeriesValues, check_readings
+from digital_twin.domain.readings import Rejection, SeriesKey, SeriesValues
 from digital_twin.domain.time import TimeGrid
 from digital_twin.services.access import Grant
 from digital_twin.services.ports import Clock, Replay, Run, Store, StoredResult, Transaction
-from digital_twin.services.readings import count_readings
+from digital_twin.services.readings import believable, count_readings
 from digital_twin.services.runs import INGEST, RunningRun, RunService
 
 KIND = "import"
@@ -47,19 +47,12 @@ class ImportService:
             InvalidInput: a series has another resolution than before or an unknown member, or the key was used
                 with another body.
         """
-        now = self._clock.now()
-        kept: list[SeriesValues] = []
-        rejected: list[dict[str, str | None]] = []
-        count = 0
-        for series in readings:
-            believable, refused = check_readings(series, now)
-            kept.append(believable)
-            count += len(refused)
-            rejected += [_named(one) for one in refused[: REJECTIONS_NAMED - len(rejected)]]
+        kept, rejected = believable(readings, self._clock.now())
+        inputs = [encode(part) for part in _parts(kept)]
         request = {
             "assumed_delay_s": None if assumed_delay is None else assumed_delay.total_seconds(),
-            "rejected": rejected,
-            "rejected_count": count,
+            "rejected": [_named(one) for one in rejected[:REJECTIONS_NAMED]],
+            "rejected_count": len(rejected),
         }
         scope, key = f"imports {grant.community_id}", f"{grant.caller.account_id}:{idempotency_key}"
         async with self._store.community(str(grant.community_id)) as tx:
@@ -67,7 +60,7 @@ class ImportService:
                 return await _earlier(tx, scope, key, fingerprint)
             # without values: they store nothing, but make sure that the series can take those that follow
             await tx.readings.record([_without_values(one) for one in kept], key=f"import {secrets.token_urlsafe(16)}")
-            run = await self._runs.add(tx, grant, KIND, request, queue=INGEST, inputs=[encode(p) for p in _parts(kept)])
+            run = await self._runs.add(tx, grant, KIND, request, queue=INGEST, inputs=inputs)
             if idempotency_key is not None:
                 await tx.replays.finish(scope, key, Replay(fingerprint, 202, {}, run.run_id.encode()))
         return run

@@ -85,13 +85,7 @@ class ReadingService:
             InvalidInput: a series has another resolution than before or an unknown member, or the key was used
                 with another body.
         """
-        now = self._clock.now()
-        kept: list[SeriesValues] = []
-        rejected: list[Rejection] = []
-        for series in readings:
-            believable, refused = check_readings(series, now)
-            kept.append(believable)
-            rejected.extend(refused)
+        kept, rejected = believable(readings, self._clock.now())
         key = f"{grant.caller.account_id}:{idempotency_key}"
         # batches are kept for ever and keys for a day: with the body in its key, no later body is taken for this one
         batch = f"{key}:{fingerprint.hex()}" if idempotency_key else secrets.token_urlsafe(24)
@@ -205,6 +199,12 @@ def _coverage_on(grid: TimeGrid, total: CommunitySum) -> CommunitySum:
 
     values = np.full(grid.steps, np.nan)
     return CommunitySum(grid, values, blocks(total.reporting).min(axis=1), blocks(total.members).max(axis=1))
+
+
+def believable(readings: Sequence[SeriesValues], now: datetime) -> tuple[list[SeriesValues], list[Rejection]]:
+    """The readings without those that cannot be, and these with their reasons."""
+    checked = [check_readings(series, now) for series in readings]
+    return [kept for kept, _ in checked], [one for _, refused in checked for one in refused]
 
 
 def count_readings(receipt: Receipt, rejected: int) -> None:

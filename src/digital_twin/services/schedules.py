@@ -98,6 +98,7 @@ class ScheduleService:
         result = self._result(prepared, comparison)
         async with self._store.community(community_id) as tx:
             await tx.results.add(result)
+            await tx.events.add("schedule", {"result_id": result.result_id, "objective": prepared.objective})
         return result
 
     async def results(self, grant: Grant, *, kind: str | None, before: str | None, limit: int) -> list[StoredResult]:
