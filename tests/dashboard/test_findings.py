@@ -116,6 +116,21 @@ def test_a_tariff_is_told_with_who_gains_and_what_it_costs() -> None:
     assert "from €0.200/kWh (Monday 01:00) to €0.360/kWh (Monday 02:00)" in tariffs.price_finding(tariff, "EUR", VIENNA)
 
 
+def test_members_are_counted_in_a_sentence_that_also_fits_nobody() -> None:
+    told = tariffs.distribution_finding(documents.tariff(), "EUR")
+    assert told == "50 % of 2 members are better off; gains come to €0.50 and losses to €1.64."
+    nobody = documents.tariff()["distribution"] | {"share_better_off": 0.0}
+    assert tariffs.distribution_finding({"distribution": nobody}, "EUR").startswith("None of 2 members is better off;")
+
+
+def test_a_limit_of_prices_is_worth_so_much_a_cent() -> None:
+    bound = {"limit": "price_bounds.low", "intervals": 2, "first_interval": documents.START, "value_per_unit": 50.0}
+    assert tariffs.binding_sentences(documents.tariff(binding=[bound]), "EUR", VIENNA) == [
+        "The lowest price that is allowed is reached in 2 intervals, first on Monday 01:00; "
+        "a cent more room is worth 0.50 EUR."
+    ]
+
+
 def test_the_parts_of_welfare_that_are_drawn_sum_to_the_whole() -> None:
     frame = tariff_charts.welfare_frame(documents.tariff())
     gains = dict(zip(frame["who"], frame["gain"], strict=True))

@@ -50,7 +50,7 @@ def scales(series: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
     """Colour and dash of these series, told by one legend above the picture."""
     styles = [STYLES[one] for one in series]
     legend = alt.Legend(
-        title=None, orient="top", columns=3, labelLimit=0, offset=24,
+        title=None, orient="top", columns=2, labelLimit=0, offset=24,
         symbolType="stroke", symbolStrokeWidth=2.5, symbolSize=500, symbolOpacity=1,
     )  # fmt: skip
     colour = alt.Color(

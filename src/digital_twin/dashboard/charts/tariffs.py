@@ -36,7 +36,7 @@ PARTS = {
 }
 TOTAL = "All together"
 MOST_MEMBERS_DRAWN = 30
-ROOM_FOR_AMOUNT = 0.14
+ROOM_FOR_AMOUNT = 0.2
 
 
 def tariff_frame(tariff: Document, zone: tzinfo) -> pd.DataFrame:
@@ -98,7 +98,9 @@ def welfare_chart(tariff: Document, currency: str) -> Picture:
 
 def gains_chart(frame: pd.DataFrame, title: str) -> Picture:
     """Signed bars with their amounts; a loss is told by its side, its sign and its colour."""
-    y = alt.Y("who:N", title=None, sort=None, axis=alt.Axis(labelLimit=0, labelFontSize=13, ticks=False))
+    y = alt.Y(
+        "who:N", title=None, sort=frame["who"].tolist(), axis=alt.Axis(labelLimit=0, labelFontSize=13, ticks=False)
+    )
     x = alt.X("gain:Q", title=title, scale=alt.Scale(domain=_with_room(frame)), axis=alt.Axis(tickCount=5))
     layers: list[Picture] = [
         alt.Chart(part)

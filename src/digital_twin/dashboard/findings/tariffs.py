@@ -9,7 +9,7 @@ from digital_twin.dashboard.charts.tariffs import PARTS, tariff_frame, welfare_f
 from digital_twin.dashboard.clock import local_hour, parsed
 from digital_twin.dashboard.findings.forecasts import at
 from digital_twin.dashboard.frames import TIME, Document
-from digital_twin.dashboard.wording import is_known, listed, money, percent, price, quantity
+from digital_twin.dashboard.wording import is_known, listed, money, number, percent, price, quantity
 
 SMALLEST_COIN = 0.005
 CENT = 0.01
@@ -113,7 +113,7 @@ def distribution_finding(tariff: Document, currency: str) -> str:
         f"{percent(share)} of {known} members are better off" if share else f"None of {known} members is better off"
     )
     return (
-        f"{better} better off; gains come to {money(told.get('gains'), currency)} and losses to "
+        f"{better}; gains come to {money(told.get('gains'), currency)} and losses to "
         f"{money(told.get('losses'), currency)}."
     )
 
@@ -127,7 +127,7 @@ def binding_sentences(tariff: Document, currency: str, zone: tzinfo) -> list[str
         where = f" in {count} interval{'' if count == 1 else 's'}" if count else ""
         since = f", first on {local_hour(parsed(first), zone)}" if first else ""
         is_price = "price" in one["limit"]
-        worth = money(one["value_per_unit"] * (CENT if is_price else 1.0), currency)
+        worth = f"{number(one['value_per_unit'] * (CENT if is_price else 1.0))} {currency}"
         looser = f"; a cent more room is worth {worth}" if is_price else f"; one unit more is worth {worth}"
         sentences.append(f"{name}{where}{since}{looser}.")
     return sentences
