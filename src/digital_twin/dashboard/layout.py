@@ -102,9 +102,7 @@ def tell(error: errors.TwinError) -> None:
     for one in list(error.facts.get("errors", []))[:5]:
         if one.get("detail") and one["detail"] not in error.message:
             st.markdown(f"- {plain(str(one['detail']))}")
-    if st.button("Try again", icon=":material/refresh:"):
-        st.cache_data.clear()
-        st.rerun()
+    st.button("Try again", icon=":material/refresh:", on_click=st.cache_data.clear)
 
 
 def ask_to_sign_in() -> None:

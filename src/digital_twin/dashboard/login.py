@@ -22,6 +22,7 @@ from digital_twin.dashboard.guard import (
     session_key,
 )
 from digital_twin.dashboard.session import LIFETIME_S, Sessions
+from digital_twin.dashboard.wording import sentence
 from digital_twin.domain.errors import TwinError, Unavailable
 
 LONGEST_FORM_BYTES = 16 * 1024
@@ -101,4 +102,4 @@ def _status(error: TwinError) -> int:
 def _sentence(error: TwinError) -> str:
     if isinstance(error, SignInNeeded):
         return "That name and password do not belong together. Check both and try again."
-    return error.message[:1].upper() + error.message[1:] + "."
+    return sentence(error.message)

@@ -113,4 +113,5 @@ def listed(words: Sequence[str]) -> str:
 
 def sentence(text: str) -> str:
     """With a capital and a full stop."""
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    told = text[:1].upper() + text[1:]
+    return told if told.endswith((".", "?", "!")) else f"{told}."

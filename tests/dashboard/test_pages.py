@@ -1,0 +1,87 @@
+"""The script behind the pages: what people are told when something is missing or goes wrong."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from tests.dashboard import documents
+
+from digital_twin.client import SignInNeeded
+from digital_twin.dashboard.server import SCRIPT
+from digital_twin.dashboard.session import SESSIONS, Session
+from digital_twin.domain.errors import TwinError, Unavailable
+
+Document = dict[str, Any]
+
+
+class FakeTwin:
+    """A community as one account sees it; `failing` is what every question about its state ends with."""
+
+    def __init__(self, role: str = "operator", failing: TwinError | None = None) -> None:
+        self.role, self.failing = role, failing
+
+    def me(self) -> Document:
+        return {
+            "username": "ada",
+            "role": "viewer",
+            "communities": [{"community_id": "sun_hill", "role": self.role}],
+        }
+
+    def communities(self) -> Iterator[Document]:
+        yield documents.community()
+
+    def state(self, community_id: str) -> Document:
+        if self.failing is not None:
+            raise self.failing
+        return documents.state()
+
+    def state_history(self, *_: Any) -> Document:
+        return documents.history()
+
+    def logout(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def visit(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def run(twin: FakeTwin | None) -> AppTest:
+        session = None if twin is None else Session("key", "ada", twin, float("inf"))  # type: ignore[arg-type]
+        monkeypatch.setattr(SESSIONS, "_open", {} if session is None else {"key": session})
+        monkeypatch.setattr("digital_twin.dashboard.guard.session_key", lambda _: "key")
+        return AppTest.from_file(SCRIPT, default_timeout=60).run()
+
+    return run
+
+
+def said(app: AppTest) -> str:
+    kinds = (app.markdown, app.warning, app.error, app.info, app.caption)
+    return "\n".join(str(one.value) for kind in kinds for one in kind)
+
+
+def test_the_state_is_told_with_its_figures_and_its_flow(visit: Any) -> None:
+    app = visit(FakeTwin())
+    assert not app.exception
+    assert [one.value for one in app.metric] == ["40 kW", "60 kW", "-20 kW", "52.2 kWh"]
+    assert "PV gives 60 kW" in said(app)
+    assert "The newest reading is 5 minutes old" in said(app)
+
+
+def test_a_problem_is_told_in_its_own_sentence_with_a_way_to_try_again(visit: Any) -> None:
+    twin = FakeTwin(failing=Unavailable("no answer from the API; is the server running?"))
+    app = visit(twin)
+    assert [one.value for one in app.error] == ["No answer from the API; is the server running?"]
+    twin.failing = None
+    assert [one.label for one in app.button] == ["Try again"]
+    again = visit(twin)
+    assert not again.error
+    assert len(again.metric) == 4
+
+
+def test_who_is_signed_out_meanwhile_is_asked_to_log_in(visit: Any) -> None:
+    for twin in (None, FakeTwin(failing=SignInNeeded("the session has ended"))):
+        app = visit(twin)
+        assert "Log in again" in app.warning[0].value
+        assert not app.metric
+        assert not app.exception
