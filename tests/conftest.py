@@ -22,6 +22,18 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_data: asks about communities of real meters, where their data are there")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests on real communities, whose data not every machine has: those that ran, and those that did not."""
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.getreports(outcome):
+            if "real_data" in report.keywords:
+                terminalreporter.write_line(f"real communities: {outcome} {report.nodeid}")
+
+
 @pytest.fixture(scope="session")
 def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
     """The program's own PostgreSQL, one for the whole session."""

@@ -1,57 +1,32 @@
 """Two communities of real meters: one command imports each, and forecasts and plans come back over HTTP."""
 
 import json
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from tests.cli.command_line import CommandLine
-from tests.e2e.serving import Installation
+from tests.e2e.real_communities import CITYLEARN, HOUSEHOLDS, RealCommunity, needs_citylearn, needs_households
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-CITYLEARN = DATA / "citylearn2022" / "meters.parquet"
-HOUSEHOLDS = DATA / "ch_households537" / "meters_15min_wide.parquet"
-EIGHT_FIELDS: dict[str, Any] = {
-    "num_prosumers": 17,
-    "total_pv_capacity_kw": 75.0,
-    "total_storage_capacity_kwh": 108.8,
-    "max_storage_power_kw": 85.0,
-    "grid_import_limit_kw": 400.0,
-    "grid_export_limit_kw": 400.0,
-    "incentive_budget_daily": 50.0,
-}
+pytestmark = pytest.mark.real_data
+
 ROUNDING = 2e-6  # readings are kept as float32
 
 
-@pytest.fixture(scope="module")
-def twin(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """The command line of the administrator."""
-    line = CommandLine(installation, tmp_path_factory.mktemp("config"))
-    line.log_in("root_admin")
-    return line
-
-
-def create(twin: CommandLine, community_id: str, **fields: Any) -> None:
-    with twin.installation.client("root_admin") as client:
-        answer = client.post("/communities", json={**EIGHT_FIELDS, "community_id": community_id, **fields})
-        assert answer.status_code == 201, answer.text
-
-
-def answer_of(twin: CommandLine, command: str, community_id: str, start: datetime, *options: str) -> dict[str, Any]:
-    text = twin.output(command, "--community", community_id, "--start", start.isoformat(), "--json", *options)
+def answer_of(line: CommandLine, command: str, community_id: str, start: datetime, *options: str) -> dict[str, Any]:
+    text = line.output(command, "--community", community_id, "--start", start.isoformat(), "--json", *options)
     return json.loads(text)
 
 
-def assert_answers_from_data(twin: CommandLine, community_id: str, start: datetime, name: str, usual_kw: float) -> None:
+def assert_answers_from_data(line: CommandLine, community_id: str, start: datetime, name: str, usual_kw: float) -> None:
     """A forecast near what these meters usually show, and a plan that keeps its balance."""
-    forecast = answer_of(twin, "forecast", community_id, start)
+    forecast = answer_of(line, "forecast", community_id, start)
     mean = np.array(forecast["variables"][name]["mean"])
     assert np.isfinite(mean).all()
     assert usual_kw / 2 < mean.mean() < usual_kw * 2, "a forecast from data is near them"
-    plan = answer_of(twin, "dispatch", community_id, start)
+    plan = answer_of(line, "dispatch", community_id, start)
     assert plan["status"] == "optimal"
     drawn, fed, charge, discharge, curtailed = (
         np.array(plan[one]) for one in ("import_kw", "export_kw", "charge_kw", "discharge_kw", "curtailed_kw")
@@ -60,9 +35,9 @@ def assert_answers_from_data(twin: CommandLine, community_id: str, start: dateti
     np.testing.assert_allclose(drawn - fed, net + charge - discharge + curtailed, atol=1e-4)
 
 
-def assert_state_of_all_meters(twin: CommandLine, community_id: str, name: str, last_kw: float, homes: int) -> None:
+def assert_state_of_all_meters(line: CommandLine, community_id: str, name: str, last_kw: float, homes: int) -> None:
     """The state of the last interval is the sum of the meters, and of an earlier one what was known then."""
-    with twin.installation.client("root_admin") as client:
+    with line.installation.client("root_admin") as client:
         address = f"/communities/{community_id}/state"
         state = client.get(address).json()
         assert state["coverage"] == pytest.approx(1), f"all {homes} meters reported"
@@ -77,39 +52,32 @@ def assert_state_of_all_meters(twin: CommandLine, community_id: str, name: str, 
         assert None not in history["states"][name]["mean"]
 
 
-@pytest.mark.skipif(not CITYLEARN.exists(), reason="the CityLearn 2022 data are not there")
-def test_seventeen_homes_with_generation_import_by_one_command(twin: CommandLine) -> None:
-    create(twin, "sierra_crest", timezone="America/Los_Angeles")
-    command = ("import", str(CITYLEARN), "--community", "sierra_crest", "--timezone", "Etc/GMT+8", "--label", "start")
-    said = twin.output(*command)
-    assert "297,840 readings of 17 members" in said
+@needs_citylearn
+def test_seventeen_homes_with_generation_import_by_one_command(line: CommandLine, sierra_crest: RealCommunity) -> None:
+    assert "297,840 readings of 17 members" in sierra_crest.said
     truth = pd.read_parquet(CITYLEARN)
-    with twin.installation.client("root_admin") as client:
+    with line.installation.client("root_admin") as client:
         query = {"series": "load_kw,pv_kw", "start": "2017-07-01T08:00Z", "end": "2017-07-02T08:00Z"}
         sums = client.get("/communities/sierra_crest/readings", params=query).json()["series"]
     day = truth[(truth["time"] >= "2017-07-01") & (truth["time"] < "2017-07-02")].groupby("time").sum()
     np.testing.assert_allclose(sums[0]["values"], day["load_kwh"], rtol=ROUNDING)
     np.testing.assert_allclose(sums[1]["values"], day["pv_kwh"], rtol=ROUNDING)
     usual_kw = truth.groupby("time")["load_kwh"].sum().tail(7 * 24).mean()
-    assert_answers_from_data(twin, "sierra_crest", datetime(2017, 8, 1, 8, tzinfo=UTC), "load_kw", usual_kw)
+    assert_answers_from_data(line, "sierra_crest", sierra_crest.end, "load_kw", usual_kw)
     last_kw = truth[truth["time"] == truth["time"].max()]["load_kwh"].sum()
-    assert_state_of_all_meters(twin, "sierra_crest", "demand_kw", last_kw, 17)
+    assert_state_of_all_meters(line, "sierra_crest", "demand_kw", last_kw, 17)
 
 
-@pytest.mark.skipif(not HOUSEHOLDS.exists(), reason="the data of 537 Swiss households are not there")
-def test_households_with_a_column_each_import_by_one_command(twin: CommandLine) -> None:
-    create(twin, "households", timezone="Europe/Zurich", num_prosumers=537, grid_import_limit_kw=5_000.0)
-    command = ("import", str(HOUSEHOLDS), "--community", "households", "--series", "net_load_kw", "--unit", "kWh")
-    said = twin.output(*command)
-    assert "2,526,038 readings of 537 members" in said
-    assert "Europe/Zurich" in said, "the zone that was guessed is shown"
-    assert "glitches" in said, "what is left out is shown"
-    again = twin.output(*command)
-    assert "2,526,038" in next(line for line in again.splitlines() if "already there with the same value" in line)
-    assert " 0 " in next(line for line in again.splitlines() if "stored" in line)
+@needs_households
+def test_households_with_a_column_each_import_by_one_command(line: CommandLine, households: RealCommunity) -> None:
+    assert "2,526,038 readings of 537 members" in households.said
+    assert "Europe/Zurich" in households.said, "the zone that was guessed is shown"
+    assert "glitches" in households.said, "what is left out is shown"
+    again = line.output(*households.command)
+    assert "2,526,038" in next(said for said in again.splitlines() if "already there with the same value" in said)
+    assert " 0 " in next(said for said in again.splitlines() if "stored" in said)
     truth = pd.read_parquet(HOUSEHOLDS).drop(columns="time_local")
     usual_kw = truth.sum(axis=1).tail(7 * 96).mean() * 4
-    end = datetime(2018, 12, 16, 23, tzinfo=UTC)
-    assert_answers_from_data(twin, "households", end, "net_load_kw", usual_kw)
+    assert_answers_from_data(line, "households", households.end, "net_load_kw", usual_kw)
     last_kw = truth.iloc[-1].sum() * 4
-    assert_state_of_all_meters(twin, "households", "net_load_kw", last_kw, 537)
+    assert_state_of_all_meters(line, "households", "net_load_kw", last_kw, 537)
