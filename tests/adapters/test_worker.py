@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 from tests.builders import community
 from tests.databases import DatabaseServer
@@ -218,6 +219,33 @@ async def test_jobs_of_one_name_wait_once(twin: Twin):
         stop.set()
         await working
     assert sorted(carried_out) == ["a", "a", "b"]
+
+
+async def test_a_job_whose_worker_is_gone_holds_up_no_other(twin: Twin):
+    jobs, carried_out, stop = JobWorker(twin.address, ["states"], concurrency=3), list[str](), asyncio.Event()
+
+    async def carry_out(job: Job) -> None:
+        carried_out.append(job.arguments["community_id"])
+
+    jobs.register("advance", carry_out)
+    async with jobs.open(), asyncio.timeout(PATIENCE_S):
+        await jobs.defer_once("advance", "states", "a", community_id="a")
+        await begun_by_one_that_is_gone(twin.address)
+        await jobs.defer_once("advance", "states", "a", community_id="a")
+        await jobs.defer_once("advance", "states", "b", community_id="b")
+        working = asyncio.create_task(jobs.run(stop))
+        await until(lambda: carried_out == ["b"])
+        while carried_out != ["b", "a"]:  # while the database has just started, nobody is taken for gone
+            await jobs.bury_lost("advance")
+            await asyncio.sleep(0.1)
+        stop.set()
+        await working
+
+
+async def begun_by_one_that_is_gone(address: str) -> None:
+    """As a worker leaves its job that was killed in the middle of it, when the traces of itself are cleared away."""
+    async with await psycopg.AsyncConnection.connect(address) as connection:
+        await connection.execute("update procrastinate_jobs set status = 'doing'")
 
 
 async def until(claim: Callable[[], bool]) -> None:

@@ -30,6 +30,16 @@ HAND_OVER_S = 0.5
 CONNECTIONS = 4
 PATIENCE_S, RETRY_S = 30.0, 0.2
 
+_BURY_LOST = """
+    delete from procrastinate_jobs job
+    where task_name = %(name)s and status = 'doing'
+    and clock_timestamp() - pg_postmaster_start_time() > make_interval(secs => %(silent_s)s)
+    and not exists (
+        select from procrastinate_workers w
+        where w.id = job.worker_id and w.last_heartbeat > clock_timestamp() - make_interval(secs => %(silent_s)s)
+    )
+"""
+
 _deferring = App(connector=PsycopgConnector())
 
 
@@ -130,6 +140,10 @@ class JobWorker:
             await deferrer.defer_async(**arguments)
         except AlreadyEnqueued:
             return
+
+    async def bury_lost(self, name: str) -> None:
+        """Let go of jobs of this name whose worker has not been heard of, or those of the same would wait for ever."""
+        await self._app.connector.execute_query_async(_BURY_LOST, name=name, silent_s=SILENT_S)
 
 
 class _PatientConnector(PsycopgConnector):

@@ -32,6 +32,7 @@ async def run(worker: Worker, stop: asyncio.Event) -> None:
     if STATES in worker.queues:
         beside.append(asyncio.create_task(_every(RECONNECT_S, lambda: follow_readings(worker))))
         beside.append(asyncio.create_task(_every(SWEEP_EVERY_S, lambda: sweep_states(worker))))
+        beside.append(asyncio.create_task(_every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(ADVANCE_STATE))))
     try:
         await worker.jobs.run(stop)
     finally:
