@@ -20,7 +20,7 @@ from digital_twin.simulation.economics import Investment
 from digital_twin.simulation.known_year import KnownYear
 from digital_twin.simulation.outcomes import Outcomes
 from digital_twin.simulation.scenario import AS_IS, Policy, Scenario, Setting, setting_of
-from digital_twin.simulation.terms import CHUNK_RUNS, Terms, has_fixed_shares
+from digital_twin.simulation.terms import Terms, has_fixed_shares
 
 KIND = "simulation"
 ONE, MANY = "scenario", "scenarios"
@@ -32,6 +32,9 @@ FIRST_RUNS = 40
 
 MOST_HOME_DAYS = 2e9
 """Days x homes x runs x scenarios of one Run: about a quarter of an hour of one core."""
+
+PARTS, MOST_RUNS_A_PART, HOMES_PER_RUN = 20, 10, 50
+"""Runs are spread over so many parts or more; a part is a pure function of the seed and its first run's number."""
 
 PART_TIMEOUT_S = 300.0
 
@@ -108,15 +111,20 @@ async def _simulate(run: RunningRun, request: SimulationRequest, known: KnownYea
     found: list[Outcomes] = []
     done = 0
     for wanted in _stages(request):
-        arguments = [
-            (known, terms, first, min(CHUNK_RUNS, wanted - first)) for first in range(done, wanted, CHUNK_RUNS)
-        ]
+        size = _part_size(wanted - done, known)
+        arguments = [(known, terms, first, min(size, wanted - first)) for first in range(done, wanted, size)]
         parts = await run.map(simulate_part, arguments, timeout_s=PART_TIMEOUT_S)
         found = [Outcomes.joined([*found, *(Outcomes.from_bytes(part) for part in parts)])]
         done = wanted
         if request.target_precision is not None and found[0].is_precise(request.target_precision):
             break
     return found[0]
+
+
+def _part_size(runs: int, known: KnownYear) -> int:
+    """Runs per part: few, so that progress shows, but not so few that handing over the homes takes the time."""
+    heavy = 1 if known.load_kw is None else 1 + known.load_kw.shape[1] // HOMES_PER_RUN
+    return min(MOST_RUNS_A_PART, max(-(-runs // PARTS), heavy))
 
 
 def settings_of(request: SimulationRequest, community: Community) -> tuple[Setting, ...]:

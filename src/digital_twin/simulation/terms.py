@@ -9,9 +9,6 @@ from digital_twin.domain.sharing import Sharing, SharingRule
 from digital_twin.domain.tariff import CapacityCharge
 from digital_twin.simulation.scenario import Setting
 
-CHUNK_RUNS = 10
-"""Runs of one part of the work; a part is a pure function of the seed and the number of its first run."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Terms:

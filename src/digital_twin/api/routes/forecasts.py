@@ -21,7 +21,7 @@ router = twin_router("forecasting")
 @router.post(
     "/communities/{community_id}/forecasting/generate",
     response_model_exclude_none=True,
-    **requires(Permission.FORECASTS_RUN),
+    **requires(Permission.FORECASTS_READ),
 )
 async def generate_forecast(community_id: str, body: ForecastBody, twin: TwinDep, grant: GrantDep) -> ForecastAnswer:
     """Forecast load, generation and net load with their uncertainty; without data from documented priors."""

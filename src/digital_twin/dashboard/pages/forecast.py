@@ -9,7 +9,7 @@ from digital_twin.dashboard.charts import forecasts as charts
 from digital_twin.dashboard.clock import ceiling, parsed
 from digital_twin.dashboard.findings import forecasts as findings
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import asked, heading, newest_results, only_looking, picture, provenance
+from digital_twin.dashboard.layout import asked, heading, picture, provenance
 from digital_twin.dashboard.visit import Visit
 
 VARIABLES = (("load_kw", "Demand"), ("pv_kw", "PV"), ("net_load_kw", "Net demand"))
@@ -20,10 +20,6 @@ HISTORY = timedelta(hours=24)
 def show(visit: Visit) -> None:
     """The page."""
     heading(visit, "Forecast", "what will happen, and how sure is that?")
-    if not visit.may_run:
-        only_looking("make forecasts")
-        _expectation_of_plan(visit)
-        return
     left, right = st.columns(2)
     hours = left.segmented_control("Ahead", [24, 48, 72], default=24, format_func="{} hours".format, required=True)
     confidence = right.segmented_control(
@@ -70,17 +66,3 @@ def _history(visit: Visit, end: datetime) -> list[Document]:
         return []
     request: dict[str, Any] = {"resolution": RESOLUTION_MINUTES}
     return asked(visit, "readings", visit.client.readings, names=tuple(names), start=end - HISTORY, end=end, **request)
-
-
-def _expectation_of_plan(visit: Visit) -> None:
-    """For those who may only look: what the newest plan expects."""
-    newest = newest_results(visit, "dispatch", most=1)
-    if not newest:
-        return
-    plan = visit.client.result(visit.community_id, newest[0]["result_id"])
-    expected = {name: {"mean": plan[name]} for name in ("load_kw", "pv_kw")}
-    net = [load - pv for load, pv in zip(plan["load_kw"], plan["pv_kw"], strict=True)]
-    forecast = {**plan, "variables": {**expected, "net_load_kw": {"mean": net}}}
-    st.markdown("Below is what the newest dispatch plan expects.")
-    _pictures(visit, forecast)
-    provenance(plan)
