@@ -87,14 +87,13 @@ class Installation:
     def family(self) -> list[int]:
         """The server and all that it and its children have started."""
         assert self._server is not None
-        found = [self._server.pid]
-        for pid in found:
-            found += _children(pid)
-        return found
+        return _family(self._server.pid)
 
-    def kill_worker(self) -> None:
-        """SIGKILL to the worker that the server started; the server starts another."""
-        os.kill(self.child("worker"), signal.SIGKILL)
+    def kill_worker(self) -> list[int]:
+        """SIGKILL to the worker that the server started, and starts again; gives it and what it had started itself."""
+        processes = _family(self.child("worker"))
+        os.kill(processes[0], signal.SIGKILL)
+        return processes
 
     def hang_up(self) -> None:
         """What a terminal sends that closes."""
@@ -146,6 +145,13 @@ def _status(pid: int) -> str | None:
         return _after_name(pid)[0]
     except OSError:
         return None
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for one in found:
+        found += _children(one)
+    return found
 
 
 def _children(pid: int) -> list[int]:
