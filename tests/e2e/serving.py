@@ -95,6 +95,30 @@ class Installation:
         os.kill(processes[0], signal.SIGKILL)
         return processes
 
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """The server's worker stands still with all that it has started, as on a machine that sleeps, then wakes."""
+        processes = _family(self.child("worker"))
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def second_worker(self) -> Iterator[None]:
+        """A worker that somebody started beside the server's."""
+        command = self._command("worker", "--home", str(self.home))
+        with (self.home / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(command, stdout=log, stderr=log, env=self._env())
+        try:
+            yield
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
     def hang_up(self) -> None:
         """What a terminal sends that closes."""
         assert self._server is not None

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -292,6 +292,24 @@ def test_a_run_whose_worker_is_killed_goes_on_and_comes_to_the_same(
     assert look(client, run)["state"] == "running", "it had ended before the worker was killed"
     to_their_end(processes)
     run = to_its_end(client, kind, run)
+    assert_taken_up_again(client, run)
+    assert kind.result(client, run) == expected
+
+
+@pytest.mark.parametrize("name", ["import", "training"])
+def test_a_worker_that_was_taken_for_dead_does_no_harm_when_it_wakes(
+    twin: Installation, client: httpx.Client, calm: Callable[[str], Any], name: str
+) -> None:
+    kind, expected = KINDS[name], calm(name)
+    run = in_the_middle(client, begin(client, kind, f"slept_{name}"))
+    with ExitStack() as beside:
+        with twin.asleep():
+            assert look(client, run)["state"] == "running", "it had ended before the worker fell asleep"
+            beside.enter_context(twin.second_worker())
+            with patience("another attempt") as pause:
+                while look(client, run)["attempt"] == 1:
+                    pause()
+        run = to_its_end(client, kind, run)
     assert_taken_up_again(client, run)
     assert kind.result(client, run) == expected
 
