@@ -7,7 +7,7 @@ from typing import TypeGuard
 UNKNOWN = "unknown"
 MOST = 1e300
 SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
-DECIMALS = ((100.0, 0), (10.0, 1), (0.1, 2))
+DECIMALS = ((100.0, 0), (10.0, 1), (0.01, 2))
 """From this size on, so many decimals."""
 
 NAMES = {
@@ -61,8 +61,10 @@ def number(value: float | None) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A number with its unit."""
-    return f"{number(value)} {unit}" if is_known(value) else UNKNOWN
+    """A number with its unit; of power and energy no more than hundredths, below which no meter knows them."""
+    if not is_known(value):
+        return UNKNOWN
+    return f"{number(round(value, 2) if unit in ('kW', 'kWh') else value)} {unit}"
 
 
 def money(value: float | None, currency: str) -> str:

@@ -1,7 +1,6 @@
 """What will happen: demand, PV and what remains, with how sure that is."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import streamlit as st
 
@@ -13,6 +12,9 @@ from digital_twin.dashboard.layout import asked, heading, picture, provenance
 from digital_twin.dashboard.visit import Visit
 
 VARIABLES = (("load_kw", "Demand"), ("pv_kw", "PV"), ("net_load_kw", "Net demand"))
+STATES = (("load_kw", "demand_kw"), ("pv_kw", "pv_kw"))
+"""Variables of a forecast and the states that they become."""
+
 RESOLUTION_MINUTES = 15
 HISTORY = timedelta(hours=24)
 
@@ -49,20 +51,22 @@ def _pictures(visit: Visit, forecast: Document) -> None:
                 forecast, variable, charts.history_frame(history, variable, visit.zone), visit.zone, label=label
             ),
             charts.forecast_table(forecast, variable, visit.zone),
-            description=f"Fan chart: {label} in kW over time: the last day as measured, then the forecast.",
+            description=f"Fan chart: {label} in kW over time: the last day, then the forecast.",
         )
 
 
 def _history(visit: Visit, end: datetime) -> list[Document]:
-    """The readings of the last day, of those variables that have any."""
-    stored = {one["name"] for one in visit.client.series(visit.community_id)}
-    names = [variable for variable, _ in VARIABLES if variable in stored]
-    if not names:
+    """Demand and PV of the last day as the twin knows them: some meters report late, and their sum would fall."""
+    track = asked(visit, "history", visit.client.state_history, start=end - HISTORY, end=end)
+    columns = [
+        {**{name: track[name] for name in ("start", "resolution_minutes")}, "name": variable, "values": one["mean"]}
+        for variable, one in ((variable, track["states"].get(state)) for variable, state in STATES)
+        if one is not None and any(value is not None for value in one["mean"])
+    ]
+    if not columns:
         st.info(
             "There are no readings yet, so the forecast rests on standard profiles. "
             "Import a meter file with: digital-twin import",
             icon=":material/upload_file:",
         )
-        return []
-    request: dict[str, Any] = {"resolution": RESOLUTION_MINUTES}
-    return asked(visit, "readings", visit.client.readings, names=tuple(names), start=end - HISTORY, end=end, **request)
+    return columns
