@@ -517,7 +517,7 @@ def test_a_result_that_never_was_is_not_found(operator: httpx.Client, village: s
     assert response.status_code in (404, 422)
 
 
-@pytest.mark.parametrize("params", [{"kind": "tariff"}, {"limit": "0"}, {"cursor": "Zm9v"}, {"kinds": "dispatch"}])
+@pytest.mark.parametrize("params", [{"kind": "import"}, {"limit": "0"}, {"cursor": "Zm9v"}, {"kinds": "dispatch"}])
 def test_a_list_that_cannot_be_is_refused(operator: httpx.Client, village: str, params: dict[str, str]):
     refused(operator.get(f"/communities/{village}/optimization/results", params=params), 422)
 
