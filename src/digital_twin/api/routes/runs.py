@@ -36,5 +36,5 @@ async def get_run(run_id: str, request: Request, twin: TwinDep, grant: GrantDep)
 
 @router.delete("/runs/{run_id}", **requires(Permission.RUNS_CANCEL))
 async def cancel_run(run_id: str, twin: TwinDep, grant: GrantDep) -> RunAnswer:
-    """End the Run now; what it has computed is thrown away."""
+    """End the Run now; what it has computed is thrown away, readings that an import has stored by then stay."""
     return RunAnswer.from_run(await twin.runs.cancel(grant, run_id))
