@@ -97,7 +97,7 @@ def measure_pypsa() -> Timings | None:
 
 def measure_over_http(rounds: int) -> Timings:
     with tempfile.TemporaryDirectory() as home:
-        twin = Installation(Path(home))
+        twin = Installation(Path(home), with_worker=False)
         twin.create_administrator()
         twin.start()
         try:

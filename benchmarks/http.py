@@ -133,7 +133,7 @@ def main() -> None:
     rounds = rounds_asked(__doc__ or "", 7)
     rows: list[list[str]] = []
     with tempfile.TemporaryDirectory() as home, hello_world() as hello_port:
-        twin = Installation(Path(home))
+        twin = Installation(Path(home), with_worker=False)
         twin.create_administrator()
         twin.start()
         try:

@@ -194,7 +194,7 @@ def community(name: str) -> dict[str, Any]:
 def everything(rounds: int) -> Iterator[Work]:
     """The server, its database, and all contestants on both."""
     with tempfile.TemporaryDirectory() as home, asyncio.Runner() as runner:
-        twin = Installation(Path(home))
+        twin = Installation(Path(home), with_worker=False)
         twin.create_administrator()
         twin.start()
         database = EmbeddedPostgres(Path(home))

@@ -1,6 +1,6 @@
 """How fast years are simulated, how few of them are needed, and how long a synthetic community takes to make.
 
-Everyone simulates the same homes, each with PV and a battery behind its own meter, over the same 8,760 hours, and finds
+Everyone simulates the same homes, each with PV and a battery behind its own meter, over the same 8,736 hours, and finds
 the same cost. A building-year is one home over one year of hours.
 """
 

@@ -25,8 +25,8 @@ from digital_twin.api.routes import (
     runs,
     schedules,
     simulations,
-    tariffs,
     states,
+    tariffs,
     users,
 )
 from digital_twin.bootstrap import Environment, Settings, Twin, open_children, open_twin, read_settings

@@ -109,7 +109,7 @@ class _Parts:
         """Rows over all variables from those over prices and over discounts."""
         if not self.has_discounts:
             return prices
-        none = sp.csr_array((prices.shape[0], self.day.size))
+        none = sp.csr_array((len(prices.indptr) - 1, self.day.size))
         return sp.csr_array(sp.hstack([prices, none if discounts is None else discounts]))
 
     def square(self, prices: sp.sparray, discounts: sp.sparray | None = None) -> sp.csr_array:

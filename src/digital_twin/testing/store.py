@@ -195,9 +195,7 @@ class MemoryResults:
 
     async def page(self, *, kinds: Collection[str], before: str | None, limit: int) -> list[StoredResult]:
         newest_first = sorted(self._inside.results.values(), key=lambda one: one.result_id, reverse=True)
-        chosen = [
-            one for one in newest_first if one.kind in kinds and (before is None or one.result_id < before)
-        ]
+        chosen = [one for one in newest_first if one.kind in kinds and (before is None or one.result_id < before)]
         return chosen[:limit]
 
 
