@@ -98,13 +98,13 @@ class ForecastAnswer(Answer):
     provenance: Provenance
 
 
-TRAIN_EVERYTHING: dict[str, Any] = {}
+TRAIN_LOAD: dict[str, Any] = {"variables": ["load_kw"]}
 
 
 class TrainingBody(Body):
     """What to train: without names every model that learns, for every variable with enough readings."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [TRAIN_EVERYTHING]})
+    model_config = ConfigDict(json_schema_extra={"examples": [TRAIN_LOAD]})
 
     variables: Annotated[list[Variable], Field(min_length=1, max_length=3)] | None = None
     models: Annotated[list[ModelName], Field(min_length=1, max_length=32)] | None = None
