@@ -14,7 +14,6 @@ LIFETIME_S = 12 * 3600
 """Then one signs in again, whatever the API's tokens still allow."""
 
 MOST_SESSIONS = 10_000
-SIGN_OUT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)

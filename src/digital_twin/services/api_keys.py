@@ -11,7 +11,6 @@ from digital_twin.services.sessions import HOW_TO_SIGN_IN
 
 PREFIX = "dt_live_"
 DEFAULT_DAYS, MAXIMUM_DAYS = 90, 365
-NAME_LENGTH = 100
 
 
 class ApiKeyService:

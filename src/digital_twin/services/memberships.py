@@ -6,8 +6,6 @@ from digital_twin.domain.errors import InvalidInput, NotFound
 from digital_twin.services.access import Grant, Role
 from digital_twin.services.ports import Membership, Store, Transaction
 
-GRANTABLE = (Role.OPERATOR, Role.VIEWER, Role.API_USER)
-
 
 class MembershipService:
     """Use cases around memberships; the route's permission says who may."""

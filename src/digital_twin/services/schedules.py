@@ -33,7 +33,6 @@ from digital_twin.services.schedule_document import KIND, new_result_id, schedul
 from digital_twin.telemetry import DISPATCH_DURATION
 
 FRESH_STATE_OF_CHARGE = timedelta(hours=2)
-DEFAULT_RESOLUTION_MINUTES = 15
 KINDS = (KIND, "tariff")
 """What is listed together: the results of optimization."""
 

@@ -5,11 +5,13 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import IDENTIFIER_PATTERN
 from digital_twin.domain.time import as_utc
+from digital_twin.domain.units import Array
 
 MAX_STEPS_IN_BODY = 35_136
 """A leap year of quarters: the longest series one body may carry."""
@@ -61,6 +63,16 @@ def _plain_digits(value: Any) -> Any:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise InvalidValue("must be a whole number in plain digits")
     return value
+
+
+def array_of(values: list[float] | None) -> Array | None:
+    """A list of a body as the core takes it."""
+    return None if values is None else np.array(values, dtype=np.float64)
+
+
+def array_or_number(values: list[float] | float | None) -> Array | float | None:
+    """The same where one number may stand for all intervals."""
+    return array_of(values) if isinstance(values, list) else values
 
 
 class InvalidValue(ValueError):

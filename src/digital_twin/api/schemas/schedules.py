@@ -18,9 +18,10 @@ from digital_twin.api.schemas.model import (
     PowerKw,
     PricePerKwh,
     Provenance,
+    array_of,
+    array_or_number,
 )
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.domain.units import Array
 from digital_twin.optimization.plan import Weights
 from digital_twin.services.exchange import MemberSeries
 from digital_twin.services.ports import StoredResult
@@ -120,13 +121,13 @@ class DispatchBody(Body):
             start=self.start_time,
             horizon_hours=self.horizon_hours,
             resolution_minutes=self.resolution_minutes,
-            load_kw=_array(self.load_kw),
-            pv_kw=_array(self.pv_kw),
+            load_kw=array_of(self.load_kw),
+            pv_kw=array_of(self.pv_kw),
             prices=PriceRequest(
-                _array_or_number(self.import_price_per_kwh),
-                _array_or_number(self.export_price_per_kwh),
-                _array_or_number(self.emission_factor_kg_per_kwh),
-                _array_or_number(self.zonal_price_per_kwh),
+                array_or_number(self.import_price_per_kwh),
+                array_or_number(self.export_price_per_kwh),
+                array_or_number(self.emission_factor_kg_per_kwh),
+                array_or_number(self.zonal_price_per_kwh),
             ),
             current_soc_kwh=self.current_soc_kwh,
             final_soc_min_kwh=self.final_soc_min_kwh,
@@ -137,14 +138,6 @@ class DispatchBody(Body):
             ),
             as_of=self.as_of,
         )
-
-
-def _array(values: list[float] | None) -> Array | None:
-    return None if values is None else np.array(values, dtype=np.float64)
-
-
-def _array_or_number(values: list[float] | float | None) -> Array | float | None:
-    return _array(values) if isinstance(values, list) else values
 
 
 class BaselineCost(Answer):

@@ -2,10 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
-from digital_twin.api.schemas.model import Answer, Body, Instant, InvalidValue, PricePerKwh, Provenance
+from digital_twin.api.schemas.model import (
+    Answer,
+    Body,
+    Instant,
+    InvalidValue,
+    PricePerKwh,
+    Provenance,
+    array_of,
+    array_or_number,
+)
 from digital_twin.api.schemas.schedules import (
     MAX_HORIZON_HOURS,
     MAX_STEPS,
@@ -15,7 +23,6 @@ from digital_twin.api.schemas.schedules import (
     Prices,
 )
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.domain.units import Array
 from digital_twin.optimization.demand_response import Elasticity
 from digital_twin.optimization.tariff_plan import WelfareWeights
 from digital_twin.services.prices import PriceRequest
@@ -138,14 +145,14 @@ class TariffBody(Body):
             incentive_budget=self.incentive_budget,
             already_spent_today=self.already_spent_today,
             weights=WelfareWeights() if self.weights is None else self.weights.to_domain(),
-            load_kw=_array(self.load_kw),
-            pv_kw=_array(self.pv_kw),
+            load_kw=array_of(self.load_kw),
+            pv_kw=array_of(self.pv_kw),
             prices=PriceRequest(
-                _array_or_number(self.reference_price_per_kwh),
-                _array_or_number(self.export_price_per_kwh),
-                _array_or_number(self.emission_factor_kg_per_kwh),
+                array_or_number(self.reference_price_per_kwh),
+                array_or_number(self.export_price_per_kwh),
+                array_or_number(self.emission_factor_kg_per_kwh),
             ),
-            marginal_cost_per_kwh=_array_or_number(self.marginal_cost_per_kwh),
+            marginal_cost_per_kwh=array_or_number(self.marginal_cost_per_kwh),
             carbon_price_per_kg=self.carbon_price_per_kg,
             feed_in_rule=FeedInRule(self.feed_in_rule),
             as_of=self.as_of,
@@ -156,14 +163,6 @@ def _elasticity(given: float | ElasticityBody | None) -> Elasticity | None:
     if given is None:
         return None
     return Elasticity(given.own, given.cross) if isinstance(given, ElasticityBody) else Elasticity(given)
-
-
-def _array(values: list[float] | None) -> Array | None:
-    return None if values is None else np.array(values, dtype=np.float64)
-
-
-def _array_or_number(values: list[float] | float | None) -> Array | float | None:
-    return _array(values) if isinstance(values, list) else values
 
 
 class PriceBlock(Answer):
