@@ -74,8 +74,9 @@ def problem(
 
 
 def status_of(error: TwinError) -> HTTPStatus:
-    """The status of the closest ancestor that has one, so that plug-ins may subclass."""
-    return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+    """The status of the closest ancestor that has one, so that plug-ins may subclass; else the fault is ours."""
+    known = (STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+    return next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def twin_problem(request_id: str, error: TwinError) -> Response:
