@@ -205,14 +205,15 @@ def test_an_operator_makes_a_plan_and_a_simulation_with_the_forms(
         page.get_by_role("link", name="Scenarios").click()
         settled(page, "Scenarios")
         runs = len(list(client.runs(COMMUNITY)))
-        page.get_by_role("button", name="Simulate").click()
-        cancel = page.get_by_role("button", name="Cancel")
-        cancel.wait_for(timeout=PATIENCE_MS)
-        cancel.click()
-        cancel.wait_for(state="detached", timeout=PATIENCE_MS)
+        with installation.asleep():  # a simulation may be over before a browser has drawn how to cancel it
+            page.get_by_role("button", name="Simulate").click()
+            cancel = page.get_by_role("button", name="Cancel")
+            cancel.wait_for(timeout=PATIENCE_MS)
+            cancel.click()
+            cancel.wait_for(state="detached", timeout=PATIENCE_MS)
         newest = next(client.runs(COMMUNITY))
         assert len(list(client.runs(COMMUNITY))) == runs + 1
-        assert newest["state"] in ("cancelled", "succeeded")
+        assert newest["state"] == "cancelled"
         assert seen.complaints == []
 
 
