@@ -7,6 +7,7 @@ import numpy as np
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import check_identifier, check_series_name
+from digital_twin.domain.quality import Flags
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array, SeriesKind, canonical_unit, to_canonical
 
@@ -93,10 +94,13 @@ class SeriesValues:
     key: SeriesKey
     grid: TimeGrid
     values: Array  # (T,)
+    flags: Flags | None = None  # (T,); None where all are measured
 
     def __post_init__(self) -> None:
         if self.values.shape != (self.grid.steps,):
             raise InvalidInput(f"{self.key.name} must have {self.grid.steps} values, got {self.values.size}")
+        if self.flags is not None and self.flags.shape != self.values.shape:
+            raise InvalidInput(f"{self.key.name} must have a quality for each of its {self.values.size} values")
 
     @classmethod
     def from_unit(cls, key: SeriesKey, grid: TimeGrid, values: Array, unit: str, kind: SeriesKind) -> "SeriesValues":

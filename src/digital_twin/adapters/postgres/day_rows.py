@@ -1,0 +1,108 @@
+"""Rows of days out of the store, as they are now or were known at an instant."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from digital_twin.adapters.postgres import binary
+from digital_twin.adapters.postgres.binary import Int4Array
+from digital_twin.adapters.postgres.journal import Undo, row_keys, undo_rows
+from digital_twin.adapters.postgres.locks import share_community
+from digital_twin.adapters.postgres.series import KnownSeries
+from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask
+
+
+class DayRowReader:
+    """Reads rows of one community."""
+
+    def __init__(self, connection: AsyncConnection[TupleRow], community: int) -> None:
+        self._connection = connection
+        self._community = community
+
+    async def rows(
+        self, series: Sequence[KnownSeries], start: datetime, end: datetime, as_of: datetime | None
+    ) -> dict[int, DayRows]:
+        """Rows by resolution, sorted by (day, series), of the days that [start, end) touches."""
+        first, last = day_of(start), day_of(end - timedelta(microseconds=1))
+        found: dict[int, DayRows] = {}
+        in_past = as_of is not None and await self.changed_since(as_of)
+        for resolution in {one.resolution for one in series}:
+            ids = np.array([one.id for one in series if one.resolution == resolution], dtype=np.int64)
+            rows = await self._fetch_days(ids, first, last, resolution)
+            if in_past and as_of is not None:
+                await self._forget(rows, resolution, first, last, as_of)
+            found[resolution] = rows
+        return found
+
+    async def changed_since(self, as_of: datetime) -> bool:
+        """Whether any batch came after the instant. Waits for one that is being written: it may be stamped before."""
+        await share_community(self._connection, self._community)
+        cursor = await self._connection.execute(
+            "select exists (select from batch where community = %s and received_at > %s)", (self._community, as_of)
+        )
+        row = await cursor.fetchone()
+        return row is not None and bool(row[0])
+
+    async def rows_of_days(
+        self, series: Sequence[KnownSeries], days: Indices, as_of: datetime | None = None
+    ) -> dict[int, DayRows]:
+        """Rows by resolution of whole days, for the roll-up."""
+        start = datetime.fromtimestamp(int(days.min()) * 86_400, UTC)
+        end = datetime.fromtimestamp((int(days.max()) + 1) * 86_400, UTC)
+        return await self.rows(series, start, end, as_of)
+
+    async def _fetch_days(self, ids: Indices, first: int, last: int, resolution: int) -> DayRows:
+        binary.register(self._connection.adapters)
+        part = (
+            "select day - date '1970-01-01' as day, series, slots from {table} where community = %s "
+            "and series = any(%b) and day between date '1970-01-01' + %s and date '1970-01-01' + %s"
+        )
+        both = " union all ".join(part.format(table=table) for table in ("reading_open", "reading_closed"))
+        values = (self._community, Int4Array(ids), first, last)
+        cursor = await self._connection.execute(
+            "select coalesce(string_agg(int4send(day), ''::bytea), ''), "
+            "coalesce(string_agg(int4send(series), ''::bytea), ''), "
+            f"coalesce(string_agg(array_send(slots), ''::bytea), '') from ({both}) found",
+            (*values, *values),
+            binary=True,
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        rows = DayRows(
+            binary.read_int4(row[0]),
+            binary.read_int4(row[1]),
+            binary.read_slots(row[2], DAY_MINUTES // resolution),
+        )
+        return rows.where(np.argsort(row_keys(rows.day, rows.series), kind="stable"))  # type: ignore[arg-type]
+
+    async def _forget(self, rows: DayRows, resolution: int, first: int, last: int, as_of: datetime) -> None:
+        """Take back, newest first, what was not known yet. Rows were read before the journal, which is safe:
+        taking back a change that is not in the rows changes nothing."""
+        keys = row_keys(rows.day, rows.series)
+        cursor = await self._connection.execute(
+            "select undo, assumed_delay from journal where community = %s and resolution_minutes = %s "
+            "and month between date_trunc('month', date '1970-01-01' + %s) and date '1970-01-01' + %s "
+            "and last_day >= date '1970-01-01' + %s and first_day <= date '1970-01-01' + %s "
+            "and received_at > %s order by batch desc",
+            (self._community, resolution, first, last, first, last, as_of),
+        )
+        for packed, assumed_delay in await cursor.fetchall():
+            undo = Undo.unpack(packed)
+            if keys.size:
+                undo_rows(rows, keys, undo, _not_known_yet(undo, resolution, assumed_delay, as_of))
+
+
+def _not_known_yet(undo: Undo, resolution: int, assumed_delay: timedelta | None, as_of: datetime) -> Mask:
+    """First writes of a batch that came later; of imported history those that ended less than the delay before."""
+    if assumed_delay is None:
+        return undo.first
+    ends_s = 86_400 * undo.day[:, None] + 60 * resolution * (1 + np.arange(undo.first.shape[1]))
+    return undo.first & (ends_s + assumed_delay.total_seconds() > as_of.timestamp())
+
+
+def day_of(instant: datetime) -> int:
+    """The UTC day of an instant, since 1970-01-01."""
+    return int(instant.timestamp() // 86_400)

@@ -1,0 +1,1 @@
+-- compaction, retention and erasure

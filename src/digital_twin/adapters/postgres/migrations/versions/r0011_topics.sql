@@ -1,0 +1,1 @@
+-- mappings of MQTT topics and what could not be read

@@ -1,0 +1,1 @@
+-- weather, prices and carbon

@@ -1,0 +1,38 @@
+"""Recent days are open: their rows change often and are kept where updates stay on the page; later they are closed."""
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+OPEN_DAYS = 35
+CLOSE_EVERY_DAYS = 7
+
+
+async def open_from(connection: AsyncConnection[TupleRow], community: int) -> int:
+    """The first open day; closes what has become old, a week at a time."""
+    cursor = await connection.execute(
+        "select open_from - date '1970-01-01', current_date - %s - date '1970-01-01' "
+        "from (select 1) one left join reading_horizon on community = %s",
+        (OPEN_DAYS, community),
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    known_from, due = row
+    if known_from is None or due - known_from >= CLOSE_EVERY_DAYS:
+        await close_days(connection, community, due)
+        return int(due)
+    return int(known_from)
+
+
+async def close_days(connection: AsyncConnection[TupleRow], community: int, before: int) -> None:
+    """Move rows of days before this one (days since 1970-01-01) to the compact table. Under the lock."""
+    await connection.execute(
+        "with moved as (delete from reading_open where community = %s "
+        "               and day < date '1970-01-01' + %s returning *) "
+        "insert into reading_closed select * from moved order by day, series",
+        (community, before),
+    )
+    await connection.execute(
+        "insert into reading_horizon values (%s, date '1970-01-01' + %s) "
+        "on conflict (community) do update set open_from = excluded.open_from",
+        (community, before),
+    )
