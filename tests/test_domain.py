@@ -212,7 +212,7 @@ def test_unbelievable_readings_are_named_and_the_others_kept() -> None:
 
 
 def test_net_load_may_be_negative_and_prices_may_lie_ahead() -> None:
-    net, rejected = check_readings(series("net_load_kw", [-5.0]), MONDAY)
+    net, rejected = check_readings(series("net_load_kw", [-5.0]), MONDAY + timedelta(hours=1))
     assert not rejected
     assert net.values[0] == -5
     far = series("import_price_per_kwh", [0.1], start=MONDAY + timedelta(days=371))

@@ -1,7 +1,9 @@
 """Readings: what meters and weather stations said about an interval, and when it became known."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import numpy as np
 
@@ -30,8 +32,17 @@ COMMUNITY_SERIES = (
 SUMMED_SERIES = ("load_kw", "pv_kw", "net_load_kw", "storage_soc_kwh")
 """Series of members that add up to one of the community."""
 
+PLANNED_SERIES = tuple(name for name in COMMUNITY_SERIES if name not in SUMMED_SERIES)
+"""Prices, emissions and weather are known ahead; everything else is measured."""
+
 MAX_FUTURE = timedelta(days=370)
 """Prices and weather forecasts lie ahead; nothing lies further."""
+
+CLOCK_TOLERANCE = timedelta(minutes=2)
+"""A measurement may be this far ahead of our clock, since no two clocks agree; further ahead its device's is wrong."""
+
+EARLIEST_READING = datetime(2000, 1, 1, tzinfo=UTC)
+"""Nothing was read before: a device that has lost its time counts from 1970 or 1980."""
 
 ASSUMED_DELAY = timedelta(hours=1)
 """Imported history counts as known this long after its interval ended."""
@@ -143,6 +154,7 @@ class SeriesSummary:
     last_day: datetime
 
 
+@cache
 def allowed_range(series_name: str) -> tuple[float, float]:
     """Lowest and highest believable value of a series."""
     if series_name.startswith("net_"):
@@ -151,18 +163,16 @@ def allowed_range(series_name: str) -> tuple[float, float]:
 
 
 def check_readings(readings: SeriesValues, now: datetime) -> tuple[SeriesValues, list[Rejection]]:
-    """The believable readings, and those that are not with the reason of each."""
-    low, high = allowed_range(readings.key.name)
-    values = readings.values
-    with np.errstate(invalid="ignore"):
-        out_of_range = np.isfinite(values) & ((values < low) | (values > high))
-        infinite = np.isinf(values)
-    reason = f"{readings.key.name} must lie in {low:g}..{high:g}"
-    reasons = {int(index): reason for index in np.flatnonzero(out_of_range | infinite)}
-    if readings.grid.end > now + MAX_FUTURE:
-        too_late = readings.grid.starts >= np.datetime64(int((now + MAX_FUTURE).timestamp()), "s")
-        for index in np.flatnonzero(too_late & ~np.isnan(values)):
-            reasons.setdefault(int(index), f"the interval starts more than {MAX_FUTURE.days} days ahead")
+    """The believable readings, and those that are not with the reason of each.
+
+    Measurements must be over, but for `CLOCK_TOLERANCE`; only `PLANNED_SERIES` may lie ahead.
+    """
+    values, (low, high) = readings.values, allowed_range(readings.key.name)
+    first, end = _believable_steps(readings, now)
+    is_in_time = first <= 0 and end >= values.size
+    if is_in_time and np.fmin.reduce(values) >= low and np.fmax.reduce(values) <= high:
+        return readings, []
+    reasons = _reasons(readings, first, end)
     if not reasons:
         return readings, []
     kept = values.copy()
@@ -170,4 +180,36 @@ def check_readings(readings: SeriesValues, now: datetime) -> tuple[SeriesValues,
     rejections = [
         Rejection(readings.key, readings.grid.instant(index), reason) for index, reason in sorted(reasons.items())
     ]
-    return SeriesValues(readings.key, readings.grid, kept), rejections
+    return replace(readings, values=kept), rejections
+
+
+def _believable_steps(readings: SeriesValues, now: datetime) -> tuple[int, int]:
+    """From which interval of the grid, and before which, a reading can be."""
+    grid, name = readings.grid, readings.key.name
+    first = -((grid.start - EARLIEST_READING) // grid.step)
+    if name in PLANNED_SERIES:
+        return first, -((grid.start - now - MAX_FUTURE) // grid.step)
+    ended = (now + CLOCK_TOLERANCE - grid.start) // grid.step
+    return first, ended + (canonical_unit(name)[1] is SeriesKind.INSTANT)
+
+
+def _reasons(readings: SeriesValues, first: int, end: int) -> Mapping[int, str]:
+    """Why each reading that cannot be is refused, by its place."""
+    name, values, place = readings.key.name, readings.values, np.arange(readings.values.size)
+    low, high = allowed_range(name)
+    late = (
+        f"the interval starts more than {MAX_FUTURE.days} days ahead"
+        if name in PLANNED_SERIES
+        else "the measurement is not over yet; look at the device's clock, which may be fast"
+    )
+    with np.errstate(invalid="ignore"):
+        refused = (
+            ((values < low) | (values > high), f"{name} must lie in {low:g}..{high:g}"),
+            (place >= end, late),
+            (place < first, f"nothing was read before {EARLIEST_READING.year}; look at the device's clock"),
+        )
+    reasons: dict[int, str] = {}
+    for unbelievable, reason in refused:
+        for index in np.flatnonzero(unbelievable & ~np.isnan(values)):
+            reasons.setdefault(int(index), reason)
+    return reasons
