@@ -14,6 +14,19 @@ from digital_twin.adapters.postgres.locks import share_community
 from digital_twin.adapters.postgres.series import KnownSeries
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask
 
+FEW_SERIES = 64
+"""So many are looked up row by row: the key begins with the day, and a day's rows of all series are many more."""
+
+_ALL_OF_DAYS = (
+    "select day - date '1970-01-01' as day, series, slots from {table} where community = %(community)s "
+    "and series = any(%(ids)b) and day between date '1970-01-01' + %(first)s and date '1970-01-01' + %(last)s"
+)
+_EACH_ROW = (  # the offset keeps the planner from turning the look-ups into a scan of all days
+    "select k.day, k.series, t.slots from (select day, series from generate_series(%(first)s::int, %(last)s::int) day, "
+    "unnest(%(ids)b) series) k cross join lateral (select slots from {table} t where t.community = %(community)s "
+    "and t.day = date '1970-01-01' + k.day and t.series = k.series offset 0) t"
+)
+
 
 class DayRowReader:
     """Reads rows of one community."""
@@ -56,17 +69,14 @@ class DayRowReader:
 
     async def _fetch_days(self, ids: Indices, first: int, last: int, resolution: int) -> DayRows:
         binary.register(self._connection.adapters)
-        part = (
-            "select day - date '1970-01-01' as day, series, slots from {table} where community = %s "
-            "and series = any(%b) and day between date '1970-01-01' + %s and date '1970-01-01' + %s"
-        )
+        part = _EACH_ROW if ids.size <= FEW_SERIES else _ALL_OF_DAYS
         both = " union all ".join(part.format(table=table) for table in ("reading_open", "reading_closed"))
-        values = (self._community, Int4Array(ids), first, last)
+        values = {"community": self._community, "ids": Int4Array(ids), "first": first, "last": last}
         cursor = await self._connection.execute(
             "select coalesce(string_agg(int4send(day), ''::bytea), ''), "
             "coalesce(string_agg(int4send(series), ''::bytea), ''), "
             f"coalesce(string_agg(array_send(slots), ''::bytea), '') from ({both}) found",
-            (*values, *values),
+            values,
             binary=True,
         )
         row = await cursor.fetchone()

@@ -1,6 +1,6 @@
 """Readings in SQL: exactly once, slot by slot, and as they were known at any instant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -45,7 +45,11 @@ class PostgresReadings:
     ) -> list[SeriesValues]:
         known = await self._series.find(keys)
         rows = await self._rows.rows(list(known.values()), start, end, as_of)
-        return [_on_grid(key, known[key], rows[known[key].resolution], start, end) for key in keys if key in known]
+        found: dict[SeriesKey, SeriesValues] = {}
+        for resolution, part in rows.items():
+            of_resolution = [key for key, one in known.items() if one.resolution == resolution]
+            found |= _on_grids(of_resolution, known, part, start, end)
+        return [found[key] for key in keys if key in found]
 
     async def community_sum(
         self, name: str, start: datetime, end: datetime, *, as_of: datetime | None = None
@@ -58,17 +62,22 @@ class PostgresReadings:
         return await rollup.read(name, start, end)
 
 
-def _on_grid(key: SeriesKey, series: KnownSeries, rows: DayRows, start: datetime, end: datetime) -> SeriesValues:
-    """One series' rows laid out on the grid of its resolution that covers [start, end)."""
-    resolution = series.resolution
+def _on_grids(
+    keys: Sequence[SeriesKey], known: Mapping[SeriesKey, KnownSeries], rows: DayRows, start: datetime, end: datetime
+) -> dict[SeriesKey, SeriesValues]:
+    """Rows of one resolution laid out as the series of these keys, each on the grid that covers [start, end)."""
+    resolution = known[keys[0]].resolution
     first = floor_to_step(start, resolution)
     last = floor_to_step(end - timedelta(microseconds=1), resolution) + timedelta(minutes=resolution)
     grid = TimeGrid.spanning(first, last, resolution)
-    own = rows.where(rows.series == series.id)
     slots_per_day = DAY_MINUTES // resolution
     first_day = day_of(first)
     days = day_of(last - timedelta(microseconds=1)) - first_day + 1
-    flat = np.full((days, slots_per_day), np.nan)
-    flat[own.day - first_day] = shortest_decimals(own.slots)
+    ids = np.array([known[key].id for key in keys])
+    order = np.argsort(ids)
+    place = order[np.searchsorted(ids, rows.series, sorter=order)]
+    values = np.full((ids.size, days, slots_per_day), np.nan)
+    values[place, rows.day - first_day] = shortest_decimals(rows.slots)
     offset = int(first.timestamp()) // 60 // resolution - first_day * slots_per_day
-    return SeriesValues(key, grid, flat.ravel()[offset : offset + grid.steps])
+    spans = values.reshape(ids.size, -1)[:, offset : offset + grid.steps]
+    return {key: SeriesValues(key, grid, span) for key, span in zip(keys, spans, strict=True)}
