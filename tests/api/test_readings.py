@@ -70,6 +70,7 @@ def test_columns_go_in_and_come_out(operator: httpx.Client, community: str):
     assert found["values"] == [1.5, None, 3, 4]
     assert (found["name"], found["unit"], found["kind"], found["start"]) == ("load_kw", "kW", "mean", MONDAY)
     assert found["resolution_minutes"] == 15
+    assert found["quality"] == ["measured", "missing", "measured", "measured"]
     [summary] = answered(operator.get(f"/communities/{community}/series"))["series"]
     assert (summary["name"], summary["first_day"], summary["last_day"]) == ("load_kw", MONDAY, MONDAY)
 

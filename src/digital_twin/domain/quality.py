@@ -1,6 +1,7 @@
 """How far a reading can be trusted, as its source says."""
 
 from enum import IntEnum
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +25,18 @@ class Quality(IntEnum):
     MISSING = 4
     """There is no value. Never stored: where nothing is known there is NaN."""
 
-    @property
-    def word(self) -> str:
-        """As it is written where readings travel."""
-        return self.name.lower()
+
+QualityWord = Literal["measured", "estimated", "substituted", "suspect", "missing"]
+"""A `Quality` as it is written where readings travel."""
+
+WORDS: tuple[QualityWord, ...] = get_args(QualityWord)
+"""The word of each `Quality`, in order."""
 
 
-def quality_words(values: Array, flags: Flags | None) -> list[str] | None:
+def quality_words(values: Array, flags: Flags | None) -> list[QualityWord] | None:
     """The quality of each value, missing where it is NaN; None where all are plainly measured."""
     missing = np.isnan(values)
     if not missing.any() and (flags is None or not flags.any()):
         return None
-    told = np.zeros(values.size, dtype=np.uint8) if flags is None else flags
-    codes = np.where(missing, np.uint8(Quality.MISSING), told)
-    return _WORDS[codes].tolist()
-
-
-_WORDS = np.array([quality.word for quality in Quality])
+    told = np.full(values.size, Quality.MEASURED, dtype=np.uint8) if flags is None else flags
+    return [WORDS[number] for number in np.where(missing, np.uint8(Quality.MISSING), told).tolist()]

@@ -16,6 +16,7 @@ from digital_twin.api.schemas.model import (
 )
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import SERIES_NAME_PATTERN
+from digital_twin.domain.quality import QualityWord, quality_words
 from digital_twin.domain.reading_rows import RowsBySeries
 from digital_twin.domain.readings import Rejection, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.time import TimeGrid
@@ -222,6 +223,9 @@ class ReadColumn(Answer):
     start: Instant
     resolution_minutes: int
     values: list[float | None]
+    quality: list[QualityWord] | None = Field(
+        default=None, description="Of each value; absent where all are plainly measured"
+    )
     reporting: list[int] | None = Field(default=None, description="For a sum over members: how many took part")
     members: list[int] | None = Field(default=None, description="For a sum over members: how many there were")
 
@@ -238,6 +242,7 @@ class ReadColumn(Answer):
             start=readings.grid.start,
             resolution_minutes=readings.grid.step_minutes,
             values=nullable(readings.values),
+            quality=quality_words(readings.values, readings.flags),
             reporting=None if total is None else total.reporting.tolist(),
             members=None if total is None else total.members.tolist(),
         )
