@@ -12,6 +12,7 @@ from digital_twin.domain.errors import Conflict, NotFound
 from digital_twin.services.ports import Clock, Replay, StoredCommunity, StoredResult
 from digital_twin.testing.accounts import AccountTables, MemoryAccounts
 from digital_twin.testing.fakes import FakeClock
+from digital_twin.testing.feeds import FeedTables, MemoryFeeds
 from digital_twin.testing.models import MemoryTrainedModels, ModelTable
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
 from digital_twin.testing.runs import JobTable, MemoryEvents, MemoryFeed, MemoryRunQueue, MemoryRuns, RunTables
@@ -27,6 +28,7 @@ class _CommunityTables:
     models: ModelTable = field(default_factory=ModelTable)
     log: ReadingLog = field(default_factory=ReadingLog)
     states: StateTables = field(default_factory=StateTables)
+    feeds: FeedTables = field(default_factory=FeedTables)
     keys: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
 
@@ -86,6 +88,7 @@ class MemoryTransaction:
         self.trained_models = MemoryTrainedModels(inside.models)
         self.runs = MemoryRuns(inside.runs, tables.jobs)
         self.events = MemoryEvents(inside.runs, clock)
+        self.feeds = MemoryFeeds(inside.feeds, {name: tables.communities[name].feeds for name in visible})
         self.run_queue = MemoryRunQueue([one.runs for one in tables.communities.values()], tables.jobs)
         self.accounts = MemoryAccounts(tables.accounts, visible, clock)
         self.replays = MemoryReplays(tables, inside)

@@ -15,7 +15,10 @@ from digital_twin.domain.assets import (
     Member,
     Photovoltaics,
 )
+from digital_twin.domain.bidding_zones import BiddingZone
 from digital_twin.domain.community import Community
+from digital_twin.domain.feeds import CarbonFeed, Feed, FeedKind, PriceFeed, PriceTerms, WeatherFeed
+from digital_twin.domain.generation_mix import EmissionBasis
 from digital_twin.domain.sharing import Sharing, SharingPremium, SharingRule
 from digital_twin.domain.tariff import (
     BillingPeriod,
@@ -107,3 +110,14 @@ def asset_from(document: Document) -> Asset:
     """The asset of a document made by `to_document`."""
     device = {name: value for name, value in document["device"].items() if name != "kind"}
     return Asset(document["asset_id"], _DEVICES[document["device"]["kind"]](**device), document["member_id"])
+
+
+def feed_from(kind: FeedKind, document: Document) -> Feed:
+    """The feed of a document made by `to_document`."""
+    if kind is FeedKind.WEATHER:
+        return WeatherFeed(**document)
+    zone = BiddingZone(**document["zone"])
+    if kind is FeedKind.CARBON:
+        return CarbonFeed(**_changed(document, zone=zone, basis=EmissionBasis(document["basis"])))
+    terms = {name: PriceTerms(**document[name]) for name in ("import_terms", "export_terms")}
+    return PriceFeed(**_changed(document, zone=zone, **terms))

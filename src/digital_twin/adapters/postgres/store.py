@@ -14,6 +14,7 @@ from digital_twin.adapters.postgres.accounts import PostgresAccounts
 from digital_twin.adapters.postgres.communities import PostgresCommunities
 from digital_twin.adapters.postgres.database import Pool
 from digital_twin.adapters.postgres.events import PostgresEvents
+from digital_twin.adapters.postgres.feeds import PostgresFeeds
 from digital_twin.adapters.postgres.members import PostgresMembers
 from digital_twin.adapters.postgres.models import PostgresTrainedModels
 from digital_twin.adapters.postgres.readings import PostgresReadings
@@ -42,6 +43,7 @@ class PostgresTransaction:
     trained_models: PostgresTrainedModels
     runs: PostgresRuns
     events: PostgresEvents
+    feeds: PostgresFeeds
     run_queue: PostgresRunQueue
     accounts: PostgresAccounts
     replays: PostgresReplays
@@ -117,6 +119,7 @@ def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransa
         PostgresTrainedModels(connection, community),
         PostgresRuns(connection, community),
         PostgresEvents(connection, community),
+        PostgresFeeds(connection, community),
         PostgresRunQueue(connection),
         PostgresAccounts(connection),
         PostgresReplays(connection),

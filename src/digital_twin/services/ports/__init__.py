@@ -11,6 +11,19 @@ from digital_twin.services.ports.communities import (
     StoredResult,
 )
 from digital_twin.services.ports.events import Event, EventFeed, Events, Listening
+from digital_twin.services.ports.feeds import (
+    KEPT_ISSUES,
+    FeedIssue,
+    Feeds,
+    MixAnswer,
+    MixSource,
+    Outcome,
+    PriceAnswer,
+    PriceSource,
+    StoredFeed,
+    WeatherAnswer,
+    WeatherSource,
+)
 from digital_twin.services.ports.models import KEPT_VERSIONS, TrainedModels, TrainedVersion
 from digital_twin.services.ports.running import (
     Clock,
@@ -33,6 +46,7 @@ from digital_twin.services.ports.states import (
 from digital_twin.services.ports.store import Replay, Replays, Store, Transaction
 
 __all__ = [
+    "KEPT_ISSUES",
     "KEPT_VERSIONS",
     "MAX_FAILURES",
     "Account",
@@ -46,13 +60,20 @@ __all__ = [
     "Event",
     "EventFeed",
     "Events",
+    "FeedIssue",
+    "Feeds",
     "Invite",
     "KnownState",
     "Listening",
     "Members",
     "Membership",
+    "MixAnswer",
+    "MixSource",
+    "Outcome",
     "ParallelMap",
     "PasswordHasher",
+    "PriceAnswer",
+    "PriceSource",
     "RateLimiter",
     "Readings",
     "Replay",
@@ -70,9 +91,12 @@ __all__ = [
     "States",
     "Store",
     "StoredCommunity",
+    "StoredFeed",
     "StoredResult",
     "TokenSigner",
     "TrainedModels",
     "TrainedVersion",
     "Transaction",
+    "WeatherAnswer",
+    "WeatherSource",
 ]

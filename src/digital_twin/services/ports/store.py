@@ -7,6 +7,7 @@ from typing import Protocol
 from digital_twin.services.ports.accounts import Accounts
 from digital_twin.services.ports.communities import Communities, Members, Readings, Results
 from digital_twin.services.ports.events import Events
+from digital_twin.services.ports.feeds import Feeds
 from digital_twin.services.ports.models import TrainedModels
 from digital_twin.services.ports.runs import RunQueue, Runs
 from digital_twin.services.ports.states import States
@@ -57,6 +58,8 @@ class Transaction(Protocol):
     def runs(self) -> Runs: ...
     @property
     def events(self) -> Events: ...
+    @property
+    def feeds(self) -> Feeds: ...
     @property
     def run_queue(self) -> RunQueue: ...
     @property
