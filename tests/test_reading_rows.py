@@ -12,6 +12,7 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.reading_rows import RowsBySeries
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.series_days import to_day_rows
+from digital_twin.domain.stretches import Stretches
 from digital_twin.domain.time import TimeGrid
 
 HOMES = [SeriesKey("load_kw", f"h{home}") for home in range(3)]
@@ -30,8 +31,8 @@ def test_the_last_value_of_a_slot_wins_and_all_are_counted_as_one_by_one(rows: l
     assert sum(one.values.size for one in stretches) == len(rows)
     if not rows:
         return
-    made, counts = to_day_rows([HOMES.index(one.key) for one in stretches], stretches, 15)
-    expected, expected_counts = to_day_rows([home for home, _, _ in rows], singles, 15)
+    made, counts = to_day_rows(Stretches.of([HOMES.index(one.key) for one in stretches], stretches), 15)
+    expected, expected_counts = to_day_rows(Stretches.of([home for home, _, _ in rows], singles), 15)
     assert counts == expected_counts
     np.testing.assert_array_equal(made.day, expected.day)
     np.testing.assert_array_equal(made.series, expected.series)

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import MONDAY, community, series
 
+from digital_twin.adapters.postgres import spool
 from digital_twin.domain.assets import Asset, Member, Photovoltaics
 from digital_twin.domain.errors import InvalidInput, NotFound
 from digital_twin.domain.readings import Receipt, SeriesKey, SeriesValues
@@ -46,6 +48,19 @@ async def read(
     async with store.community("solar_valley") as tx:
         [found] = await tx.readings.read([key], start, start + timedelta(hours=hours), as_of=as_of)
     return found.values.tolist()
+
+
+async def in_turn(parts: Iterable[Sequence[SeriesValues]]) -> AsyncIterator[Sequence[SeriesValues]]:
+    for part in parts:
+        yield part
+
+
+def flagged(readings: SeriesValues, *flags: int) -> SeriesValues:
+    return replace(readings, flags=np.array(flags, dtype=np.uint8))
+
+
+def flags_of(readings: SeriesValues) -> list[int]:
+    return [0] * readings.grid.steps if readings.flags is None else readings.flags.tolist()
 
 
 def outcome(receipt: Receipt) -> tuple[int, int, int, int, int]:
@@ -176,6 +191,75 @@ async def test_imported_history_counts_as_known_a_while_after_it_happened(store:
     np.testing.assert_array_equal(await read(store, key, MONDAY, 1, MONDAY + timedelta(minutes=90)), [1, 2, NAN, NAN])
     assert await read(store, key, MONDAY, 1, imported.received_at) == [1, 2, 3, 4]
     assert await read(store, key, MONDAY, 1, corrected.received_at) == [9, 2, 3, 4]
+
+
+async def test_a_reading_is_its_value_and_its_flag(store: Store) -> None:
+    await open_community(store)
+    key = SeriesKey("load_kw", "h1")
+
+    async def flags(as_of: datetime | None = None) -> list[int] | None:
+        async with store.community("solar_valley") as tx:
+            [found] = await tx.readings.read([key], MONDAY, MONDAY + timedelta(hours=1), as_of=as_of)
+            return None if found.flags is None else found.flags.tolist()
+
+    values = series("load_kw", [1, 2, 3, NAN], member="h1")
+    first = await record(store, values, key="a")
+    assert await flags() is None
+    estimated = await record(store, flagged(values, 0, 1, 2, 3), key="b")
+    assert outcome(estimated) == (3, 0, 1, 2, 0)
+    assert await flags() == [0, 1, 2, 0]
+    again = await record(store, flagged(values, 0, 1, 1, 0), flagged(values, 0, 1, 2, 0), key="c")
+    assert outcome(again) == (6, 0, 5, 0, 1)
+    measured = await record(store, values, key="d")
+    assert outcome(measured) == (3, 0, 1, 2, 0)
+    assert await flags() is None
+    assert await flags(first.received_at) is None
+    assert await flags(estimated.received_at) == await flags(again.received_at) == [0, 1, 2, 0]
+    assert await flags(measured.received_at) is None
+
+
+async def test_a_batch_in_parts_is_one_batch(store: Store) -> None:
+    await open_community(store)
+    parts = [
+        [series("load_kw", [1, 2, 3], member="h1"), series("pv_kw", [7, 7], member="h1", minutes=30)],
+        [series("load_kw", [2, 2], member="h1"), series("load_kw", [5.0] * 200, member="h3")],
+        [series("load_kw", [1, NAN, 4], member="h1")],
+    ]
+    async with store.community("solar_valley") as tx:
+        receipt = await tx.readings.record_parts(in_turn(parts), key="a")
+    # h1's first slot was told 1, 2, 1: the last wins, one repeats it and one is superseded
+    assert outcome(receipt) == (209, 205, 2, 0, 2)
+    assert await read(store, SeriesKey("load_kw", "h1"), MONDAY, 0.75) == [1, 2, 4]
+    assert await read(store, SeriesKey("load_kw", "h3"), MONDAY + timedelta(hours=49), 0.5) == [5, 5]
+    before = receipt.received_at - timedelta(microseconds=1)
+    np.testing.assert_array_equal(await read(store, SeriesKey("load_kw", "h1"), MONDAY, 0.5, before), [NAN, NAN])
+
+
+async def test_a_known_key_is_answered_without_the_rest_of_its_parts(store: Store) -> None:
+    await open_community(store)
+    first = await record(store, series("load_kw", [1], member="h1"), key="a")
+    part = [series("load_kw", [2], member="h1")]
+    async with store.community("solar_valley") as tx:
+        again = await tx.readings.record_parts(in_turn([part, part, part]), key="a")
+    assert again.replayed
+    assert outcome(again) == outcome(first)
+    assert await read(store, SeriesKey("load_kw", "h1"), MONDAY, 0.25) == [1]
+
+
+async def test_parts_that_fail_leave_nothing(store: Store) -> None:
+    await open_community(store)
+
+    async def broken() -> AsyncIterator[Sequence[SeriesValues]]:
+        for value in (1.0, 2.0):
+            yield [series("load_kw", [value], member="h1")]
+        raise InvalidInput("line 7 has no value")
+
+    with pytest.raises(InvalidInput, match="line 7"):
+        async with store.community("solar_valley") as tx:
+            await tx.readings.record_parts(broken(), key="a")
+    async with store.community("solar_valley") as tx:
+        assert await tx.readings.series() == []
+    assert outcome(await record(store, series("load_kw", [1], member="h1"), key="a")) == (1, 1, 0, 0, 0)
 
 
 async def test_a_community_sum_says_how_many_took_part(store: Store) -> None:
@@ -351,12 +435,15 @@ SLOTS = 200
 
 SERIES = [SeriesKey("load_kw", "h1"), SeriesKey("load_kw", "h2"), SeriesKey("load_kw", "h3"), SeriesKey("pv_kw")]
 
+one_reading = st.tuples(st.sampled_from([NAN, 0.0, 0.1, 1.5, 2.0]), st.sampled_from([0, 0, 1, 3]))
 one_series = st.tuples(
     st.sampled_from(SERIES),
     st.integers(0, SLOTS - 1),
-    st.lists(st.sampled_from([NAN, 0.0, 0.1, 1.5, 2.0]), min_size=1, max_size=110),
+    st.lists(one_reading, min_size=1, max_size=110),
+    st.booleans(),  # whether it has flags
+    st.booleans(),  # whether a new part begins with it
 )
-batch_of_readings = st.tuples(st.lists(one_series, min_size=1, max_size=4), st.booleans(), st.integers(0, 12))
+batch_of_readings = st.tuples(st.lists(one_series, min_size=1, max_size=5), st.booleans(), st.integers(0, 12))
 history = st.lists(batch_of_readings, min_size=1, max_size=8)
 _number = count()
 
@@ -368,23 +455,31 @@ _number = count()
 async def test_any_history_reads_back_as_a_dictionary_would(
     store: Store,
     days_ago: int,
-    batches: list[tuple[list[tuple[SeriesKey, int, list[float]]], bool, int]],
+    batches: list[tuple[list[tuple[SeriesKey, int, list[tuple[float, int]], bool, bool]], bool, int]],
     instants: list[float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(spool, "READINGS_AT_ONCE", 50)  # else everything here would be one portion
     start = datetime.combine(datetime.now(UTC).date() - timedelta(days=days_ago), datetime.min.time(), UTC)
     name, clock = f"c{next(_number)}", FakeClock(datetime(2020, 1, 1, tzinfo=UTC))
     oracle = MemoryStore(clock)
     for one in (store, oracle):
         await open_community(one, name)
     stamps: list[datetime] = []
-    for parts, imported, key in batches:
-        readings = [
-            SeriesValues(series_key, TimeGrid(start + slot * timedelta(minutes=15), len(values), 15), np.array(values))
-            for series_key, slot, values in parts
-        ]
+    for stretches, imported, key in batches:
+        readings: list[SeriesValues] = []
+        parts: list[list[SeriesValues]] = []
+        for series_key, slot, told, has_flags, begins_part in stretches:
+            grid = TimeGrid(start + slot * timedelta(minutes=15), len(told), 15)
+            values = np.array([value for value, _ in told])
+            flags = np.array([flag for _, flag in told], dtype=np.uint8) if has_flags else None
+            readings.append(SeriesValues(series_key, grid, values, flags))
+            if begins_part or not parts:
+                parts.append([])
+            parts[-1].append(readings[-1])
         delay = timedelta(hours=1) if imported else None
         async with store.community(name) as tx:
-            receipt = await tx.readings.record(readings, key=str(key), assumed_delay=delay)
+            receipt = await tx.readings.record_parts(in_turn(parts), key=str(key), assumed_delay=delay)
         if not receipt.replayed:
             clock.advance(seconds=(receipt.received_at - clock.now()).total_seconds())
         async with oracle.community(name) as tx:
@@ -417,6 +512,7 @@ def _assert_same_series(ours: Sequence[SeriesValues], oracle: Sequence[SeriesVal
     assert [(one.key, one.grid) for one in ours] == [(one.key, one.grid) for one in oracle]
     for mine, theirs in zip(ours, oracle, strict=True):
         np.testing.assert_array_equal(mine.values, theirs.values)
+        np.testing.assert_array_equal(flags_of(mine), flags_of(theirs))
 
 
 def _assert_same_sum(ours: CommunitySum | None, oracle: CommunitySum | None) -> None:

@@ -1,21 +1,21 @@
 """Readings as rows of one series and one UTC day, and the slot-wise merge of new rows into old ones.
 
-A row holds 1440 / resolution slots in float32, NaN where there is no reading. Values are compared as stored.
+A row holds 1440 / resolution slots in float32, NaN where there is no reading. Values are compared as stored. A reading
+is its value together with its flag: the same value told with another flag is another reading.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.domain.readings import SeriesValues
+from digital_twin.domain.quality import Flags
+from digital_twin.domain.stretches import Indices, Stretches
 from digital_twin.domain.units import Array
 
 DAY_MINUTES = 1440
 
 Slots = NDArray[np.float32]
-Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
@@ -26,6 +26,7 @@ class DayRows:
     day: Indices  # (R,) days since 1970-01-01
     series: Indices  # (R,)
     slots: Slots  # (R, 1440 / resolution)
+    flags: Flags | None = None  # as slots, 0 where there is no reading; None where all are measured
 
     @property
     def size(self) -> int:
@@ -33,7 +34,8 @@ class DayRows:
 
     def where(self, chosen: Mask) -> "DayRows":
         """The chosen rows."""
-        return DayRows(self.day[chosen], self.series[chosen], self.slots[chosen])
+        flags = None if self.flags is None else self.flags[chosen]
+        return DayRows(self.day[chosen], self.series[chosen], self.slots[chosen], flags)
 
 
 def shortest_decimals(slots: Slots) -> Array:
@@ -67,35 +69,48 @@ class BatchCounts:
     superseded: int
 
 
-def to_day_rows(
-    series: Sequence[int], readings: Sequence[SeriesValues], resolution_minutes: int
-) -> tuple[DayRows, BatchCounts]:
+def to_day_rows(told: Stretches, resolution_minutes: int) -> tuple[DayRows, BatchCounts]:
     """Rows of a batch of one resolution, in order: where two readings meet in a slot the last one wins."""
     slots_per_day = DAY_MINUTES // resolution_minutes
-    lengths = np.array([one.values.size for one in readings], dtype=np.int64)
-    first_slots = np.array([int(one.grid.start.timestamp()) // 60 // resolution_minutes for one in readings])
-    total = int(lengths.sum())
-    within = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    slot = np.repeat(first_slots, lengths) + within  # counted from 1970-01-01
-    values = np.concatenate([one.values for one in readings]).astype(np.float32) + np.float32(0)  # -0.0 becomes 0.0
-    known = ~np.isnan(values)
-    slot, values, owner = slot[known], values[known], np.repeat(np.asarray(series, dtype=np.int64), lengths)[known]
-    day, slot = slot // slots_per_day, slot % slots_per_day
-    keys, row = np.unique((day << 32) | owner, return_inverse=True)
-    rows = np.full((keys.size, slots_per_day), np.nan, dtype=np.float32)
-    flat = row * slots_per_day + slot
-    rows.ravel()[flat] = values  # numpy keeps the last of several values for one place
-    winning = int(np.count_nonzero(~np.isnan(rows)))
-    equal_to_winner = int(np.count_nonzero(rows.ravel()[flat] == values))
-    counts = BatchCounts(values.size, equal_to_winner - winning, values.size - equal_to_winner)
-    return DayRows(keys >> 32, keys & 0xFFFFFFFF, rows), counts
+    told = told.cut(slots_per_day)
+    day, first = np.divmod(told.first_slot, slots_per_day)
+    keys, row = np.unique((day << 32) | told.series, return_inverse=True)
+    rows = DayRows(keys >> 32, keys & 0xFFFFFFFF, np.full((keys.size, slots_per_day), np.nan, dtype=np.float32))
+    if keys.size == row.size and (told.length == slots_per_day).all():  # whole days that do not meet
+        rows.slots[row] = told.values.reshape(-1, slots_per_day)
+        known = ~np.isnan(rows.slots)
+        if told.flags is not None:
+            flags = np.empty(known.shape, dtype=np.uint8)
+            flags[row] = told.flags.reshape(-1, slots_per_day)
+            rows = replace(rows, flags=np.where(known, flags, np.uint8(0)))
+        return rows, BatchCounts(int(np.count_nonzero(known)), 0, 0)
+    offset = row * slots_per_day + first - (np.cumsum(told.length) - told.length)
+    place = np.repeat(offset, told.length) + np.arange(told.values.size)
+    return _scattered(rows, place, told)
+
+
+def _scattered(rows: DayRows, place: Indices, told: Stretches) -> tuple[DayRows, BatchCounts]:
+    """The empty rows with each reading at its place; numpy keeps the last of several for one place."""
+    known = ~np.isnan(told.values)
+    place, values = place[known], told.values[known]
+    slots = rows.slots.ravel()
+    slots[place] = values
+    equal_to_winner = slots[place] == values
+    if told.flags is not None:
+        flags = np.zeros(slots.size, dtype=np.uint8)
+        flags[place] = told.flags[known]
+        equal_to_winner &= flags[place] == told.flags[known]
+        rows = replace(rows, flags=flags.reshape(rows.slots.shape))
+    winning, equal = int(np.count_nonzero(~np.isnan(slots))), int(np.count_nonzero(equal_to_winner))
+    return rows, BatchCounts(values.size, equal - winning, values.size - equal)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Merge:
     """New rows over old ones: where nothing was (first) and where something else was (corrected)."""
 
-    merged: Slots  # (R, S)
+    slots: Slots  # (R, S)
+    flags: Flags | None  # (R, S)
     first: Mask  # (R, S)
     corrected: Mask  # (R, S)
 
@@ -106,8 +121,16 @@ class Merge:
         return changed
 
 
-def merge(old: Slots, new: Slots) -> Merge:
+def merge(old: Slots, new: Slots, *, old_flags: Flags | None = None, new_flags: Flags | None = None) -> Merge:
     """Slot by slot; a missing new value never erases an old one."""
-    differs = ~np.isnan(new) & (new != old)
+    told = ~np.isnan(new)
+    differs = new != old
+    flags = None
+    if old_flags is not None or new_flags is not None:
+        before = np.zeros(old.shape, dtype=np.uint8) if old_flags is None else old_flags
+        after = np.zeros(old.shape, dtype=np.uint8) if new_flags is None else new_flags
+        differs |= after != before
+        flags = np.where(told, after, before)
+    differs &= told
     had = ~np.isnan(old)
-    return Merge(np.where(differs, new, old), differs & ~had, differs & had)
+    return Merge(np.where(differs, new, old), flags, differs & ~had, differs & had)

@@ -4,7 +4,7 @@ It is the oracle that the real store is compared with, so it shares no code with
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 
@@ -27,7 +27,17 @@ class _Write:
     """One value that changed a slot, and when it counts as known."""
 
     value: float
+    flag: int
     known_at: datetime
+
+    @property
+    def reading(self) -> "_Reading":
+        return self.value, self.flag
+
+
+_Reading = tuple[float, int]
+"""A value and its flag."""
+_NOTHING: _Reading = np.nan, 0
 
 
 @dataclass
@@ -69,16 +79,18 @@ class MemoryReadings:
             resolutions[one.key] = one.grid.step_minutes
         self._log.resolutions = resolutions
         received_at = self._stamp()
-        told: dict[tuple[SeriesKey, datetime], list[float]] = defaultdict(list)
+        told: dict[tuple[SeriesKey, datetime], list[_Reading]] = defaultdict(list)
         for one in readings:
             for index in np.flatnonzero(~np.isnan(one.values)):
-                told[one.key, one.grid.instant(int(index))].append(float(np.float32(one.values[index])) + 0.0)
+                flag = 0 if one.flags is None else int(one.flags[index])
+                reading = float(np.float32(one.values[index])) + 0.0, flag
+                told[one.key, one.grid.instant(int(index))].append(reading)
         counts = Counter[str]()
         changed: list[Due] = []
-        for (series, start), values in told.items():
-            for value in values[:-1]:
-                counts["duplicate" if value == values[-1] else "superseded"] += 1
-            outcome = self._write(series, start, values[-1], received_at, assumed_delay)
+        for (series, start), tellings in told.items():
+            for reading in tellings[:-1]:
+                counts["duplicate" if reading == tellings[-1] else "superseded"] += 1
+            outcome = self._write(series, start, tellings[-1], received_at, assumed_delay)
             counts[outcome] += 1
             if outcome != "duplicate" and series.asset_id is None and series.name in SUMMED_SERIES:
                 changed.append(Due(start, start + timedelta(minutes=resolutions[series])))
@@ -89,6 +101,12 @@ class MemoryReadings:
         receipt = Receipt(counts.total(), *outcomes, received_at=received_at)
         self._log.receipts[key] = receipt
         return receipt
+
+    async def record_parts(
+        self, parts: AsyncIterable[Sequence[SeriesValues]], *, key: str, assumed_delay: timedelta | None = None
+    ) -> Receipt:
+        whole = [one async for part in parts for one in part]
+        return await self.record(whole, key=key, assumed_delay=assumed_delay)
 
     def _check(self, one: SeriesValues, resolutions: Mapping[SeriesKey, int]) -> None:
         known = resolutions.get(one.key, one.grid.step_minutes)
@@ -108,21 +126,21 @@ class MemoryReadings:
         return now if latest is None else max(now, latest + _TICK)
 
     def _write(
-        self, series: SeriesKey, start: datetime, value: float, received_at: datetime, delay: timedelta | None
+        self, series: SeriesKey, start: datetime, reading: _Reading, received_at: datetime, delay: timedelta | None
     ) -> str:
         writes = self._log.writes.setdefault((series, start), [])
-        if writes and writes[-1].value == value:
+        if writes and writes[-1].reading == reading:
             return "duplicate"
         known_at = received_at
         if not writes and delay is not None:
             known_at = min(received_at, start + timedelta(minutes=self._log.resolutions[series]) + delay)
-        writes.append(_Write(value, known_at))
+        writes.append(_Write(*reading, known_at))
         return "corrected" if len(writes) > 1 else "stored"
 
-    def _value(self, series: SeriesKey, start: datetime, as_of: datetime | None) -> float:
+    def _reading(self, series: SeriesKey, start: datetime, as_of: datetime | None) -> _Reading:
         writes = self._log.writes.get((series, start), [])
-        known = [one.value for one in writes if as_of is None or one.known_at <= as_of]
-        return known[-1] if known else np.nan
+        known = [one.reading for one in writes if as_of is None or one.known_at <= as_of]
+        return known[-1] if known else _NOTHING
 
     async def named(self, names: Sequence[str]) -> list[Series]:
         return [
@@ -147,8 +165,10 @@ class MemoryReadings:
         for key in keys:
             if key in self._log.resolutions:
                 grid = _covering(start, end, self._log.resolutions[key])
-                values = [self._value(key, grid.instant(index), as_of) for index in range(grid.steps)]
-                answers.append(SeriesValues(key, grid, shortest_decimals(np.array(values, dtype=np.float32))))
+                known = [self._reading(key, grid.instant(index), as_of) for index in range(grid.steps)]
+                values = shortest_decimals(np.array([value for value, _ in known], dtype=np.float32))
+                flags = np.array([flag for _, flag in known], dtype=np.uint8)
+                answers.append(SeriesValues(key, grid, values, flags if flags.any() else None))
         return answers
 
     async def community_sum(
@@ -176,7 +196,7 @@ class MemoryReadings:
         """The value of a finer series over one interval of the grid."""
         step = timedelta(minutes=part.resolution_minutes)
         pieces = grid.step_minutes // part.resolution_minutes
-        values = [self._value(part.key, at + index * step, as_of) for index in range(pieces)]
+        values = [self._reading(part.key, at + index * step, as_of)[0] for index in range(pieces)]
         if pieces == 1 or part.kind is SeriesKind.INSTANT:
             return values[0]
         return sum(values) if part.kind is SeriesKind.ENERGY else sum(values) / pieces

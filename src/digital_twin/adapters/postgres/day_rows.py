@@ -1,6 +1,7 @@
 """Rows of days out of the store, as they are now or were known at an instant."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from digital_twin.adapters.postgres import binary
 from digital_twin.adapters.postgres.binary import Int4Array
+from digital_twin.adapters.postgres.flags import FlagTable
 from digital_twin.adapters.postgres.journal import Undo, row_keys, undo_rows
 from digital_twin.adapters.postgres.locks import share_community
 from digital_twin.adapters.postgres.series import KnownSeries
@@ -34,6 +36,7 @@ class DayRowReader:
     def __init__(self, connection: AsyncConnection[TupleRow], community: int) -> None:
         self._connection = connection
         self._community = community
+        self._flags = FlagTable(connection, community)
 
     async def rows(
         self, series: Sequence[KnownSeries], start: datetime, end: datetime, as_of: datetime | None
@@ -46,7 +49,7 @@ class DayRowReader:
             ids = np.array([one.id for one in series if one.resolution == resolution], dtype=np.int64)
             rows = await self._fetch_days(ids, first, last, resolution)
             if in_past and as_of is not None:
-                await self._forget(rows, resolution, first, last, as_of)
+                rows = await self._forget(rows, resolution, first, last, as_of)
             found[resolution] = rows
         return found
 
@@ -75,7 +78,10 @@ class DayRowReader:
         cursor = await self._connection.execute(
             "select coalesce(string_agg(int4send(day), ''::bytea), ''), "
             "coalesce(string_agg(int4send(series), ''::bytea), ''), "
-            f"coalesce(string_agg(array_send(slots), ''::bytea), '') from ({both}) found",
+            "coalesce(string_agg(array_send(slots), ''::bytea), ''), "
+            "exists (select from reading_flag where community = %(community)s "
+            "  and day between date '1970-01-01' + %(first)s and date '1970-01-01' + %(last)s) "
+            f"from ({both}) found",
             values,
             binary=True,
         )
@@ -86,9 +92,11 @@ class DayRowReader:
             binary.read_int4(row[1]),
             binary.read_slots(row[2], DAY_MINUTES // resolution),
         )
-        return rows.where(np.argsort(row_keys(rows.day, rows.series), kind="stable"))  # type: ignore[arg-type]
+        rows = rows.where(np.argsort(row_keys(rows.day, rows.series), kind="stable"))  # type: ignore[arg-type]
+        may_have_flags = bool(row[3]) and rows.size
+        return replace(rows, flags=await self._flags.fetch(rows)) if may_have_flags else rows
 
-    async def _forget(self, rows: DayRows, resolution: int, first: int, last: int, as_of: datetime) -> None:
+    async def _forget(self, rows: DayRows, resolution: int, first: int, last: int, as_of: datetime) -> DayRows:
         """Take back, newest first, what was not known yet. Rows were read before the journal, which is safe:
         taking back a change that is not in the rows changes nothing."""
         keys = row_keys(rows.day, rows.series)
@@ -102,7 +110,10 @@ class DayRowReader:
         for packed, assumed_delay in await cursor.fetchall():
             undo = Undo.unpack(packed)
             if keys.size:
+                if rows.flags is None and undo.flags_before is not None:
+                    rows = replace(rows, flags=np.zeros(rows.slots.shape, dtype=np.uint8))
                 undo_rows(rows, keys, undo, _not_known_yet(undo, resolution, assumed_delay, as_of))
+        return rows
 
 
 def _not_known_yet(undo: Undo, resolution: int, assumed_delay: timedelta | None, as_of: datetime) -> Mask:

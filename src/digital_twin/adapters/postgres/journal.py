@@ -1,7 +1,7 @@
 """What a batch changed, packed: enough to read the past again exactly.
 
 An entry covers the rows of one batch, one month and one resolution. For each row it keeps which slots were written
-first, which were corrected, and the corrected slots' values before.
+first, which were corrected, and the corrected slots' values and flags before.
 """
 
 import struct
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digital_twin.domain.quality import Flags
 from digital_twin.domain.series_days import DayRows, Indices, Mask, Slots
 
 _HEAD = struct.Struct("<IIHI")
@@ -25,16 +26,43 @@ class Undo:
     first: Mask  # (R, S)
     corrected: Mask  # (R, S)
     before: Slots  # (R, S), NaN but where corrected
+    flags_before: Flags | None = None  # (R, S), 0 but where corrected; None where all were measured
 
     @classmethod
     def of(cls, parts: Sequence["Undo"]) -> "Undo":
         """Several parts as one."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+        flags = None
+        if any(part.flags_before is not None for part in parts):
+            flags = np.concatenate(
+                [
+                    np.zeros(part.first.shape, np.uint8) if part.flags_before is None else part.flags_before
+                    for part in parts
+                ]
+            )
+        return cls(
+            np.concatenate([part.day for part in parts]),
+            np.concatenate([part.series for part in parts]),
+            np.concatenate([part.first for part in parts]),
+            np.concatenate([part.corrected for part in parts]),
+            np.concatenate([part.before for part in parts]),
+            flags,
+        )
+
+    @property
+    def changes_flags(self) -> bool:
+        """Whether a corrected value had another flag than measured before."""
+        return self.flags_before is not None
 
     def where(self, chosen: Mask) -> "Undo":
         """The chosen rows."""
+        flags = None if self.flags_before is None else self.flags_before[chosen]
         return Undo(
-            self.day[chosen], self.series[chosen], self.first[chosen], self.corrected[chosen], self.before[chosen]
+            self.day[chosen],
+            self.series[chosen],
+            self.first[chosen],
+            self.corrected[chosen],
+            self.before[chosen],
+            flags,
         )
 
     def pack(self) -> bytes:
@@ -48,7 +76,8 @@ class Undo:
             np.packbits(self.corrected, axis=1).tobytes(),
         ]
         packed = zlib.compress(b"".join(parts), 1)
-        return _HEAD.pack(self.day.size, previous.size, slots, len(packed)) + packed + previous.tobytes()
+        flags = b"" if self.flags_before is None else zlib.compress(self.flags_before[self.corrected].tobytes(), 1)
+        return _HEAD.pack(self.day.size, previous.size, slots, len(packed)) + packed + previous.tobytes() + flags
 
     @classmethod
     def unpack(cls, data: bytes) -> "Undo":
@@ -62,7 +91,11 @@ class Undo:
         first, corrected = np.unpackbits(masks, axis=2, count=slots).view(np.bool_)
         before = np.full((rows, slots), np.nan, dtype=np.float32)
         before[corrected] = np.frombuffer(data, "<f4", corrections, _HEAD.size + length)
-        return cls(day, series, first, corrected, before)
+        flags = None
+        if end := data[_HEAD.size + length + 4 * corrections :]:
+            flags = np.zeros((rows, slots), dtype=np.uint8)
+            flags[corrected] = np.frombuffer(zlib.decompress(end), np.uint8)
+        return cls(day, series, first, corrected, before, flags)
 
 
 def row_keys(day: Indices, series: Indices) -> Indices:
@@ -71,7 +104,7 @@ def row_keys(day: Indices, series: Indices) -> Indices:
 
 
 def undo_rows(rows: DayRows, keys: Indices, undo: Undo, forget_first: Mask) -> None:
-    """Take a batch back from rows that are sorted by key, in place.
+    """Take a batch back from rows that are sorted by key, in place; their flags must be there if it changed any.
 
     Args:
         keys: the rows' keys, ascending.  # (R,)
@@ -81,11 +114,16 @@ def undo_rows(rows: DayRows, keys: Indices, undo: Undo, forget_first: Mask) -> N
     place = np.searchsorted(keys, wanted)
     place[place == keys.size] = 0
     hit = keys[place] == wanted
+    corrected, forgotten = undo.corrected[hit], forget_first[hit]
     target = rows.slots[place[hit]]
-    corrected = undo.corrected[hit]
     target[corrected] = undo.before[hit][corrected]
-    target[forget_first[hit]] = np.nan
+    target[forgotten] = np.nan
     rows.slots[place[hit]] = target
+    if rows.flags is not None:
+        flags = rows.flags[place[hit]]
+        flags[corrected] = 0 if undo.flags_before is None else undo.flags_before[hit][corrected]
+        flags[forgotten] = 0
+        rows.flags[place[hit]] = flags
 
 
 def changed_minutes(undo: Undo, resolution: int) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """Readings in SQL: exactly once, slot by slot, and as they were known at any instant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -32,7 +32,12 @@ class PostgresReadings:
     async def record(
         self, readings: Sequence[SeriesValues], *, key: str, assumed_delay: timedelta | None = None
     ) -> Receipt:
-        return await self._batches.record(readings, key=key, assumed_delay=assumed_delay)
+        return await self.record_parts(_one_part(readings), key=key, assumed_delay=assumed_delay)
+
+    async def record_parts(
+        self, parts: AsyncIterable[Sequence[SeriesValues]], *, key: str, assumed_delay: timedelta | None = None
+    ) -> Receipt:
+        return await self._batches.record_parts(parts, key=key, assumed_delay=assumed_delay)
 
     async def series(self) -> list[SeriesSummary]:
         return await self._series.summaries()
@@ -78,6 +83,16 @@ def _on_grids(
     place = order[np.searchsorted(ids, rows.series, sorter=order)]
     values = np.full((ids.size, days, slots_per_day), np.nan)
     values[place, rows.day - first_day] = shortest_decimals(rows.slots)
+    flags = np.zeros(values.shape, dtype=np.uint8)
+    if rows.flags is not None:
+        flags[place, rows.day - first_day] = rows.flags
     offset = int(first.timestamp()) // 60 // resolution - first_day * slots_per_day
-    spans = values.reshape(ids.size, -1)[:, offset : offset + grid.steps]
-    return {key: SeriesValues(key, grid, span) for key, span in zip(keys, spans, strict=True)}
+    spans, flagged = (part.reshape(ids.size, -1)[:, offset : offset + grid.steps] for part in (values, flags))
+    return {
+        key: SeriesValues(key, grid, span, own if own.any() else None)
+        for key, span, own in zip(keys, spans, flagged, strict=True)
+    }
+
+
+async def _one_part(readings: Sequence[SeriesValues]) -> AsyncIterator[Sequence[SeriesValues]]:
+    yield readings

@@ -1,6 +1,6 @@
 """Communities with their members, readings and results, as they are kept."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -82,7 +82,8 @@ class Readings(Protocol):
     async def record(
         self, readings: Sequence[SeriesValues], *, key: str, assumed_delay: timedelta | None = None
     ) -> Receipt:
-        """Merge a batch slot by slot; NaN means no reading and never erases one.
+        """Merge a batch slot by slot; NaN means no reading and never erases one. The same value with another flag is
+        another reading.
 
         Exactly once per `key`: a repeated key changes nothing and gives the first receipt, `replayed`.
         Inside a batch the last value of a slot wins, earlier different ones count as superseded.
@@ -92,6 +93,20 @@ class Readings(Protocol):
 
         Raises:
             InvalidInput: a series is known at another resolution, or belongs to an unknown member or asset.
+        """
+        ...
+
+    async def record_parts(
+        self, parts: AsyncIterable[Sequence[SeriesValues]], *, key: str, assumed_delay: timedelta | None = None
+    ) -> Receipt:
+        """Merge a batch that comes in parts as if it had come in one, in the memory of one part.
+
+        Nothing is locked, and nothing of it stored, before the last part has come; a known key is answered without
+        the rest of them.
+
+        Raises:
+            InvalidInput: as `record`.
+            Unavailable: there is no space to take up so many readings.
         """
         ...
 

@@ -1,0 +1,96 @@
+"""What a batch leaves behind besides its readings: its undo, days whose sums are due, and what the state has to see."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from digital_twin.adapters.postgres.binary import DateArray
+from digital_twin.adapters.postgres.journal import Undo, changed_minutes
+from digital_twin.adapters.postgres.series import KnownSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch that is being written."""
+
+    id: int
+    received_at: datetime
+    assumed_delay: timedelta | None
+
+
+class Consequences:
+    """Those of one batch, taken up portion by portion."""
+
+    def __init__(
+        self, connection: AsyncConnection[TupleRow], community: int, batch: Batch, series: Iterable[KnownSeries]
+    ) -> None:
+        self._connection = connection
+        self._community = community
+        self._batch = batch
+        known = list(series)
+        self._summed = np.array([one.id for one in known if one.is_summed], dtype=np.int64)
+        self._feeding = np.array([one.id for one in known if one.feeds_state], dtype=np.int64)
+        self._portions = 0
+        self._changed: list[tuple[int, int]] = []
+
+    async def take(self, resolution: int, undo: Undo) -> None:
+        """Take up what a portion changed."""
+        await self._write_journal(resolution, undo)
+        await self._mark_dirty(undo)
+        span = changed_minutes(undo.where(np.isin(undo.series, self._feeding)), resolution)
+        if span is not None:
+            self._changed.append(span)
+
+    async def _write_journal(self, resolution: int, undo: Undo) -> None:
+        entries = [
+            (
+                self._community, self._batch.id, _date(month), resolution, self._portions,
+                self._batch.received_at, self._batch.assumed_delay,
+                _date(int(part.day.min())), _date(int(part.day.max())), part.pack(),
+            )
+            for month, part in _by_month(undo)
+        ]  # fmt: skip
+        self._portions += 1
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(
+                "insert into journal (community, batch, month, resolution_minutes, part, received_at, assumed_delay, "
+                "first_day, last_day, undo) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %b)",
+                entries,
+            )
+
+    async def _mark_dirty(self, undo: Undo) -> None:
+        days = np.unique(undo.day[np.isin(undo.series, self._summed)])
+        if days.size:
+            await self._connection.execute(
+                "insert into dirty_day select %s, day from unnest(%b) day on conflict do nothing",
+                (self._community, DateArray(days)),
+            )
+
+    async def tell(self) -> None:
+        """Note the stretch that changed, for the state to be advanced; whoever listens hears it when this commits."""
+        if not self._changed:
+            return
+        first, last = min(span[0] for span in self._changed), max(span[1] for span in self._changed)
+        await self._connection.execute(
+            "insert into state_due (community, changed_from, changed_until) "
+            "values (%s, to_timestamp(%s), to_timestamp(%s))",
+            (self._community, 60 * first, 60 * last),
+        )
+        await self._connection.execute(
+            "select pg_notify('state_due', community_id) from community where id = %s", (self._community,)
+        )
+
+
+def _by_month(undo: Undo) -> Iterable[tuple[int, Undo]]:
+    """The changes of each month with its first day."""
+    months = undo.day.astype("datetime64[D]").astype("datetime64[M]")
+    for month in np.unique(months):
+        yield int(month.astype("datetime64[D]").astype(np.int64)), undo.where(months == month)
+
+
+def _date(day: int) -> date:
+    return date.fromordinal(day + 719_163)  # 1970-01-01
