@@ -73,7 +73,7 @@ def _execute(address: str, statement: str) -> None:
 
 def _empty(address: str) -> None:
     """Delete all rows: quicker by far than another database."""
-    _execute(address, "delete from community; delete from account; delete from invite; delete from idempotency")
+    _execute(address, "delete from community; delete from account; delete from invite; delete from idempotency; delete from ingester")
 
 
 def server_of_environment() -> DatabaseServer:

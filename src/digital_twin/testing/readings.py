@@ -75,7 +75,7 @@ class MemoryReadings:
             return replace(self._log.receipts[key], replayed=True)
         resolutions = dict(self._log.resolutions)
         for one in readings:
-            self._check(one, resolutions)
+            self._check(one.key, one.grid.step_minutes, resolutions)
             resolutions[one.key] = one.grid.step_minutes
         self._log.resolutions = resolutions
         received_at = self._stamp()
@@ -108,17 +108,27 @@ class MemoryReadings:
         whole = [one async for part in parts for one in part]
         return await self.record(whole, key=key, assumed_delay=assumed_delay)
 
-    def _check(self, one: SeriesValues, resolutions: Mapping[SeriesKey, int]) -> None:
-        known = resolutions.get(one.key, one.grid.step_minutes)
-        if known != one.grid.step_minutes:
+    async def refusals(self, wanted: Sequence[tuple[SeriesKey, int]]) -> dict[tuple[SeriesKey, int], str]:
+        resolutions, refused = dict(self._log.resolutions), dict[tuple[SeriesKey, int], str]()
+        for key, resolution in wanted:
+            try:
+                self._check(key, resolution, resolutions)
+            except InvalidInput as error:
+                refused[key, resolution] = error.message
+            resolutions.setdefault(key, resolution)
+        return refused
+
+    def _check(self, key: SeriesKey, resolution: int, resolutions: Mapping[SeriesKey, int]) -> None:
+        known = resolutions.get(key, resolution)
+        if known != resolution:
             raise InvalidInput(
-                f"{one.key.name} is stored every {known} minutes, got readings every {one.grid.step_minutes}",
+                f"{key.name} is stored every {known} minutes, got readings every {resolution}",
                 field="resolution_minutes",
             )
-        if one.key.member_id is not None and one.key.member_id not in self._members:
-            raise InvalidInput(f"member_id {one.key.member_id!r} is not in this community", field="member_id")
-        if one.key.asset_id is not None and one.key.asset_id not in self._assets:
-            raise InvalidInput(f"asset_id {one.key.asset_id!r} is not in this community", field="asset_id")
+        if key.member_id is not None and key.member_id not in self._members:
+            raise InvalidInput(f"member_id {key.member_id!r} is not in this community", field="member_id")
+        if key.asset_id is not None and key.asset_id not in self._assets:
+            raise InvalidInput(f"asset_id {key.asset_id!r} is not in this community", field="asset_id")
 
     def _stamp(self) -> datetime:
         latest = max((receipt.received_at for receipt in self._log.receipts.values()), default=None)

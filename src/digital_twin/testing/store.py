@@ -5,11 +5,12 @@ import copy
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import Conflict, NotFound
-from digital_twin.services.ports import Clock, Replay, StoredCommunity, StoredResult
+from digital_twin.services.ports import Clock, Ingester, Replay, StoredCommunity, StoredResult
 from digital_twin.testing.accounts import AccountTables, MemoryAccounts
 from digital_twin.testing.fakes import FakeClock
 from digital_twin.testing.feeds import FeedTables, MemoryFeeds
@@ -17,6 +18,13 @@ from digital_twin.testing.models import MemoryTrainedModels, ModelTable
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
 from digital_twin.testing.runs import JobTable, MemoryEvents, MemoryFeed, MemoryRunQueue, MemoryRuns, RunTables
 from digital_twin.testing.states import MemoryStates, StateTables
+from digital_twin.testing.topics import (
+    MemoryDeadLetters,
+    MemoryIngesters,
+    MemorySampled,
+    MemoryTopicMappings,
+    TopicTables,
+)
 
 
 @dataclass
@@ -29,6 +37,7 @@ class _CommunityTables:
     log: ReadingLog = field(default_factory=ReadingLog)
     states: StateTables = field(default_factory=StateTables)
     feeds: FeedTables = field(default_factory=FeedTables)
+    topics: TopicTables = field(default_factory=TopicTables)
     keys: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
 
@@ -37,6 +46,7 @@ class _Tables:
     communities: dict[str, _CommunityTables] = field(default_factory=dict[str, _CommunityTables])
     jobs: JobTable = field(default_factory=JobTable)
     accounts: AccountTables = field(default_factory=AccountTables)
+    ingesters: dict[str, tuple[Ingester, datetime]] = field(default_factory=dict[str, tuple[Ingester, datetime]])
     replays: dict[tuple[str, str], Replay] = field(default_factory=dict[tuple[str, str], Replay])
 
 
@@ -89,6 +99,11 @@ class MemoryTransaction:
         self.runs = MemoryRuns(inside.runs, tables.jobs)
         self.events = MemoryEvents(inside.runs, clock)
         self.feeds = MemoryFeeds(inside.feeds, {name: tables.communities[name].feeds for name in visible})
+        topics = {name: tables.communities[name].topics for name in visible}
+        self.topic_mappings = MemoryTopicMappings(inside.topics, topics)
+        self.dead_letters = MemoryDeadLetters(inside.topics, clock)
+        self.sampled = MemorySampled(inside.topics, topics)
+        self.ingesters = MemoryIngesters(tables.ingesters, clock)
         self.run_queue = MemoryRunQueue([one.runs for one in tables.communities.values()], tables.jobs)
         self.accounts = MemoryAccounts(tables.accounts, visible, clock)
         self.replays = MemoryReplays(tables, inside)

@@ -30,6 +30,16 @@ from digital_twin.domain.tariff import (
     TimeOfUsePrice,
     TimeWindow,
 )
+from digital_twin.domain.topics import (
+    Samples,
+    TimeFormat,
+    TimeMapping,
+    TimeMark,
+    TopicMapping,
+    TopicTemplate,
+    ValueMapping,
+)
+from digital_twin.domain.units import SeriesKind
 
 Document = dict[str, Any]
 
@@ -96,6 +106,20 @@ def _sharing(document: Document) -> Sharing:
 def member_from(document: Document) -> Member:
     """The member of a document made by `to_document`."""
     return Member(**_changed(document, joined_at=_time(document["joined_at"]), left_at=_time(document["left_at"])))
+
+
+def topic_mapping_from(document: Document) -> TopicMapping:
+    """The topic mapping of a document made by `to_document`."""
+    time = document["time"]
+    if time is not None:
+        time = TimeMapping(**_changed(time, format=TimeFormat(time["format"]), marks=TimeMark(time["marks"])))
+    values = tuple(_value_mapping(one) for one in document["values"])
+    return TopicMapping(**_changed(document, topic=TopicTemplate(document["topic"]["text"]), time=time, values=values))
+
+
+def _value_mapping(document: Document) -> ValueMapping:
+    kind = None if document["kind"] is None else SeriesKind(document["kind"])
+    return ValueMapping(**_changed(document, kind=kind, samples=Samples(document["samples"])))
 
 
 def _changed(document: Document, **changes: Any) -> Document:

@@ -39,6 +39,9 @@ class PostgresReadings:
     ) -> Receipt:
         return await self._batches.record_parts(parts, key=key, assumed_delay=assumed_delay)
 
+    async def refusals(self, wanted: Sequence[tuple[SeriesKey, int]]) -> dict[tuple[SeriesKey, int], str]:
+        return await self._series.refusals(wanted)
+
     async def series(self) -> list[SeriesSummary]:
         return await self._series.summaries()
 

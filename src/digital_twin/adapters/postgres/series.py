@@ -91,21 +91,44 @@ class SeriesTable:
             known |= await self._register(new, resolutions)
         return known
 
+    async def refusals(self, wanted: Iterable[tuple[SeriesKey, int]]) -> dict[tuple[SeriesKey, int], str]:
+        """What `resolve` would say of each, for those that it refuses."""
+        refused: dict[tuple[SeriesKey, int], str] = {}
+        resolutions: dict[SeriesKey, int] = {}
+        for key, resolution in wanted:
+            if resolutions.setdefault(key, resolution) != resolution:
+                refused[key, resolution] = _other_resolution(key, resolutions[key], resolution).message
+        known = await self.find(list(resolutions))
+        for key, series in known.items():
+            if series.resolution != resolutions[key]:
+                refused[key, resolutions[key]] = _other_resolution(key, series.resolution, resolutions[key]).message
+        new = [key for key in resolutions if key not in known]
+        for table, column, missing in await self._missing_owners(new):
+            for key in new:
+                if getattr(key, column) in missing:
+                    refused[key, resolutions[key]] = _no_such_owner(table, column, getattr(key, column)).message
+        return refused
+
     async def _check_owners(self, keys: Sequence[SeriesKey]) -> None:
+        for table, column, missing in await self._missing_owners(keys):
+            if missing:
+                raise _no_such_owner(table, column, missing[0])
+
+    async def _missing_owners(self, keys: Sequence[SeriesKey]) -> list[tuple[str, str, list[str]]]:
+        """Members and assets of series that are not there: table, column and ids in order."""
         owners: tuple[tuple[LiteralString, LiteralString], ...] = (("member", "member_id"), ("asset", "asset_id"))
+        found: list[tuple[str, str, list[str]]] = []
         for table, column in owners:
             ids = sorted({getattr(key, column) for key in keys} - {None})
+            if not ids:
+                continue
             cursor = await self._connection.execute(
                 f"select id from unnest(%s::text[]) id where not exists "
-                f"(select from {table} where community = %s and {column} = id) order by id limit 1",
+                f"(select from {table} where community = %s and {column} = id) order by id",
                 (ids, self._community),
             )
-            missing = await cursor.fetchone()
-            if missing is not None:
-                raise InvalidInput(
-                    f"{column} {missing[0]!r} is not in this community; add it with POST .../{table}s first",
-                    field=column,
-                )
+            found.append((table, column, [one for (one,) in await cursor.fetchall()]))
+        return found
 
     async def _register(
         self, keys: Sequence[SeriesKey], resolutions: dict[SeriesKey, int]
@@ -152,6 +175,12 @@ def _known(row: tuple[Any, ...]) -> KnownSeries:
 
 def _sort_key(key: SeriesKey) -> tuple[str, str, str]:
     return key.name, key.member_id or "", key.asset_id or ""
+
+
+def _no_such_owner(table: str, column: str, missing: str) -> InvalidInput:
+    return InvalidInput(
+        f"{column} {missing!r} is not in this community; add it with POST .../{table}s first", field=column
+    )
 
 
 def _other_resolution(key: SeriesKey, known: int, given: int) -> InvalidInput:

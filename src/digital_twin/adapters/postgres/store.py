@@ -22,6 +22,12 @@ from digital_twin.adapters.postgres.replays import PostgresReplays
 from digital_twin.adapters.postgres.results import PostgresResults
 from digital_twin.adapters.postgres.runs import PostgresRunQueue, PostgresRuns
 from digital_twin.adapters.postgres.states import PostgresStates
+from digital_twin.adapters.postgres.topics import (
+    PostgresDeadLetters,
+    PostgresIngesters,
+    PostgresSampled,
+    PostgresTopicMappings,
+)
 from digital_twin.domain.errors import NotFound, Unavailable
 
 _BEGIN = sql.SQL("begin; ")
@@ -44,6 +50,10 @@ class PostgresTransaction:
     runs: PostgresRuns
     events: PostgresEvents
     feeds: PostgresFeeds
+    topic_mappings: PostgresTopicMappings
+    dead_letters: PostgresDeadLetters
+    sampled: PostgresSampled
+    ingesters: PostgresIngesters
     run_queue: PostgresRunQueue
     accounts: PostgresAccounts
     replays: PostgresReplays
@@ -120,6 +130,10 @@ def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransa
         PostgresRuns(connection, community),
         PostgresEvents(connection, community),
         PostgresFeeds(connection, community),
+        PostgresTopicMappings(connection, community),
+        PostgresDeadLetters(connection, community),
+        PostgresSampled(connection, community),
+        PostgresIngesters(connection),
         PostgresRunQueue(connection),
         PostgresAccounts(connection),
         PostgresReplays(connection),

@@ -110,6 +110,10 @@ class Readings(Protocol):
         """
         ...
 
+    async def refusals(self, wanted: Sequence[tuple[SeriesKey, int]]) -> dict[tuple[SeriesKey, int], str]:
+        """Why readings of a series at a resolution in minutes would be refused, for those that would."""
+        ...
+
     async def series(self) -> list[SeriesSummary]: ...
 
     async def named(self, names: Sequence[str]) -> list[Series]:
