@@ -1,7 +1,8 @@
 """Single values that stand out, and days in another unit.
 
 A spike rises over the readings before and after it by many times what the series spreads, and by more than one plug
-gives: homes are spiky, so that a lesser one may be true. Days a thousand times as high are in watts.
+gives: homes are spiky, so that a lesser one may be true. Of a meter that nearly always tells the same, one step is what
+it spreads: a rare pulse is no spike. Days a thousand times as high are in watts.
 Source: robust location and spread as in Hampel (1974), Journal of the American Statistical Association 69, with a high
 quantile for the spread, since loads rest most of the time and then step.
 """
@@ -27,7 +28,8 @@ def spikes(name: str, values: Array, step_hours: float) -> Mask:
     kind = canonical_unit(name)[1]
     least = 0.0 if kind is SeriesKind.INSTANT else PLUG_KW * (step_hours if kind is SeriesKind.ENERGY else 1.0)
     away = np.abs(values - usual_peaks(values, 0.5)[:, None])
-    spread = usual_peaks(away)
+    pulse = np.min(away, axis=1, initial=np.inf, where=away > 0)
+    spread = np.fmax(usual_peaks(away), np.where(np.isfinite(pulse), pulse, np.nan))
     meter, place = np.nonzero(~np.isnan(values))
     known = away[meter, place]
     before = np.minimum(_beside(known, meter, 1), _beside(known, meter, 2))

@@ -1,8 +1,8 @@
 """Meters that hang: the same value for longer than is believable of the series.
 
 Homes of coarse meters show one value for hours, a dark roof or an empty battery for days. Believable is what is not
-longer than a floor by kind of series, nor than a few times what the series itself does. Floors and factors were chosen
-on half of 537 homes and other real series; `benchmarks/quality.py` reports false alarms on the others.
+longer than a floor by kind of series, nor than a few times what the series itself does. Floors and factors come from
+537 real homes and other real series; `benchmarks/quality.py` counts false alarms on them and finds planted faults.
 """
 
 from dataclasses import dataclass
