@@ -13,6 +13,7 @@ import numpy as np
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SUMMED_SERIES, Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.retention import Retention
 from digital_twin.domain.series_days import shortest_decimals
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import SeriesKind
@@ -49,6 +50,7 @@ class ReadingLog:
         default_factory=dict[tuple[SeriesKey, datetime], list[_Write]]
     )
     receipts: dict[str, Receipt] = field(default_factory=dict[str, Receipt])
+    retention: Retention = field(default_factory=Retention)
 
 
 class MemoryReadings:

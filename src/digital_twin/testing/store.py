@@ -14,6 +14,7 @@ from digital_twin.services.ports import Clock, Ingester, Replay, StoredCommunity
 from digital_twin.testing.accounts import AccountTables, MemoryAccounts
 from digital_twin.testing.fakes import FakeClock
 from digital_twin.testing.feeds import FeedTables, MemoryFeeds
+from digital_twin.testing.keeping import MemoryKeeping
 from digital_twin.testing.models import MemoryTrainedModels, ModelTable
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
 from digital_twin.testing.runs import JobTable, MemoryEvents, MemoryFeed, MemoryRunQueue, MemoryRuns, RunTables
@@ -93,6 +94,7 @@ class MemoryTransaction:
         self.communities = MemoryCommunities(tables, visible, clock)
         self.members = MemoryMembers(inside)
         self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock, inside.states)
+        self.keeping = MemoryKeeping(inside.log)
         self.states = MemoryStates(inside.states, {name: tables.communities[name].states for name in visible})
         self.results = MemoryResults(inside.runs)
         self.trained_models = MemoryTrainedModels(inside.models)

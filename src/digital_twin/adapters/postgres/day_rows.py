@@ -12,7 +12,9 @@ from digital_twin.adapters.postgres import binary
 from digital_twin.adapters.postgres.binary import Int4Array
 from digital_twin.adapters.postgres.flags import FlagTable
 from digital_twin.adapters.postgres.journal import Undo, row_keys, undo_rows
+from digital_twin.adapters.postgres.journal_table import Entry, JournalTable
 from digital_twin.adapters.postgres.locks import share_community
+from digital_twin.adapters.postgres.merged_journal import MergedUndo
 from digital_twin.adapters.postgres.series import KnownSeries
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask
 
@@ -37,6 +39,7 @@ class DayRowReader:
         self._connection = connection
         self._community = community
         self._flags = FlagTable(connection, community)
+        self._journal = JournalTable(connection, community)
 
     async def rows(
         self, series: Sequence[KnownSeries], start: datetime, end: datetime, as_of: datetime | None
@@ -100,20 +103,22 @@ class DayRowReader:
         """Take back, newest first, what was not known yet. Rows were read before the journal, which is safe:
         taking back a change that is not in the rows changes nothing."""
         keys = row_keys(rows.day, rows.series)
-        cursor = await self._connection.execute(
-            "select undo, assumed_delay from journal where community = %s and resolution_minutes = %s "
-            "and month between date_trunc('month', date '1970-01-01' + %s) and date '1970-01-01' + %s "
-            "and last_day >= date '1970-01-01' + %s and first_day <= date '1970-01-01' + %s "
-            "and received_at > %s order by batch desc",
-            (self._community, resolution, first, last, first, last, as_of),
-        )
-        for packed, assumed_delay in await cursor.fetchall():
-            undo = Undo.unpack(packed)
+        for entry in await self._journal.later_than(as_of, resolution, first, last):
             if keys.size:
-                if rows.flags is None and undo.flags_before is not None:
-                    rows = replace(rows, flags=np.zeros(rows.slots.shape, dtype=np.uint8))
-                undo_rows(rows, keys, undo, _not_known_yet(undo, resolution, assumed_delay, as_of))
+                rows = _without(rows, keys, entry, resolution, as_of)
         return rows
+
+
+def _without(rows: DayRows, keys: Indices, entry: Entry, resolution: int, as_of: datetime) -> DayRows:
+    """Rows without what the entry tells and was not known yet; they are changed in place."""
+    undo = entry.changes() if entry.is_merged else Undo.unpack(entry.undo)
+    if rows.flags is None and undo.changes_flags:
+        rows = replace(rows, flags=np.zeros(rows.slots.shape, dtype=np.uint8))
+    if isinstance(undo, MergedUndo):
+        undo.take_back(rows, keys, as_of)
+    else:
+        undo_rows(rows, keys, undo, _not_known_yet(undo, resolution, entry.assumed_delay, as_of))
+    return rows
 
 
 def _not_known_yet(undo: Undo, resolution: int, assumed_delay: timedelta | None, as_of: datetime) -> Mask:

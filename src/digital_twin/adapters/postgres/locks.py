@@ -1,7 +1,8 @@
 """Advisory locks: their numbers, once, and the order in which they are taken.
 
-A community's own lock comes first, then that of its sums. Who writes readings or deletes the community holds its lock
-alone; who needs readings that stand still shares it, and must not ask for it alone in the same transaction.
+The lock of a community's upkeep, which writes its journal anew, comes first, then its own, then that of its sums. Who
+writes readings or deletes the community holds its lock alone; who needs readings that stand still shares it, and must
+not ask for it alone in the same transaction.
 """
 
 from psycopg import AsyncConnection
@@ -9,13 +10,25 @@ from psycopg.rows import TupleRow
 
 MIGRATION = 7_101_001
 ADMINISTRATORS = 7_101_002
-_COMMUNITY, _SUMS, _EVENTS, _MODELS = 7101, 7102, 7103, 7104
+_COMMUNITY, _SUMS, _EVENTS, _MODELS, _UPKEEP = 7101, 7102, 7103, 7104, 7105
 
 # plans of the readings' statements stay on the primary key however small or new the tables are
 _INDEXES_ONLY = (
     "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), "
     "set_config('enable_seqscan', 'off', true)"
 )
+
+
+async def hold_upkeep(connection: AsyncConnection[TupleRow], community: int) -> None:
+    """Until the transaction ends; before the community's own lock."""
+    await connection.execute("select pg_advisory_xact_lock(%s, %s)", (_UPKEEP, community))
+
+
+async def try_upkeep(connection: AsyncConnection[TupleRow], community: int) -> bool:
+    """The same if nobody holds it; whether it is held now."""
+    cursor = await connection.execute("select pg_try_advisory_xact_lock(%s, %s)", (_UPKEEP, community))
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 async def hold_community(connection: AsyncConnection[TupleRow], community: int) -> None:

@@ -8,7 +8,24 @@ CLOSE_EVERY_DAYS = 7
 
 
 async def open_from(connection: AsyncConnection[TupleRow], community: int) -> int:
-    """The first open day; closes what has become old, a week at a time."""
+    """The first open day; closes what has become old where nobody did for a week. Under the lock."""
+    known_from, due = await _horizon(connection, community)
+    if known_from is None or due - known_from >= CLOSE_EVERY_DAYS:
+        await _close_days(connection, community, due)
+        return due
+    return known_from
+
+
+async def close_day(connection: AsyncConnection[TupleRow], community: int) -> int | None:
+    """Close the first open day if it is old; the rows moved, None when there is no old day. Under the lock."""
+    known_from, due = await _horizon(connection, community)
+    if known_from is None or known_from >= due:
+        return None
+    return await _close_days(connection, community, known_from + 1)
+
+
+async def _horizon(connection: AsyncConnection[TupleRow], community: int) -> tuple[int | None, int]:
+    """The first open day, None before there is any, and the day that it may become."""
     cursor = await connection.execute(
         "select open_from - date '1970-01-01', current_date - %s - date '1970-01-01' "
         "from (select 1) one left join reading_horizon on community = %s",
@@ -16,16 +33,12 @@ async def open_from(connection: AsyncConnection[TupleRow], community: int) -> in
     )
     row = await cursor.fetchone()
     assert row is not None
-    known_from, due = row
-    if known_from is None or due - known_from >= CLOSE_EVERY_DAYS:
-        await close_days(connection, community, due)
-        return int(due)
-    return int(known_from)
+    return row[0], int(row[1])
 
 
-async def close_days(connection: AsyncConnection[TupleRow], community: int, before: int) -> None:
-    """Move rows of days before this one (days since 1970-01-01) to the compact table. Under the lock."""
-    await connection.execute(
+async def _close_days(connection: AsyncConnection[TupleRow], community: int, before: int) -> int:
+    """Move rows of days before this one (days since 1970-01-01) to the compact table; how many."""
+    cursor = await connection.execute(
         "with moved as (delete from reading_open where community = %s "
         "               and day < date '1970-01-01' + %s returning *) "
         "insert into reading_closed select * from moved order by day, series",
@@ -36,3 +49,4 @@ async def close_days(connection: AsyncConnection[TupleRow], community: int, befo
         "on conflict (community) do update set open_from = excluded.open_from",
         (community, before),
     )
+    return cursor.rowcount

@@ -15,6 +15,7 @@ from digital_twin.adapters.postgres.communities import PostgresCommunities
 from digital_twin.adapters.postgres.database import Pool
 from digital_twin.adapters.postgres.events import PostgresEvents
 from digital_twin.adapters.postgres.feeds import PostgresFeeds
+from digital_twin.adapters.postgres.keeping import PostgresKeeping
 from digital_twin.adapters.postgres.members import PostgresMembers
 from digital_twin.adapters.postgres.models import PostgresTrainedModels
 from digital_twin.adapters.postgres.readings import PostgresReadings
@@ -44,6 +45,7 @@ class PostgresTransaction:
     communities: PostgresCommunities
     members: PostgresMembers
     readings: PostgresReadings
+    keeping: PostgresKeeping
     states: PostgresStates
     results: PostgresResults
     trained_models: PostgresTrainedModels
@@ -124,6 +126,7 @@ def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransa
         PostgresCommunities(connection),
         PostgresMembers(connection, community),
         PostgresReadings(connection, community),
+        PostgresKeeping(connection, community),
         PostgresStates(connection, community),
         PostgresResults(connection, community),
         PostgresTrainedModels(connection, community),

@@ -24,6 +24,7 @@ from digital_twin.services.ports.feeds import (
     WeatherAnswer,
     WeatherSource,
 )
+from digital_twin.services.ports.keeping import Compacted, Erased, Keeping
 from digital_twin.services.ports.models import KEPT_VERSIONS, TrainedModels, TrainedVersion
 from digital_twin.services.ports.running import (
     Clock,
@@ -71,17 +72,20 @@ __all__ = [
     "Clock",
     "Communities",
     "CommunitySum",
+    "Compacted",
     "ComputePool",
     "DeadLetter",
     "DeadLetters",
+    "Erased",
     "Event",
     "EventFeed",
     "Events",
     "FeedIssue",
     "Feeds",
-    "Invite",
     "Ingester",
     "Ingesters",
+    "Invite",
+    "Keeping",
     "KnownState",
     "Listening",
     "Members",

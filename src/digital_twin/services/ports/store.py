@@ -8,6 +8,7 @@ from digital_twin.services.ports.accounts import Accounts
 from digital_twin.services.ports.communities import Communities, Members, Readings, Results
 from digital_twin.services.ports.events import Events
 from digital_twin.services.ports.feeds import Feeds
+from digital_twin.services.ports.keeping import Keeping
 from digital_twin.services.ports.models import TrainedModels
 from digital_twin.services.ports.runs import RunQueue, Runs
 from digital_twin.services.ports.states import States
@@ -49,6 +50,8 @@ class Transaction(Protocol):
     def members(self) -> Members: ...
     @property
     def readings(self) -> Readings: ...
+    @property
+    def keeping(self) -> Keeping: ...
     @property
     def states(self) -> States: ...
     @property

@@ -1,0 +1,54 @@
+"""What a community keeps for how long, and the steps of its upkeep, in SQL."""
+
+from datetime import datetime
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from digital_twin.adapters.postgres.compaction import Compaction
+from digital_twin.adapters.postgres.locks import hold_community, try_upkeep
+from digital_twin.adapters.postgres.open_days import close_day
+from digital_twin.domain.retention import Retention
+from digital_twin.services.ports import Compacted
+
+
+class PostgresKeeping:
+    """The port `Keeping`."""
+
+    def __init__(self, connection: AsyncConnection[TupleRow], community: int) -> None:
+        self._connection = connection
+        self._community = community
+
+    async def retention(self) -> Retention:
+        cursor = await self._connection.execute(
+            "select readings_days, journal_days from keeping where community = %s", (self._community,)
+        )
+        row = await cursor.fetchone()
+        return Retention() if row is None else Retention(*row)
+
+    async def retain(self, retention: Retention) -> None:
+        await self._connection.execute(
+            "insert into keeping (community, readings_days, journal_days) values (%s, %s, %s) "
+            "on conflict (community) do update "
+            "set readings_days = excluded.readings_days, journal_days = excluded.journal_days",
+            (self._community, retention.readings_days, retention.journal_days),
+        )
+
+    async def begin_upkeep(self) -> bool:
+        return await try_upkeep(self._connection, self._community)
+
+    async def close_day(self) -> int | None:
+        await hold_community(self._connection, self._community)
+        return await close_day(self._connection, self._community)
+
+    async def compact(self, received_before: datetime) -> Compacted | None:
+        return await Compaction(self._connection, self._community).step(received_before)
+
+    async def forget_keys(self, received_before: datetime) -> int:
+        # the newest batch stays: later stamps must come after it
+        cursor = await self._connection.execute(
+            "delete from batch where community = %s and received_at < "
+            "least(%s, (select max(received_at) from batch where community = %s))",
+            (self._community, received_before, self._community),
+        )
+        return cursor.rowcount

@@ -1,0 +1,22 @@
+"""How long a community keeps what it was told."""
+
+from dataclasses import dataclass
+
+from digital_twin.domain.errors import InvalidInput
+
+MAX_DAYS = 36_525
+"""A hundred years: longer is for ever, which None says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Days for which readings, and what was known of them when, are kept; None keeps them for ever."""
+
+    readings_days: int | None = None
+    journal_days: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("readings_days", "journal_days"):
+            days = getattr(self, field)
+            if days is not None and not 1 <= days <= MAX_DAYS:
+                raise InvalidInput(f"{field} must lie in 1..{MAX_DAYS} or be null to keep all, got {days}", field=field)
