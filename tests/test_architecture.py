@@ -26,7 +26,7 @@ LIBRARIES = {
     "telemetry": {"prometheus_client", "structlog"},
     "adapters": {
         "numpy", "psycopg", "psycopg_pool", "alembic", "sqlalchemy",
-        "bcrypt", "cryptography", "jwt", "limits", "pebble", "redis", "procrastinate",
+        "bcrypt", "cryptography", "defusedxml", "httpx", "jwt", "limits", "pebble", "redis", "procrastinate",
     },
     "settings": {"pydantic", "pydantic_settings"},
     "bootstrap": {"pydantic"},
