@@ -44,6 +44,7 @@ from digital_twin.services.ports import (
     Store,
     TokenSigner,
 )
+from digital_twin.services.quality import QualityService
 from digital_twin.services.readings import ReadingService
 from digital_twin.services.runs import QUEUES, RunExecutor, RunService, RunWork
 from digital_twin.services.schedules import ScheduleService
@@ -130,6 +131,7 @@ class Twin:
     communities: CommunityService
     members: MemberService
     readings: ReadingService
+    quality: QualityService
     imports: ImportService
     states: StateService
     forecasts: ForecastService
@@ -169,6 +171,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         communities=CommunityService(store, max_prosumers=settings.max_prosumers_per_community),
         members=MemberService(store),
         readings=ReadingService(store, clock),
+        quality=QualityService(store, clock),
         states=StateService(store, clock, pool),
         forecasts=forecasts,
         models=ModelService(store, clock, runs, forecasts),

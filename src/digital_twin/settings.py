@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
     @property
+    max_streamed_body_mib: int = Field(default=4096, ge=1, le=1_048_576)
     def registration_policy(self) -> Registration:
         """Who may register: anyone in development, invited people in production, unless it is said."""
         if self.registration is not None:
@@ -78,6 +79,11 @@ class Settings(BaseSettings):
             return self.api_url
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.api_host, self.api_host)  # noqa: S104  names, not bound
         return f"http://{host}:{self.api_port}"
+
+    @property
+    def upload_folder(self) -> Path:
+        """Where large bodies lie, nameless, while they arrive."""
+        return self.digital_twin_home / "uploads"
 
     @field_validator("digital_twin_home")
     @classmethod

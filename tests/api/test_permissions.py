@@ -46,6 +46,7 @@ POST   /communities/{community_id}/assets                         1      3    3 
 GET    /communities/{community_id}/assets                         1      3    +      +        4         3   +      members:read
 POST   /communities/{community_id}/readings                       1      3    3      +        4         3   +      readings:write
 GET    /communities/{community_id}/readings                       1      +    +      +        4         3   +      readings:read
+GET    /communities/{community_id}/readings/quality               1      +    +      +        4         3   +      readings:read
 GET    /communities/{community_id}/readings/imports/{import_id}   1      3    3      +        4         3   +      readings:write
 GET    /communities/{community_id}/events                         1      +    +      +        4         +   +      community:read
 GET    /runs                                                      1      +    +      +        +         +   +      any

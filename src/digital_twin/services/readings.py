@@ -105,7 +105,7 @@ class ReadingService:
         """What is stored; a member sees their own series and the community's."""
         async with self._store.community(str(grant.community_id)) as tx:
             known = await tx.readings.series()
-            is_open = await _sight(tx, grant)
+            is_open = await sight(tx, grant)
         return [summary for summary in known if is_open(summary.series.key)]
 
     async def read(self, grant: Grant, query: ReadingQuery) -> list[SeriesAnswer]:
@@ -121,7 +121,7 @@ class ReadingService:
         keys = [SeriesKey(name, query.member_id, query.asset_id) for name in query.names]
         answers: list[SeriesAnswer] = []
         async with self._store.community(str(grant.community_id)) as tx:
-            is_open = await _sight(tx, grant)
+            is_open = await sight(tx, grant)
             if not all(is_open(key) for key in keys):
                 raise NotAllowed("a member may read their own series and the community's, not those of others")
             stored = {
@@ -141,7 +141,7 @@ class ReadingService:
         return [_at_resolution(answer, query.resolution_minutes) for answer in answers]
 
 
-async def _sight(tx: Transaction, grant: Grant) -> Callable[[SeriesKey], bool]:
+async def sight(tx: Transaction, grant: Grant) -> Callable[[SeriesKey], bool]:
     """Whether a caller may see a series: a member their own and the community's, also where only an asset is named."""
     own = grant.member_id
     if own is None:
