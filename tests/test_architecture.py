@@ -31,7 +31,7 @@ LIBRARIES = {
     "settings": {"pydantic", "pydantic_settings"},
     "bootstrap": {"pydantic"},
     "client": {"httpx"},
-    "api": {"fastapi", "starlette", "pydantic", "orjson", "structlog", "numpy"},
+    "api": {"fastapi", "starlette", "pydantic", "orjson", "structlog", "numpy", "pyarrow"},
     "cli": {"typer", "rich", "uvicorn", "numpy", "pandas"},
     "dashboard": {"streamlit", "starlette", "altair", "numpy", "pandas"},
     "testing": {"numpy"},

@@ -1,4 +1,4 @@
-"""Readings over HTTP: in by three formats, counted exactly, refused by name, out as known, and closed to neighbours."""
+"""Readings over HTTP: in counted exactly, refused by name, out as known, and closed to neighbours."""
 
 import csv
 import io
@@ -15,6 +15,7 @@ from tests.api.application import EIGHT_NUMBERS, Api, answered, refused
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.services.access import Caller, Grant, Role
+from digital_twin.services.reading_parts import Delivery
 from digital_twin.services.readings import IngestReport, ReadingService
 from digital_twin.testing import FakeClock, MemoryStore
 
@@ -36,8 +37,8 @@ def send(client: httpx.Client, community_id: str, *columns: dict[str, Any], key:
     return answered(client.post(f"/communities/{community_id}/readings", json=document, headers=headers))
 
 
-def send_csv(client: httpx.Client, community_id: str, text: str) -> httpx.Response:
-    return client.post(f"/communities/{community_id}/readings", content=text.encode(), headers=CSV)
+def send_csv(client: httpx.Client, community_id: str, text: str, **headers: str) -> httpx.Response:
+    return client.post(f"/communities/{community_id}/readings", content=text.encode(), headers={**CSV, **headers})
 
 
 def read(client: httpx.Client, community_id: str, series: str = "load_kw", **params: str) -> list[Any]:
@@ -243,7 +244,7 @@ async def test_a_key_that_is_forgotten_swallows_no_other_readings():
 
     async def record(value: float) -> IngestReport:
         readings = [builders.series("load_kw", [value])]
-        return await service.record(grant, readings, idempotency_key="1", fingerprint=str(value).encode())
+        return await service.record(grant, readings, Delivery("1", str(value).encode()))
 
     assert (await record(1)).receipt.stored == 1
     assert (await record(1)).receipt.replayed
@@ -287,23 +288,54 @@ def test_batches_at_once_are_counted_exactly(operator: httpx.Client, community: 
 # What is refused
 
 
-def test_readings_nobody_believes_are_named_and_the_others_kept(operator: httpx.Client, community: str):
-    receipt = send(operator, community, column([1, -5, 2e6, 4]), column([500.0], "temperature_c", unit="C"))
+UNBELIEVABLE = {"series": [column([1, -5, 2e6, 4]), column([500.0], "temperature_c", unit="C")]}
+PLACES = [
+    ("load_kw", "2026-03-02T00:15:00Z", "/series/0/values/1"),
+    ("load_kw", "2026-03-02T00:30:00Z", "/series/0/values/2"),
+    ("temperature_c", MONDAY, "/series/1/values/0"),
+]
+
+
+def test_one_reading_that_nobody_believes_keeps_all_of_a_body_out_and_is_named(operator: httpx.Client, community: str):
+    response = operator.post(f"/communities/{community}/readings", json=UNBELIEVABLE)
+    problem = refused(response, 422)
+    assert [(one["series"], one["start"].replace("+00:00", "Z"), one["pointer"]) for one in problem["errors"]] == PLACES
+    assert all("must lie in" in one["detail"] for one in problem["errors"])
+    assert problem["rejected_count"] == 3
+    assert "preference-applied" not in response.headers
+    assert answered(operator.get(f"/communities/{community}/series"))["series"] == []
+
+
+@pytest.mark.parametrize("prefer", ["handling=lenient", 'wait=5, handling="lenient"', "Handling = Lenient; x"])
+def test_who_asks_for_it_has_the_others_kept(operator: httpx.Client, community: str, prefer: str):
+    response = operator.post(f"/communities/{community}/readings", json=UNBELIEVABLE, headers={"Prefer": prefer})
+    receipt = answered(response)
+    assert response.headers["preference-applied"] == "handling=lenient"
     assert counts(receipt) == (2, 2, 0, 0, 0, 3)
-    assert [(one["series"], one["start"]) for one in receipt["rejected"]] == [
-        ("load_kw", "2026-03-02T00:15:00Z"),
-        ("load_kw", "2026-03-02T00:30:00Z"),
-        ("temperature_c", MONDAY),
-    ]
+    assert [(one["series"], one["start"], one["position"]) for one in receipt["rejected"]] == PLACES
     assert all("must lie in" in one["reason"] for one in receipt["rejected"])
     assert values_of(operator, community) == [1, None, None, 4]
+
+
+def test_of_very_many_refused_readings_the_first_thousand_are_named(operator: httpx.Client, community: str):
+    body = {"series": [column([-1.0] * 700), column([-1.0] * 700, "pv_kw")]}
+    problem = refused(operator.post(f"/communities/{community}/readings", json=body), 422)
+    assert (len(problem["errors"]), problem["rejected_count"]) == (1000, 1400)
+    assert problem["errors"][-1]["pointer"] == "/series/1/values/299"
+
+
+def test_a_batch_that_is_sent_again_has_its_refused_readings_named_again(operator: httpx.Client, community: str):
+    path, headers = f"/communities/{community}/readings", {"Prefer": "handling=lenient", "Idempotency-Key": "once"}
+    first = answered(operator.post(path, json=UNBELIEVABLE, headers=headers))
+    assert answered(operator.post(path, json=UNBELIEVABLE, headers=headers)) == {**first, "replayed": True}
 
 
 def test_prices_of_tomorrow_are_welcome_and_those_of_in_two_years_are_not(operator: httpx.Client, community: str):
     for days, expected in ((1, (1, 1, 0, 0, 0, 0)), (800, (0, 0, 0, 0, 0, 1))):
         start = (datetime.now(UTC) + timedelta(days=days)).replace(minute=0, second=0, microsecond=0).isoformat()
         price = column([0.2], "import_price_per_kwh", unit="EUR/kWh", start=start)
-        receipt = send(operator, community, price)
+        body, lenient = {"series": [price]}, {"Prefer": "handling=lenient"}
+        receipt = answered(operator.post(f"/communities/{community}/readings", json=body, headers=lenient))
         assert counts(receipt) == expected
     assert "370 days ahead" in receipt["rejected"][0]["reason"]
 
@@ -394,7 +426,10 @@ def test_a_csv_of_a_spreadsheet_with_gaps_is_understood(operator: httpx.Client, 
         "\ufeffvalue,start,series\r\n1.5,2026-03-02 00:00:00+00:00,load_kw\r\n,2026-03-02T00:15Z,load_kw\r\n"
         "inf,2026-03-02T00:30:00Z,load_kw\r\n1e300,2026-03-02T00:45:00Z,load_kw\r\n"
     )
-    assert counts(answered(send_csv(operator, community, text))) == (1, 1, 0, 0, 0, 2)
+    refused(send_csv(operator, community, text), 422, pointer="/line 4")
+    receipt = answered(send_csv(operator, community, text, Prefer="handling=lenient"))
+    assert counts(receipt) == (1, 1, 0, 0, 0, 2)
+    assert [one["position"] for one in receipt["rejected"]] == ["/line 4", "/line 5"]
     assert values_of(operator, community) == [1.5, None, None, None]
 
 

@@ -43,11 +43,13 @@ def stored(client: httpx.Client, community: str, name: str) -> list[float | None
 
 def test_readings_are_stored_by_a_run_as_they_are_at_once(operator: httpx.Client, community: str):
     body = columns("load_kw", values=[1.5, None, 2.5, -3.0])
-    run = imported(operator, community, body)
+    path, lenient = f"/communities/{community}/readings", {"Prefer": "handling=lenient"}
+    refused(operator.post(path, json=body, headers=IN_BACKGROUND), 422, pointer="/series/0/values/3")
+    run = imported(operator, community, body, Prefer=f"{IN_BACKGROUND['Prefer']}, handling=lenient")
     assert (run["kind"], run["state"], run["progress"]) == ("import", "succeeded", {"done": 1, "total": 1})
     assert run["attempt"] == 1
     became = answered(operator.get(run["links"]["result"]))
-    at_once = answered(operator.post(f"/communities/{community}/readings", json=body))
+    at_once = answered(operator.post(path, json=body, headers=lenient))
     assert became["received"] == became["stored"] == at_once["duplicate"] == 2
     assert became["rejected_count"] == 1
     assert became["rejected"] == at_once["rejected"]

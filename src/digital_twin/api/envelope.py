@@ -11,6 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digital_twin.api.problems import UNEXPECTED, HttpProblem, problem
+from digital_twin.api.reading_formats import STREAMED_IN, essence
 from digital_twin.telemetry import HTTP_DURATION, HTTP_REQUESTS, get_logger
 
 SECURITY_HEADERS = (
@@ -40,10 +41,12 @@ class BodyTooLarge(HttpProblem):
 class Envelope:
     """An ASGI wrapper around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, allowed_hosts: Sequence[str] = ("*",)) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, max_streamed_bytes: int, allowed_hosts: Sequence[str] = ("*",)
+    ) -> None:
         """`allowed_hosts` are names, `*.name` for those below one, or `*` for any."""
         self._app = app
-        self._limits = _Limits(max_body_bytes, tuple(host.lower() for host in allowed_hosts))
+        self._limits = _Limits(max_body_bytes, max_streamed_bytes, tuple(host.lower() for host in allowed_hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,7 +59,13 @@ class Envelope:
 @dataclass(frozen=True, slots=True)
 class _Limits:
     max_body_bytes: int
+    max_streamed_bytes: int
     allowed_hosts: tuple[str, ...]
+
+    def body_bytes(self, scope: Scope) -> int:
+        """How large a body may be: one of readings that is read part by part never stands in memory."""
+        is_streamed = scope["path"].endswith("/readings") and _content_type(scope) in STREAMED_IN
+        return self.max_streamed_bytes if is_streamed else self.max_body_bytes
 
 
 class _Exchange:
@@ -64,7 +73,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: _Limits) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._max_body_bytes = limits.max_body_bytes
+        self._max_body_bytes = limits.body_bytes(scope)
         self._allowed_hosts = limits.allowed_hosts
         self._received = 0
         self._status: int | None = None
@@ -144,6 +153,10 @@ def _is_allowed(host: str, allowed: Sequence[str]) -> bool:
         name in ("*", host) or (name.startswith("*.") and host.endswith(name[1:]) and host != name[1:])
         for name in allowed
     )
+
+
+def _content_type(scope: Scope) -> str:
+    return next((essence(value.decode("latin-1")) for name, value in scope["headers"] if name == b"content-type"), "")
 
 
 def _declared_length(scope: Scope) -> int:

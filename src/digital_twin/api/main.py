@@ -60,6 +60,8 @@ def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManag
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        settings.upload_folder.mkdir(parents=True, exist_ok=True)
+        app.state.uploads = settings.upload_folder
         async with twin or _open(settings) as wired:
             app.state.twin = wired
             yield
@@ -82,7 +84,12 @@ def create_app(settings: Settings | None = None, twin: AbstractAsyncContextManag
     add_problem_handlers(app)
     _describe(app)
     hosts = [host.strip() for host in settings.allowed_hosts.split(",")]
-    return Envelope(app, max_body_bytes=settings.max_body_mib * 2**20, allowed_hosts=hosts)
+    return Envelope(
+        app,
+        max_body_bytes=settings.max_body_mib * 2**20,
+        max_streamed_bytes=settings.max_streamed_body_mib * 2**20,
+        allowed_hosts=hosts,
+    )
 
 
 @asynccontextmanager

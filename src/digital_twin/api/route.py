@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import Response
 
+from digital_twin.api.accept import preferred
 from digital_twin.api.auth import authenticate
 from digital_twin.api.problems import HttpProblem
 from digital_twin.bootstrap import Twin
@@ -176,16 +177,8 @@ def _media_types(route: APIRoute) -> set[str]:
 
 
 def _check_accept(request: Request, produced: set[str]) -> None:
-    accept = request.headers.get("accept")
-    if not produced or accept is None or not accept.strip():
-        return
-    wildcards = {"*/*"} | {f"{name.partition('/')[0]}/*" for name in produced}
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        refused = any(piece.rstrip("0.") == "q=" for piece in parameters)  # q=0, q=0.000
-        if name in produced | wildcards and not refused:
-            return
-    raise HttpProblem(406, f"ask for {' or '.join(sorted(produced))}")
+    if produced and preferred(request.headers.get("accept"), sorted(produced)) is None:
+        raise HttpProblem(406, f"ask for {' or '.join(sorted(produced))}")
 
 
 def _check_key(key: str, *, allowed: bool) -> None:

@@ -31,8 +31,13 @@ async def accepted(twin: Twin, run: Run, request: Request, response: Response) -
 
 def prefers_a_run(request: Request) -> bool:
     """Whether the caller asks to go on with other things meanwhile: `Prefer: respond-async`."""
+    return prefers(request, "respond-async")
+
+
+def prefers(request: Request, preference: str) -> bool:
+    """Whether a preference is among those of `Prefer` (RFC 7240), such as `handling=lenient`."""
     wishes = re.split(r"[,;]", request.headers.get("prefer", ""))
-    return any(wish.strip().lower() == "respond-async" for wish in wishes)
+    return any(re.sub(r"\s|\"", "", wish).lower() == preference for wish in wishes)
 
 
 def preferred_wait_s(request: Request) -> int:

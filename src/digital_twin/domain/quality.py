@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.units import Array
 
 Flags = NDArray[np.uint8]
@@ -40,3 +41,18 @@ def quality_words(values: Array, flags: Flags | None) -> list[QualityWord] | Non
         return None
     told = np.full(values.size, Quality.MEASURED, dtype=np.uint8) if flags is None else flags
     return [WORDS[number] for number in np.where(missing, np.uint8(Quality.MISSING), told).tolist()]
+
+
+def told_flags(values: Array, flags: Flags) -> Flags | None:
+    """Flags as they are kept beside values: measured where there is no value; None where all are.
+
+    Raises:
+        InvalidInput: a value is there and called missing; `row` says which.
+    """
+    if not flags.any():
+        return None
+    is_known = ~np.isnan(values)
+    contradicted = is_known & (flags == Quality.MISSING)
+    if contradicted.any():
+        raise InvalidInput("a value that is there cannot be missing", row=int(np.argmax(contradicted)))
+    return np.where(is_known, flags, np.uint8(Quality.MEASURED))

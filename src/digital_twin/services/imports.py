@@ -3,23 +3,22 @@
 import io
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from digital_twin.domain.errors import Conflict, InvalidInput
-from digital_twin.domain.readings import Rejection, SeriesKey, SeriesValues
+from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.time import TimeGrid
 from digital_twin.services.access import Grant
 from digital_twin.services.ports import Clock, Replay, Run, Store, StoredResult, Transaction
-from digital_twin.services.readings import believable, count_readings
+from digital_twin.services.reading_parts import PLAIN, Delivery, ReadingPart, Sieve, count_readings
 from digital_twin.services.runs import INGEST, RunningRun, RunService
 
 KIND = "import"
 VALUES_AT_ONCE = 100_000
-REJECTIONS_NAMED = 1_000
 
 _COUNTS = ("received", "stored", "duplicate", "corrected", "superseded")
 
@@ -32,37 +31,30 @@ class ImportService:
         self._clock = clock
         self._runs = runs
 
-    async def submit(
-        self,
-        grant: Grant,
-        readings: Sequence[SeriesValues],
-        *,
-        idempotency_key: str | None = None,
-        fingerprint: bytes = b"",
-        assumed_delay: timedelta | None = None,
-    ) -> Run:
+    async def submit(self, grant: Grant, parts: AsyncIterable[ReadingPart], delivery: Delivery = PLAIN) -> Run:
         """Keep the readings and a Run that stores them; the same key and body give the same Run.
 
         Raises:
-            InvalidInput: a series has another resolution than before or an unknown member, or the key was used
-                with another body.
+            InvalidInput: a reading cannot be believed and the delivery is not lenient, a series has another resolution
+                than before or an unknown member, or the key was used with another body.
         """
-        kept, rejected = believable(readings, self._clock.now())
+        sieve = Sieve(self._clock.now(), lenient=delivery.lenient)
+        kept = [series async for part in sieve.believable(parts) for series in part]
         inputs = [encode(part) for part in _parts(kept)]
         request = {
-            "assumed_delay_s": None if assumed_delay is None else assumed_delay.total_seconds(),
-            "rejected": [_named(one) for one in rejected[:REJECTIONS_NAMED]],
-            "rejected_count": len(rejected),
+            "assumed_delay_s": None if delivery.assumed_delay is None else delivery.assumed_delay.total_seconds(),
+            "rejected": [one.as_document() for one in sieve.refused],
+            "rejected_count": sieve.refused_count,
         }
-        scope, key = f"imports {grant.community_id}", f"{grant.caller.account_id}:{idempotency_key}"
+        scope, key = f"imports {grant.community_id}", f"{grant.caller.account_id}:{delivery.idempotency_key}"
         async with self._store.community(str(grant.community_id)) as tx:
-            if idempotency_key is not None and not await tx.replays.claim(scope, key, fingerprint):
-                return await _earlier(tx, scope, key, fingerprint)
+            if delivery.idempotency_key and not await tx.replays.claim(scope, key, delivery.fingerprint):
+                return await _earlier(tx, scope, key, delivery.fingerprint)
             # without values: they store nothing, but make sure that the series can take those that follow
             await tx.readings.record([_without_values(one) for one in kept], key=f"import {secrets.token_urlsafe(16)}")
             run = await self._runs.add(tx, grant, KIND, request, queue=INGEST, inputs=inputs)
-            if idempotency_key is not None:
-                await tx.replays.finish(scope, key, Replay(fingerprint, 202, {}, run.run_id.encode()))
+            if delivery.idempotency_key:
+                await tx.replays.finish(scope, key, Replay(delivery.fingerprint, 202, {}, run.run_id.encode()))
         return run
 
     async def carry_out(self, run: RunningRun) -> StoredResult:
@@ -92,12 +84,6 @@ class ImportService:
         """What became of an import. Raises NotFound."""
         async with self._store.community(str(grant.community_id)) as tx:
             return await tx.results.get(import_id, (KIND,))
-
-
-def _named(rejection: Rejection) -> dict[str, str | None]:
-    key = rejection.key
-    ids = {"series": key.name, "member_id": key.member_id, "asset_id": key.asset_id}
-    return {**ids, "start": rejection.start.isoformat(), "reason": rejection.reason}
 
 
 async def _earlier(tx: Transaction, scope: str, key: str, fingerprint: bytes) -> Run:
@@ -130,7 +116,7 @@ def _parts(readings: Sequence[SeriesValues]) -> Iterator[list[SeriesValues]]:
 
 
 def encode(readings: Sequence[SeriesValues]) -> bytes:
-    """Readings as bytes: their names and grids as JSON, their values behind one another as float64."""
+    """Readings as bytes: names and grids as JSON, values and, where one was told, qualities behind one another."""
     heads = [
         {
             "key": asdict(one.key),
@@ -140,9 +126,15 @@ def encode(readings: Sequence[SeriesValues]) -> bytes:
         }
         for one in readings
     ]
+    arrays = {
+        "head": np.frombuffer(json.dumps(heads).encode(), np.uint8),
+        "values": np.concatenate([one.values for one in readings]),
+    }
+    if any(one.flags is not None for one in readings):
+        told = [np.zeros(one.grid.steps, np.uint8) if one.flags is None else one.flags for one in readings]
+        arrays["flags"] = np.concatenate(told)
     out = io.BytesIO()
-    head = np.frombuffer(json.dumps(heads).encode(), np.uint8)
-    np.savez(out, allow_pickle=False, head=head, values=np.concatenate([one.values for one in readings]))
+    np.savez(out, allow_pickle=False, **arrays)
     return out.getvalue()
 
 
@@ -150,12 +142,15 @@ def decode(payload: bytes) -> list[SeriesValues]:
     """The readings that `encode` made bytes of."""
     with np.load(io.BytesIO(payload), allow_pickle=False) as packed:
         heads, values = json.loads(packed["head"].tobytes()), packed["values"]
+        flags = packed.get("flags")
     ends = np.cumsum([head["steps"] for head in heads])
+    own_flags = [None] * len(heads) if flags is None else np.split(flags, ends[:-1])
     return [
         SeriesValues(
             SeriesKey(**head["key"]),
             TimeGrid(datetime.fromisoformat(head["start"]), head["steps"], head["step_minutes"]),
             own,
+            told,
         )
-        for head, own in zip(heads, np.split(values, ends[:-1]), strict=True)
+        for head, own, told in zip(heads, np.split(values, ends[:-1]), own_flags, strict=True)
     ]

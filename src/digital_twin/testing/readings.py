@@ -159,6 +159,9 @@ class MemoryReadings:
             Series(key, step) for key, step in sorted(self._log.resolutions.items(), key=_order) if key.name in names
         ]
 
+    async def newest(self) -> datetime | None:
+        return max((receipt.received_at for receipt in self._log.receipts.values()), default=None)
+
     async def series(self) -> list[SeriesSummary]:
         starts: dict[SeriesKey, list[datetime]] = defaultdict(list)
         for series, start in self._log.writes:

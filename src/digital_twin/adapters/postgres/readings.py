@@ -42,6 +42,16 @@ class PostgresReadings:
     async def refusals(self, wanted: Sequence[tuple[SeriesKey, int]]) -> dict[tuple[SeriesKey, int], str]:
         return await self._series.refusals(wanted)
 
+    async def newest(self) -> datetime | None:
+        cursor = await self._connection.execute(
+            "select max(received_at) from batch where community = %s", (self._community,)
+        )
+        row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+    async def refusals(self, wanted: Sequence[tuple[SeriesKey, int]]) -> dict[tuple[SeriesKey, int], str]:
+        return await self._series.refusals(wanted)
+
     async def series(self) -> list[SeriesSummary]:
         return await self._series.summaries()
 

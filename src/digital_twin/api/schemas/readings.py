@@ -1,5 +1,8 @@
-"""Readings as bodies: JSON columns, JSON rows, CSV."""
+"""Readings as JSON: columns of series, and rows one by one."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,14 +19,15 @@ from digital_twin.api.schemas.model import (
 )
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import SERIES_NAME_PATTERN
-from digital_twin.domain.quality import QualityWord, quality_words
-from digital_twin.domain.reading_rows import RowsBySeries
-from digital_twin.domain.readings import Rejection, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.quality import WORDS, Flags, Quality, QualityWord, quality_words, told_flags
+from digital_twin.domain.reading_rows import ReadingRows as Rows
+from digital_twin.domain.reading_rows import gather
+from digital_twin.domain.readings import Series, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.time import TimeGrid
-from digital_twin.domain.units import SeriesKind, canonical_unit
+from digital_twin.domain.units import Array, SeriesKind, canonical_unit
+from digital_twin.services.reading_parts import ReadingPart, Refusal
 from digital_twin.services.readings import IngestReport, SeriesAnswer
 
-MAX_REJECTIONS_NAMED = 1_000
 MAX_COLUMNS = 10_000
 MAX_ROWS = 100_000
 
@@ -55,13 +59,26 @@ class SeriesColumn(Body):
     start: Instant
     resolution_minutes: ResolutionMinutes
     values: Annotated[list[Value | None], Field(min_length=1, max_length=MAX_STEPS_IN_BODY)]
+    quality: Annotated[list[QualityWord | None], Field(max_length=MAX_STEPS_IN_BODY)] | None = Field(
+        default=None, description="Of each value; null, or none at all, is measured", examples=[None]
+    )
 
     def to_domain(self) -> SeriesValues:
-        """Raises InvalidInput for a start off the grid or a unit that does not fit the name."""
+        """Raises InvalidInput for a start off the grid, a unit that does not fit the name, or quality of no value."""
         key = SeriesKey(self.name, self.member_id, self.asset_id)
         grid = TimeGrid(self.start, len(self.values), self.resolution_minutes)
         values = np.array(self.values, dtype=np.float64)
-        return SeriesValues.from_unit(key, grid, values, self.unit, SeriesKind(self.kind))
+        readings = SeriesValues.from_unit(key, grid, values, self.unit, SeriesKind(self.kind))
+        return readings if self.quality is None else replace(readings, flags=self._flags(values))
+
+    def _flags(self, values: Array) -> Flags | None:
+        words = self.quality or []
+        if len(words) != values.size:
+            raise InvalidInput("quality must have as many entries as values", field="quality")
+        try:
+            return told_flags(values, flags_of(words))
+        except InvalidInput as error:
+            raise InvalidInput(error.message, field=f"quality.{error.facts['row']}") from error
 
 
 class ReadingColumns(Body):
@@ -75,7 +92,7 @@ class ReadingColumns(Body):
         description="For imported history: how long after its interval's end a first reading counts as known",
     )
 
-    def to_domain(self) -> list[SeriesValues]:
+    def to_domain(self) -> ReadingPart:
         """Raises InvalidInput naming the column."""
         columns: list[SeriesValues] = []
         for index, column in enumerate(self.series):
@@ -84,7 +101,7 @@ class ReadingColumns(Body):
             except InvalidInput as error:
                 field = f"series.{index}.{error.facts.get('field', 'values')}"
                 raise InvalidInput(error.message, field=field) from error
-        return columns
+        return ReadingPart(columns)
 
 
 class ReadingRow(Body):
@@ -95,6 +112,12 @@ class ReadingRow(Body):
     value: Value
     member_id: Identifier | None = None
     asset_id: Identifier | None = None
+    quality: QualityWord | None = None
+
+    @property
+    def key(self) -> tuple[str, str | None, str | None]:
+        """What the row is about."""
+        return self.series, self.member_id, self.asset_id
 
 
 class ReadingRows(Body):
@@ -114,17 +137,41 @@ class ReadingRows(Body):
     resolution_minutes: ResolutionMinutes = 15
     readings: Annotated[list[ReadingRow], Field(min_length=1, max_length=MAX_ROWS)]
 
-    def to_domain(self) -> list[SeriesValues]:
-        """The rows by series; raises InvalidInput naming the row."""
-        rows, step_minutes = RowsBySeries(), self.resolution_minutes
+    def to_domain(self) -> ReadingPart:
+        """The rows by series. Raises InvalidInput naming the row."""
+        numbers: dict[tuple[str, str | None, str | None], int] = {}
+        series: list[Series] = []
         for index, row in enumerate(self.readings):
-            try:
-                slots, values = rows.series(SeriesKey(row.series, row.member_id, row.asset_id), step_minutes)
-                slots.append(rows.slot(row.start, step_minutes))
-            except InvalidInput as error:
-                raise InvalidInput(error.message, field=f"readings.{index}.{error.facts.get('field', '')}") from error
-            values.append(row.value)
-        return rows.stretches()
+            if numbers.setdefault(row.key, len(series)) == len(series):
+                try:
+                    series.append(Series(SeriesKey(*row.key), self.resolution_minutes))
+                except InvalidInput as error:
+                    field = f"readings.{index}.{error.facts.get('field', '')}"
+                    raise InvalidInput(error.message, field=field) from error
+        try:
+            values = np.array([row.value for row in self.readings], dtype=np.float64)
+            flags = told_flags(values, flags_of([row.quality for row in self.readings]))
+            owner = np.array([numbers[row.key] for row in self.readings], dtype=np.int64)
+            start_s = np.array([_second(row.start, index) for index, row in enumerate(self.readings)], dtype=np.int64)
+            gathered = gather(series, Rows(owner, start_s, values, flags))
+        except InvalidInput as error:
+            field = f"readings.{error.facts['row']}" if "row" in error.facts else error.facts.get("field", "readings")
+            raise InvalidInput(error.message, field=field) from error
+        return ReadingPart(gathered.readings, lambda index, offset: f"readings.{gathered.row(index, offset)}")
+
+
+def _second(start: datetime, row: int) -> int:
+    if start.microsecond:
+        raise InvalidInput("start must be a whole second", row=row)
+    return int(start.timestamp())
+
+
+def flags_of(words: Sequence[QualityWord | None]) -> Flags:
+    """The flag of each word; without one a value is measured."""
+    return np.array([_FLAGS[word] for word in words], dtype=np.uint8)
+
+
+_FLAGS: dict[QualityWord | None, int] = {None: Quality.MEASURED, **{word: flag for flag, word in enumerate(WORDS)}}
 
 
 class RejectedReading(Answer):
@@ -134,18 +181,16 @@ class RejectedReading(Answer):
     member_id: str | None = None
     asset_id: str | None = None
     start: Instant
+    position: str | None = Field(
+        default=None,
+        description="Where it stood in the body: /series/0/values/3, /readings/3, /line 5 of CSV, whose header is "
+        "line 1, /row 3 of Arrow, whose first is row 0",
+    )
     reason: str
 
     @classmethod
-    def from_domain(cls, rejection: Rejection) -> "RejectedReading":
-        key = rejection.key
-        return cls(
-            series=key.name,
-            member_id=key.member_id,
-            asset_id=key.asset_id,
-            start=rejection.start,
-            reason=rejection.reason,
-        )
+    def from_refusal(cls, refusal: Refusal) -> "RejectedReading":
+        return cls.model_validate(refusal.as_document())
 
 
 class IngestAnswer(Answer):
@@ -170,8 +215,8 @@ class IngestAnswer(Answer):
             duplicate=receipt.duplicate,
             corrected=receipt.corrected,
             superseded=receipt.superseded,
-            rejected=[RejectedReading.from_domain(one) for one in report.rejected[:MAX_REJECTIONS_NAMED]],
-            rejected_count=len(report.rejected),
+            rejected=[RejectedReading.from_refusal(one) for one in report.rejected],
+            rejected_count=report.rejected_count,
             received_at=receipt.received_at,
             replayed=receipt.replayed,
         )
@@ -250,6 +295,18 @@ class ReadColumn(Answer):
 
 class ReadingsAnswer(Answer):
     series: list[ReadColumn]
+
+
+class RecordQuery(Body):
+    """How the readings of a body are to be taken."""
+
+    model_config = ConfigDict(strict=False, extra="forbid")
+
+    assumed_delay_minutes: Annotated[int, PLAIN_DIGITS, Field(ge=0, le=100_000)] | None = Field(
+        default=None,
+        description="For imported history: how long after its interval's end a first reading counts as known. JSON "
+        "columns may say it themselves",
+    )
 
 
 class ReadQuery(Body):

@@ -114,6 +114,10 @@ class Readings(Protocol):
         """Why readings of a series at a resolution in minutes would be refused, for those that would."""
         ...
 
+    async def newest(self) -> datetime | None:
+        """When the newest batch was received; reads `as_of` then stay the same whatever comes meanwhile."""
+        ...
+
     async def series(self) -> list[SeriesSummary]: ...
 
     async def named(self, names: Sequence[str]) -> list[Series]:
