@@ -29,9 +29,16 @@ class Installation:
     """A home of its own and the server that runs on it, with a worker beside it unless told otherwise."""
 
     def __init__(
-        self, home: Path, *, with_worker: bool = True, with_dashboard: bool = False, **environment: str
+        self,
+        home: Path,
+        *,
+        with_worker: bool = True,
+        with_dashboard: bool = False,
+        log: Path | None = None,
+        **environment: str,
     ) -> None:
         self.home = home
+        self._log = log or home / "server.log"
         self._left_out = [
             *(() if with_worker else ("--no-worker",)),
             *(() if with_dashboard else ("--no-dashboard",)),
@@ -55,11 +62,11 @@ class Installation:
     def start(self) -> None:
         """Start the server and wait until it is ready."""
         command = self._command("serve", "--home", str(self.home), "--port", str(self.port), *self._left_out)
-        with (self.home / "server.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._server = subprocess.Popen(command, stdout=log, stderr=log, env=self._env())
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.is_ready():
-            assert self._server.poll() is None, (self.home / "server.log").read_text()[-3000:]
+            assert self._server.poll() is None, self._log.read_text()[-3000:]
             assert time.monotonic() < deadline, "the server does not become ready"
             time.sleep(0.05)
 

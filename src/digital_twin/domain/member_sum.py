@@ -1,6 +1,6 @@
 """The sum over members: each counts while it is a member, and coverage says how many did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,13 +32,30 @@ class MemberSpan:
         return covered
 
 
+class Membership:
+    """How many members there are at any time."""
+
+    def __init__(self, spans: Mapping[MemberSpan, int]) -> None:
+        """From how many members have each span."""
+        self._always = sum(count for span, count in spans.items() if span.joined_at is None)
+        self._joined_s, self._joined = _counted((span.joined_at, count) for span, count in spans.items())
+        self._left_s, self._left = _counted((span.left_at, count) for span, count in spans.items())
+
+    def at(self, starts_s: Indices) -> NDArray[np.int64]:
+        """Members in intervals starting at these seconds since 1970."""  # as starts_s
+        joined = self._joined[np.searchsorted(self._joined_s, starts_s, side="right")]
+        left = self._left[np.searchsorted(self._left_s, starts_s, side="right")]
+        members: NDArray[np.int64] = self._always + joined - left
+        return members
+
+
 @dataclass(frozen=True, slots=True)
 class MemberSeries:
-    """The series that add up: whose each is, at what common resolution, and everybody's span."""
+    """The series that add up: whose each is, at what common resolution, and how many members there are."""
 
     span_of: Mapping[int, MemberSpan]
     resolution_minutes: int
-    everybody: tuple[MemberSpan, ...]
+    membership: Membership
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,13 +96,30 @@ def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows
         known = ~np.isnan(values)
         np.add.at(total, place, np.where(known, values, 0.0))
         np.add.at(reporting, place, known)
-    starts_s = _starts_s(days, slots)
-    members = np.sum([span.covers(starts_s) for span in series.everybody], axis=0, dtype=np.int64)
     total[reporting == 0] = np.nan
-    return DaySums(days, resolution, total, reporting, np.broadcast_to(members, total.shape).copy())
+    return DaySums(days, resolution, total, reporting, series.membership.at(_starts_s(days, slots)))
 
 
-def _coarser(slots: Slots, factor: int, kind: SeriesKind) -> Array:
+def with_kept(name: str, sums: DaySums, kept: DaySums) -> DaySums:
+    """The sums with kept ones, of the same resolution or a finer one, in place of their own.
+
+    Nothing is kept where nobody reports; a coarse slot needs all its fine ones.
+    """
+    factor = sums.resolution_minutes // kept.resolution_minutes
+    total = _coarser(kept.total, factor, canonical_unit(name)[1])
+    shape = (kept.days.size, total.shape[1], factor)
+    reporting = kept.reporting.reshape(shape).min(axis=2)
+    members = kept.members.reshape(shape)[:, :, 0]
+    place = np.minimum(np.searchsorted(sums.days, kept.days), sums.days.size - 1)
+    row, slot = np.nonzero((reporting > 0) & (sums.days[place] == kept.days)[:, None])
+    target = place[row], slot
+    after = DaySums(sums.days, sums.resolution_minutes, sums.total.copy(), sums.reporting.copy(), sums.members.copy())
+    after.total[target], after.reporting[target] = total[row, slot], reporting[row, slot]
+    after.members[target] = members[row, slot]
+    return after
+
+
+def _coarser(slots: Slots | Array, factor: int, kind: SeriesKind) -> Array:
     blocks = slots.astype(np.float64).reshape(slots.shape[0], slots.shape[1] // factor, factor)
     if kind is SeriesKind.INSTANT:
         return blocks[:, :, 0].copy()
@@ -104,3 +138,10 @@ def _counts(series: MemberSeries, rows: DayRows, slots: int) -> Mask:
 
 def _starts_s(days: Indices, slots: int) -> Indices:
     return 86_400 * days[:, None] + np.arange(slots) * (86_400 // slots)
+
+
+def _counted(dates: Iterable[tuple[datetime | None, int]]) -> tuple[Array, NDArray[np.int64]]:
+    """The dates in order in seconds since 1970, and how many members there are before, between and after them."""
+    known = sorted((date.timestamp(), count) for date, count in dates if date is not None)
+    seconds = np.array([second for second, _ in known])
+    return seconds, np.concatenate([[0], np.cumsum([count for _, count in known])]).astype(np.int64)

@@ -1,5 +1,6 @@
 """PostgreSQL's binary formats as numpy records: whole columns go over the wire without a loop in Python."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ COPY_END = b"\xff\xff"
 
 _INT4, _DATE, _FLOAT4 = 23, 1082, 700
 _INT4_ARRAY, _DATE_ARRAY = 1007, 1182
+_ROWS_A_CHUNK = 256
 _EPOCH_DAYS = 10_957
 """PostgreSQL counts days from 2000-01-01, numpy from 1970-01-01."""
 
@@ -58,47 +60,50 @@ def register(adapters: Any) -> None:
     adapters.register_dumper(DateArray, _DateArrayDumper)
 
 
-def _array_dtype(slots: int) -> np.dtype[Any]:
-    """A `real[]` value: dimensions, flags, element type, length, lower bound, then (length, float) pairs."""
-    element = np.dtype([("length", ">i4"), ("value", ">f4")])
+def _array_dtype(slots: int, value: str = ">f4") -> np.dtype[Any]:
+    """An array value: dimensions, flags, element type, length, lower bound, then (length, element) pairs."""
+    element = np.dtype([("length", ">i4"), ("value", value)])
     head = [(name, ">i4") for name in ("dimensions", "flags", "type", "size", "lower")]
     return np.dtype([*head, ("elements", element, (slots,))])
 
 
-def copy_rows(community: int, rows: DayRows) -> bytes:
-    """COPY BINARY of (community, day, series, slots)."""
-    slots = rows.slots.shape[1]
+def copy_chunks(community: int, rows: DayRows) -> Iterator[bytes]:
+    """COPY BINARY of (community, day, series, slots), in chunks that stay in the processor's cache."""
+    yield COPY_HEADER
+    records = _empty_records(community, rows.slots.shape[1])
+    for first in range(0, rows.size, _ROWS_A_CHUNK):
+        part = slice(first, first + _ROWS_A_CHUNK)
+        chunk = records[: rows.day[part].size]
+        chunk["day"] = rows.day[part] - _EPOCH_DAYS
+        chunk["series"] = rows.series[part]
+        chunk["slots"]["elements"]["value"] = rows.slots[part]
+        yield chunk.tobytes()
+    yield COPY_END
+
+
+def _empty_records(community: int, slots: int) -> NDArray[Any]:
+    """A chunk of records in which day, series and values are still to be set."""
     array = _array_dtype(slots)
-    record = np.empty(
-        rows.size,
-        np.dtype(
-            [
-                ("fields", ">i2"),
-                ("length_1", ">i4"),
-                ("community", ">i8"),
-                ("length_2", ">i4"),
-                ("day", ">i4"),
-                ("length_3", ">i4"),
-                ("series", ">i4"),
-                ("length_4", ">i4"),
-                ("slots", array),
-            ]
-        ),
-    )
-    record["fields"], record["length_1"], record["community"] = 4, 8, community
-    record["length_2"], record["day"] = 4, rows.day - _EPOCH_DAYS
-    record["length_3"], record["series"] = 4, rows.series
-    record["length_4"] = array.itemsize
-    for name, value in (("dimensions", 1), ("flags", 0), ("type", _FLOAT4), ("size", slots), ("lower", 1)):
-        record["slots"][name] = value
-    record["slots"]["elements"]["length"] = 4
-    record["slots"]["elements"]["value"] = rows.slots
-    return COPY_HEADER + record.tobytes() + COPY_END
+    fields = [("fields", ">i2"), ("length_1", ">i4"), ("community", ">i8"), ("length_2", ">i4"), ("day", ">i4")]
+    fields += [("length_3", ">i4"), ("series", ">i4"), ("length_4", ">i4")]
+    records = np.zeros(_ROWS_A_CHUNK, np.dtype([*fields, ("slots", array)]))
+    records["fields"], records["length_1"], records["community"] = 4, 8, community
+    records["length_2"], records["length_3"], records["length_4"] = 4, 4, array.itemsize
+    for name, value in (("dimensions", 1), ("type", _FLOAT4), ("size", slots), ("lower", 1)):
+        records["slots"][name] = value
+    records["slots"]["elements"]["length"] = 4
+    return records
 
 
 def read_slots(data: bytes, slots: int) -> Slots:
     """Rows of concatenated `array_send(real[])` values, all of one length."""
-    return np.frombuffer(data, _array_dtype(slots))["elements"]["value"].astype(np.float32)
+    return read_arrays(data, slots, ">f4").astype(np.float32)
+
+
+def read_arrays(data: bytes, slots: int, value: str) -> NDArray[Any]:
+    """Rows of concatenated `array_send` values of one length, their elements of this numpy type."""
+    rows: NDArray[Any] = np.frombuffer(data, _array_dtype(slots, value))["elements"]["value"]
+    return rows
 
 
 def read_int4(data: bytes) -> NDArray[np.int64]:

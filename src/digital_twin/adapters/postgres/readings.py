@@ -74,7 +74,7 @@ class PostgresReadings:
     ) -> CommunitySum | None:
         rollup = Rollup(self._connection, self._community)
         if as_of is not None and await self._rows.changed_since(as_of):
-            return await rollup.sum_of(name, start, end, partial(self._rows.rows_of_days, as_of=as_of))
+            return await rollup.sum_of(name, start, end, partial(self._rows.rows_of_days, as_of=as_of), as_of)
         await share_community(self._connection, self._community)
         await rollup.refresh(start, end, self._rows.rows_of_days)
         return await rollup.read(name, start, end)

@@ -1,5 +1,6 @@
 """Community sums, one row per day and name, kept up to date by what changed."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -9,15 +10,23 @@ from psycopg.rows import TupleRow
 
 from digital_twin.adapters.postgres import binary
 from digital_twin.adapters.postgres.binary import DateArray
+from digital_twin.adapters.postgres.kept_sums import KeptSums
 from digital_twin.adapters.postgres.locks import hold_sums
 from digital_twin.adapters.postgres.series import KnownSeries, SeriesTable
-from digital_twin.domain.member_sum import DaySums, MemberSeries, MemberSpan, sum_over_members
+from digital_twin.domain.member_sum import DaySums, MemberSeries, Membership, MemberSpan, sum_over_members, with_kept
 from digital_twin.domain.readings import SUMMED_SERIES
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.ports import CommunitySum
 
 VALUES_AT_ONCE = 20_000_000
+
+_RESOLUTION = (  # one probe of the index of series that add up, and the few kept
+    "select max(minutes) from (select max(s.resolution_minutes) as minutes from series s "
+    "where s.community = %(community)s and s.name = {name} and s.member_id is not null and s.asset_id is null "
+    "union all select max(k.resolution_minutes) from kept_sum k "
+    "where k.community = %(community)s and k.name = {name}) known"
+)
 
 FetchDays = Callable[[Sequence[KnownSeries], Indices], Awaitable[dict[int, DayRows]]]
 
@@ -29,6 +38,7 @@ class Rollup:
         self._connection = connection
         self._community = community
         self._series = SeriesTable(connection, community)
+        self._kept = KeptSums(connection, community)
 
     async def refresh(self, start: datetime, end: datetime, fetch: FetchDays) -> None:
         """Bring the days of [start, end) up to date. Under the community's lock, which may be shared."""
@@ -40,12 +50,10 @@ class Rollup:
         await self._connection.execute(
             "delete from dirty_day where community = %s and day = any(%b)", (self._community, DateArray(due))
         )
-        spans = await self.spans()
         for name in SUMMED_SERIES:
-            members = await self._series.of_members(name)
-            if members:
-                for days in _portions(due, members):
-                    sums = sum_over_members(name, _members_of(members, spans), await fetch(members, days), days)
+            resolution = await self._resolution(name)
+            if resolution is not None:
+                for sums in await self._summed(name, resolution, due, fetch):
                     await self._store(name, sums)
 
     async def _due(self, start: datetime, end: datetime) -> Indices:
@@ -53,16 +61,44 @@ class Rollup:
         binary.register(self._connection.adapters)
         first, last = _days_touched(start, end)
         cursor = await self._connection.execute(
-            "with span as (select date '1970-01-01' + %s as first, date '1970-01-01' + %s as last) "
-            "select day - date '1970-01-01' from dirty_day, span where community = %s and day between first and last "
+            "with span as (select date '1970-01-01' + %(first)s as first, date '1970-01-01' + %(last)s as last), "
+            f"now as materialized (select name, ({_RESOLUTION.format(name='name')}) as minutes "
+            "  from unnest(%(names)s::text[]) name) "
+            "select day - date '1970-01-01' from dirty_day, span "
+            "where community = %(community)s and day between first and last "
             "union "
-            "select day - date '1970-01-01' from rollup r, span where community = %s and day between first and last "
-            "and resolution_minutes <> (select max(s.resolution_minutes) from series s where s.community = r.community "
-            "    and s.name = r.name and s.member_id is not null and s.asset_id is null) "
+            "select day - date '1970-01-01' from rollup join now using (name), span "
+            "where community = %(community)s and day between first and last and resolution_minutes <> minutes "
             "order by 1",
-            (first, last, self._community, self._community),
+            {"first": first, "last": last, "community": self._community, "names": list(SUMMED_SERIES)},
         )
         return np.array([day for (day,) in await cursor.fetchall()], dtype=np.int64)
+
+    async def _resolution(self, name: str) -> int | None:
+        """The coarsest resolution of the series that add up, and of what is kept of their sums; None without any."""
+        cursor = await self._connection.execute(
+            f"({_RESOLUTION.format(name='%(name)s')})", {"name": name, "community": self._community}
+        )
+        row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+    async def _summed(
+        self, name: str, resolution: int, days: Indices, fetch: FetchDays, as_of: datetime | None = None
+    ) -> list[DaySums]:
+        """The sums of the days, in portions, of what `fetch` gives and of what is kept."""
+        series = await self._series.of_members(name)
+        spans = await self.spans()
+        members = MemberSeries(
+            {one.id: spans[one.key.member_id or ""] for one in series}, resolution, Membership(Counter(spans.values()))
+        )
+        found: list[DaySums] = []
+        for portion in _portions(days, series):
+            rows = await fetch(series, portion) if series else {}
+            sums = sum_over_members(name, members, rows, portion)
+            for kept in await self._kept.fetch(name, portion, as_of):
+                sums = with_kept(name, sums, kept)
+            found.append(sums)
+        return found
 
     async def spans(self) -> dict[str, MemberSpan]:
         """When each member belongs to the community."""
@@ -70,6 +106,13 @@ class Rollup:
             "select member_id, joined_at, left_at from member where community = %s", (self._community,)
         )
         return {member_id: MemberSpan(joined, left) for member_id, joined, left in await cursor.fetchall()}
+
+    async def _membership(self) -> Membership:
+        cursor = await self._connection.execute(
+            "select joined_at, left_at, count(*) from member where community = %s group by joined_at, left_at",
+            (self._community,),
+        )
+        return Membership({MemberSpan(joined, left): count for joined, left, count in await cursor.fetchall()})
 
     async def _store(self, name: str, sums: DaySums) -> None:
         async with self._connection.cursor() as cursor:
@@ -89,41 +132,40 @@ class Rollup:
             )  # fmt: skip
 
     async def read(self, name: str, start: datetime, end: datetime) -> CommunitySum | None:
-        """The stored sums on the grid that covers [start, end); None where no member has such a series."""
-        members = await self._series.of_members(name)
-        if not members:
+        """The stored sums on the grid that covers [start, end); None where there are none of that name."""
+        resolution = await self._resolution(name)
+        if resolution is None:
             return None
         cursor = await self._connection.execute(
-            "select day - date '1970-01-01', total, reporting, members from rollup "
-            "where community = %s and name = %s and day between date '1970-01-01' + %s and date '1970-01-01' + %s "
-            "order by day",
+            "select coalesce(string_agg(int4send(day - date '1970-01-01'), ''::bytea order by day), ''), "
+            "coalesce(string_agg(array_send(total), ''::bytea order by day), ''), "
+            "coalesce(string_agg(array_send(reporting), ''::bytea order by day), ''), "
+            "coalesce(string_agg(array_send(members), ''::bytea order by day), '') from rollup "
+            "where community = %s and name = %s and day between date '1970-01-01' + %s and date '1970-01-01' + %s",
             (self._community, name, *_days_touched(start, end)),
+            binary=True,
         )
-        resolution = max(one.resolution for one in members)
-        rows = await cursor.fetchall()
+        row = await cursor.fetchone()
+        assert row is not None
         slots = DAY_MINUTES // resolution
         sums = DaySums(
-            np.array([row[0] for row in rows], dtype=np.int64),
+            binary.read_int4(row[0]),
             resolution,
-            np.array([row[1] for row in rows]).reshape(-1, slots),
-            np.array([row[2] for row in rows], dtype=np.int64).reshape(-1, slots),
-            np.array([row[3] for row in rows], dtype=np.int64).reshape(-1, slots),
+            binary.read_arrays(row[1], slots, ">f8").astype(np.float64),
+            *(binary.read_arrays(column, slots, ">i4").astype(np.int64) for column in row[2:]),
         )
-        return _on_grid(sums, await self.spans(), start, end)
+        return _on_grid(sums, await self._membership(), start, end)
 
-    async def sum_of(self, name: str, start: datetime, end: datetime, fetch: FetchDays) -> CommunitySum | None:
-        """The same sum, of the rows that `fetch` gives rather than of those stored."""
-        members = await self._series.of_members(name)
-        if not members:
+    async def sum_of(
+        self, name: str, start: datetime, end: datetime, fetch: FetchDays, as_of: datetime
+    ) -> CommunitySum | None:
+        """The same sum of the rows that `fetch` gives, and of what was kept as of the instant."""
+        resolution = await self._resolution(name)
+        if resolution is None:
             return None
-        spans = await self.spans()
         first, last = _days_touched(start, end)
-        series = _members_of(members, spans)
-        parts = [
-            sum_over_members(name, series, await fetch(members, days), days)
-            for days in _portions(np.arange(first, last + 1), members)
-        ]
-        return _on_grid(DaySums.of(parts), spans, start, end)
+        parts = await self._summed(name, resolution, np.arange(first, last + 1), fetch, as_of)
+        return _on_grid(DaySums.of(parts), await self._membership(), start, end)
 
 
 def _days_touched(start: datetime, end: datetime) -> tuple[int, int]:
@@ -134,19 +176,12 @@ def _days_touched(start: datetime, end: datetime) -> tuple[int, int]:
 def _portions(days: Indices, members: Sequence[KnownSeries]) -> list[Indices]:
     """The days in portions whose rows fit into memory and into one value on the wire."""
     values_a_day = sum(DAY_MINUTES // one.resolution for one in members)
-    at_once = max(1, VALUES_AT_ONCE // values_a_day)
+    at_once = max(1, VALUES_AT_ONCE // max(1, values_a_day))
     return [days[first : first + at_once] for first in range(0, days.size, at_once)]
 
 
-def _members_of(series: Sequence[KnownSeries], spans: dict[str, MemberSpan]) -> MemberSeries:
-    return MemberSeries(
-        {one.id: spans[one.key.member_id or ""] for one in series},
-        max(one.resolution for one in series),
-        tuple(spans.values()),
-    )
-
-
-def _on_grid(sums: DaySums, spans: dict[str, MemberSpan], start: datetime, end: datetime) -> CommunitySum:
+def _on_grid(sums: DaySums, membership: Membership, start: datetime, end: datetime) -> CommunitySum:
+    """The sums on the grid that covers [start, end); members are counted also where there are no sums."""
     resolution = sums.resolution_minutes
     first = floor_to_step(start, resolution)
     last = floor_to_step(end - timedelta(microseconds=1), resolution) + timedelta(minutes=resolution)
@@ -155,8 +190,7 @@ def _on_grid(sums: DaySums, spans: dict[str, MemberSpan], start: datetime, end: 
     position = (sums.days[:, None] * slots + np.arange(slots)).ravel() - int(first.timestamp()) // 60 // resolution
     inside = (position >= 0) & (position < grid.steps)
     total, reporting = np.full(grid.steps, np.nan), np.zeros(grid.steps, dtype=np.int64)
-    total[position[inside]] = sums.total.ravel()[inside]
-    reporting[position[inside]] = sums.reporting.ravel()[inside]
-    starts_s = grid.starts.astype(np.int64)
-    members = np.sum([span.covers(starts_s) for span in spans.values()], axis=0, dtype=np.int64)
-    return CommunitySum(grid, total, reporting, np.broadcast_to(members, grid.steps).copy())
+    members = membership.at(grid.starts.astype(np.int64))
+    for on_grid, by_day in ((total, sums.total), (reporting, sums.reporting), (members, sums.members)):
+        on_grid[position[inside]] = by_day.ravel()[inside]
+    return CommunitySum(grid, total, reporting, members)
