@@ -28,16 +28,28 @@ def spikes(name: str, values: Array, step_hours: float) -> Mask:
     kind = canonical_unit(name)[1]
     least = 0.0 if kind is SeriesKind.INSTANT else PLUG_KW * (step_hours if kind is SeriesKind.ENERGY else 1.0)
     away = np.abs(values - usual_peaks(values, 0.5)[:, None])
-    pulse = np.min(away, axis=1, initial=np.inf, where=away > 0)
-    spread = np.fmax(usual_peaks(away), np.where(np.isfinite(pulse), pulse, np.nan))
-    meter, place = np.nonzero(~np.isnan(values))
+    spread = usual_peaks(away)
+    limit = np.maximum(SPIKE_SPREADS * spread, least)
+    found = np.zeros(values.shape, dtype=np.bool_)
+    chosen = np.flatnonzero(np.fmax.reduce(away, axis=1) > limit)  # the others, nearly all, are not looked at
+    found[chosen] = _rise(away[chosen]) > np.maximum(limit[chosen], SPIKE_SPREADS * _pulse(away[chosen]))[:, None]
+    return found
+
+
+def _pulse(away: Array) -> Array:
+    """The least step of each meter; infinite where it makes none."""  # away (M, T)
+    return np.min(away, axis=1, initial=np.inf, where=away > 0)
+
+
+def _rise(away: Array) -> Array:
+    """How far each reading stands out from the nearer two on either side; -inf where nothing is there."""
+    meter, place = np.nonzero(~np.isnan(away))
     known = away[meter, place]
     before = np.minimum(_beside(known, meter, 1), _beside(known, meter, 2))
     after = np.minimum(_beside(known, meter, -1), _beside(known, meter, -2))
-    rise = known - np.maximum(before, after)
-    found = np.zeros(values.shape, dtype=np.bool_)
-    found[meter, place] = (rise > SPIKE_SPREADS * spread[meter]) & (rise > least)
-    return found
+    rise = np.full(away.shape, -np.inf)
+    rise[meter, place] = known - np.maximum(before, after)
+    return rise
 
 
 def slipped_days(name: str, values: Array, day: NDArray[np.int64]) -> Mask:

@@ -5,7 +5,7 @@ longer than a floor by kind of series, nor than a few times what the series itse
 537 real homes and other real series; `benchmarks/quality.py` counts false alarms on them and finds planted faults.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,17 +60,18 @@ def runs_of(values: Array) -> Runs:
 
 def stuck_runs(name: str, values: Array, step_hours: float) -> Runs:
     """Runs of a value at work that are too long to be true."""  # values (M, T)
-    runs = runs_of(values)
-    runs = runs.where(_is_at_work(name, values, runs))
     floor = FLOOR_HOURS.get(name, OTHER_FLOOR_HOURS) / step_hours
+    runs = _runs_of_those_that_rest(values, floor)
+    runs = runs.where(_is_at_work(name, values, runs))
     habit = _habit(runs.where(runs.readings < floor), meters=values.shape[0])
     return runs.where(runs.readings >= np.maximum(floor, HABIT_FACTOR * habit[runs.meter]))
 
 
 def zero_runs(name: str, values: Array, step_hours: float) -> Runs:
     """Runs of exactly nothing that are too long to be true."""  # values (M, T)
-    runs = runs_of(values)
-    return runs.where((runs.value == 0) & (runs.readings * step_hours >= ZERO_HOURS.get(name, np.inf)))
+    least = ZERO_HOURS.get(name, np.inf) / step_hours
+    runs = _runs_of_those_that_rest(values, least)
+    return runs.where((runs.value == 0) & (runs.readings >= least))
 
 
 def usual_peaks(values: Array, quantile: float = 0.99) -> Array:
@@ -79,6 +80,17 @@ def usual_peaks(values: Array, quantile: float = 0.99) -> Array:
     known = np.count_nonzero(~np.isnan(values), axis=1)
     place = np.maximum((quantile * (known - 1)).astype(np.int64), 0)
     return ordered[np.arange(values.shape[0]), place]
+
+
+def _runs_of_those_that_rest(values: Array, least: float) -> Runs:
+    """All runs of the meters that may have one of so many readings; the others, nearly all, are not looked at.
+
+    In such a run each reading but the first equals the one before it or comes after a gap.
+    """
+    repeats = (values[:, 1:] == values[:, :-1]) | (np.isnan(values[:, :-1]) & ~np.isnan(values[:, 1:]))
+    chosen = np.flatnonzero(np.count_nonzero(repeats, axis=1) >= least - 1)
+    runs = runs_of(values[chosen])
+    return replace(runs, meter=chosen[runs.meter])
 
 
 def _is_at_work(name: str, values: Array, runs: Runs) -> Mask:

@@ -19,6 +19,8 @@ from digital_twin.services.access import Grant
 from digital_twin.services.ports import Clock, Store, Transaction
 from digital_twin.services.readings import sight
 
+Mask = NDArray[np.bool_]
+
 MOST_VALUES = 8_000_000
 """Readings that one question may look at: 10,000 meters for eight days of quarters."""
 
@@ -66,12 +68,16 @@ class _Judged:
     spans: Mapping[str, MemberSpan]
     readings: Sequence[SeriesValues]
 
-    def expected(self, series: SeriesValues) -> NDArray[np.bool_]:
-        """Intervals that are over, while the member is one."""
-        starts = series.grid.starts
-        over = starts + np.timedelta64(series.grid.step) <= np.datetime64(self.now.replace(tzinfo=None))
-        span = self.spans.get(series.key.member_id or "", MemberSpan())
-        return over & span.covers(starts.astype(np.int64))
+    def expected(self, series: Sequence[SeriesValues]) -> Mask:
+        """Intervals that are over, while the member is one, of series on one grid."""  # (M, T)
+        grid = series[0].grid
+        over = grid.starts + np.timedelta64(grid.step) <= np.datetime64(self.now.replace(tzinfo=None))
+        expected = np.tile(over, (len(series), 1))
+        for row, one in enumerate(series):
+            span = self.spans.get(one.key.member_id or "")
+            if span is not None and not span.is_whole:
+                expected[row] &= span.covers(grid.starts.astype(np.int64))
+        return expected
 
 
 class QualityService:
@@ -138,7 +144,7 @@ def _judge(judged: _Judged, *, is_about_one: bool) -> QualityReport:
         JudgedSeries(
             Series(one.key, one.grid.step_minutes),
             one.grid,
-            quality_of(one, judged.zone, expected=judged.expected(one)),
+            quality_of(one, judged.zone, expected=judged.expected([one])[0]),
         )
         for one in full
     )
@@ -148,11 +154,7 @@ def _judge(judged: _Judged, *, is_about_one: bool) -> QualityReport:
     for one in judged.readings:
         if not _is_communitys(one.key):
             alike[one.key.name, one.grid.step_minutes].append(one)
-    meters = [
-        meter
-        for group in alike.values()
-        for meter in quality_of_meters(group, np.stack([judged.expected(one) for one in group]))
-    ]
+    meters = [meter for group in alike.values() for meter in quality_of_meters(group, judged.expected(group))]
     return QualityReport(judged.now, series, tuple(worst_first(meters)))
 
 
