@@ -73,7 +73,8 @@ def _execute(address: str, statement: str) -> None:
 
 def _empty(address: str) -> None:
     """Delete all rows: quicker by far than another database."""
-    _execute(address, "delete from community; delete from account; delete from invite; delete from idempotency; delete from ingester")
+    tables = "community", "account", "invite", "idempotency", "ingester"
+    _execute(address, "; ".join(f"delete from {table}" for table in tables))
 
 
 def server_of_environment() -> DatabaseServer:

@@ -22,11 +22,12 @@ LIBRARIES = {
     "forecasting": {"numpy", "pandas", "pvlib", "holidays"},
     "optimization": {"numpy", "scipy", "cvxpy", "highspy"},
     "simulation": {"numpy", "numba", "pandas", "pvlib", "scipy"},
-    "services": {"numpy"},
+    "services": {"numpy", "jsonpath", "orjson"},
     "telemetry": {"prometheus_client", "structlog"},
     "adapters": {
         "numpy", "psycopg", "psycopg_pool", "alembic", "sqlalchemy",
         "bcrypt", "cryptography", "defusedxml", "httpx", "jwt", "limits", "pebble", "redis", "procrastinate",
+        "aiomqtt", "paho",
     },
     "settings": {"pydantic", "pydantic_settings"},
     "bootstrap": {"pydantic"},

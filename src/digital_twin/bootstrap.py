@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 from digital_twin.adapters.children import child
 from digital_twin.adapters.clock import SystemClock
 from digital_twin.adapters.compute import WarmPool
+from digital_twin.adapters.mqtt import BrokerAddress, MqttBroker
 from digital_twin.adapters.passwords import BcryptHasher
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
@@ -31,10 +32,12 @@ from digital_twin.services.communities import CommunityService
 from digital_twin.services.events import EventService
 from digital_twin.services.forecasts import ForecastService
 from digital_twin.services.imports import ImportService
+from digital_twin.services.ingest import IngestService
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
 from digital_twin.services.models import ModelService
 from digital_twin.services.ports import (
+    Broker,
     Clock,
     ComputePool,
     EventFeed,
@@ -52,6 +55,7 @@ from digital_twin.services.sessions import SessionService
 from digital_twin.services.simulations import SimulationService
 from digital_twin.services.states import StateService
 from digital_twin.services.tariffs import TariffService
+from digital_twin.services.topics import TopicService
 from digital_twin.settings import Environment, Settings
 from digital_twin.telemetry import get_logger
 
@@ -59,6 +63,7 @@ __all__ = [
     "ALL_QUEUES",
     "Adapters",
     "Environment",
+    "Intake",
     "Job",
     "Settings",
     "Twin",
@@ -66,6 +71,7 @@ __all__ = [
     "create_administrator",
     "migrate_database",
     "open_children",
+    "open_intake",
     "open_twin",
     "open_worker",
     "read_settings",
@@ -141,6 +147,8 @@ class Twin:
     tariffs: TariffService
     runs: RunService
     events: EventService
+    topics: TopicService
+    ingest: IngestService
 
 
 def wire(settings: Settings, adapters: Adapters) -> Twin:
@@ -181,6 +189,8 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         runs=runs,
         imports=ImportService(store, clock, runs),
         events=EventService(store, access, adapters.feed),
+        topics=TopicService(store, clock),
+        ingest=IngestService(store, clock),
     )
 
 
@@ -193,6 +203,17 @@ class Worker:
     executor: RunExecutor
     queues: tuple[str, ...]
     readings: Callable[[], AsyncGenerator[str, None]]  # the communities to which some have come, as they come
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What the process that takes messages from a broker works with."""
+
+    ingest: IngestService
+    broker: Broker
+    clock: Clock
+    mappings_changed: Callable[[], AsyncGenerator[str, None]]  # whenever they may have
+    side_by_side: int  # communities that may be stored at once
 
 
 @asynccontextmanager
@@ -216,6 +237,36 @@ async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerat
         yield Worker(twin, jobs, executor, tuple(queues), lambda: notifications(address, "state_due"))
 
 
+@asynccontextmanager
+async def open_intake(settings: Settings) -> AsyncGenerator[Intake, None]:
+    """The broker and the database, until the block ends.
+
+    Raises:
+        InvalidInput: no broker is named, or a file that it needs holds nothing of its kind.
+    """
+    if settings.mqtt_url is None:
+        raise InvalidInput("MQTT_URL must name the broker that messages are taken from", field="mqtt_url")
+    clock = SystemClock()
+    address = BrokerAddress(
+        url=settings.mqtt_url,
+        client_id=settings.mqtt_client_id,
+        username=settings.mqtt_username,
+        password=_revealed(settings.mqtt_password),
+        ca_file=settings.mqtt_ca_file,
+        certificate_file=settings.mqtt_certificate_file,
+        key_file=settings.mqtt_key_file,
+    )
+    broker = MqttBroker(address, clock)
+    async with _open_database(settings) as database, open_pool(database, size=settings.database_pool_size) as pool:
+        yield Intake(
+            ingest=IngestService(PostgresStore(pool), clock),
+            broker=broker,
+            clock=clock,
+            mappings_changed=lambda: notifications(database, "topic_mapping"),
+            side_by_side=settings.database_pool_size - 1,
+        )
+
+
 def run_work(twin: Twin) -> dict[str, RunWork]:
     """Who carries out the Runs of each kind."""
     return {imports.KIND: twin.imports, models.KIND: twin.models, simulations.KIND: twin.simulations}
@@ -223,11 +274,13 @@ def run_work(twin: Twin) -> dict[str, RunWork]:
 
 @asynccontextmanager
 async def open_children(settings: Settings) -> AsyncGenerator[None, None]:
-    """The worker and the dashboard as processes of their own, where the settings say so."""
+    """The worker, the ingester and the dashboard as processes of their own, where the settings say so."""
     environment = _environment_of(settings)
     async with AsyncExitStack() as stack:
         if settings.start_worker:
             await stack.enter_async_context(child(("worker", "--with-parent"), environment))
+            if settings.mqtt_url is not None:
+                await stack.enter_async_context(child(("worker", "--ingest", "--with-parent"), environment))
         if settings.start_dashboard:
             environment.setdefault("API_URL", settings.api_address)
             await stack.enter_async_context(child(("dashboard", "--with-parent"), environment))

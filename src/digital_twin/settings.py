@@ -44,6 +44,14 @@ class Settings(BaseSettings):
     start_worker: bool = True
     start_dashboard: bool = False
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    mqtt_url: str | None = None
+    mqtt_client_id: str = Field(default="digital-twin", min_length=1, max_length=64)
+    mqtt_username: str | None = None
+    mqtt_password: SecretStr | None = None
+    mqtt_ca_file: Path | None = None
+    mqtt_certificate_file: Path | None = None
+    mqtt_key_file: Path | None = None
+    ingest_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
     dashboard_host: str = "127.0.0.1"
@@ -98,6 +106,20 @@ class Settings(BaseSettings):
         try:
             address = urlsplit(value.get_secret_value()) if value else None
             if address and (address.scheme not in ("redis", "rediss") or not address.hostname or address.port == 0):
+                raise ValueError(rule)
+        except ValueError:
+            raise ValueError(rule) from None
+        return value
+
+    @field_validator("mqtt_url")
+    @classmethod
+    def _name_a_broker(cls, value: str | None) -> str | None:
+        """A password in the address is not repeated."""
+        rule = "must look like mqtt://host:1883, or mqtts:// for TLS; names go into MQTT_USERNAME and MQTT_PASSWORD"
+        try:
+            parts = urlsplit(value or "mqtt://host")
+            is_bare = not (parts.username or parts.password or parts.query) and parts.path in ("", "/")
+            if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.port == 0 or not is_bare:
                 raise ValueError(rule)
         except ValueError:
             raise ValueError(rule) from None

@@ -25,6 +25,22 @@ READINGS = Counter(
     ("outcome",),
     registry=REGISTRY,
 )
+MQTT_MESSAGES = Counter(
+    "digital_twin_mqtt_messages_total",
+    "Messages by what became of them: stored, dead_letter (some of it could not be), unmapped (nobody reads the topic)",
+    ("outcome",),
+    registry=REGISTRY,
+)
+MQTT_LAG = Histogram(
+    "digital_twin_mqtt_lag_seconds",
+    "Time from the arrival of a message to its acknowledgement, when all that it says is committed",
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60, 300),
+    registry=REGISTRY,
+)
+MQTT_HELD = Gauge(
+    "digital_twin_mqtt_held_messages", "Messages that have come and are not acknowledged yet", registry=REGISTRY
+)
+MQTT_CONNECTED = Gauge("digital_twin_mqtt_connected", "1 while the broker sends us messages, else 0", registry=REGISTRY)
 FORECAST_DURATION = Histogram(
     "digital_twin_forecast_duration_seconds", "Time to make one forecast", ("variable", "model"), registry=REGISTRY
 )

@@ -11,7 +11,8 @@ from digital_twin.domain.errors import Conflict, NotFound
 from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SeriesKey
 from digital_twin.domain.topics import (
-    Samples,
+    Pick,
+    Sample,
     TimeFormat,
     TimeMapping,
     TimeMark,
@@ -20,7 +21,7 @@ from digital_twin.domain.topics import (
     ValueMapping,
 )
 from digital_twin.domain.units import SeriesKind
-from digital_twin.services.ports import KEPT_LETTERS, SAMPLES_WAIT, DeadLetter, Ingester, Sample, Store
+from digital_twin.services.ports import KEPT_LETTERS, SAMPLES_WAIT, DeadLetter, Ingester, Store
 
 HERE, THERE = "solar_valley", "windy_hill"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -29,7 +30,7 @@ METERS = TopicMapping(
     "meters",
     TopicTemplate(f"communities/{HERE}/homes/{{member_id}}/meter"),
     (
-        ValueMapping("load_kw", "$.power", "W", SeriesKind.MEAN, 0.5, "$.quality", Samples.MEAN),
+        ValueMapping("load_kw", "$.power", "W", SeriesKind.MEAN, 0.5, "$.quality", Pick.MEAN),
         ValueMapping("pv_kw", "$.pv"),
     ),
     resolution_minutes=5,
@@ -52,7 +53,7 @@ def letter(reason: str, at: datetime | None = None) -> DeadLetter:
     return DeadLetter(at or datetime.now(UTC), "a/b", b"\x00\xff", 2, reason)
 
 
-def sample(minute: float, value: float, pick: Samples = Samples.MEAN, quality: Quality = Quality.MEASURED) -> Sample:
+def sample(minute: float, value: float, pick: Pick = Pick.MEAN, quality: Quality = Quality.MEASURED) -> Sample:
     at = NOON + timedelta(minutes=minute)
     return Sample(LOAD, 15, NOON + int(minute // 15) * QUARTER, at, value, quality, pick)
 
@@ -153,11 +154,9 @@ async def test_a_late_sample_corrects_the_mean_and_one_that_comes_again_changes_
     assert mean.flags.tolist() == [Quality.ESTIMATED]
 
 
-@pytest.mark.parametrize(
-    ("pick", "value", "waits"), [(Samples.LAST, 3.0, timedelta(0)), (Samples.FIRST, 1.0, SAMPLES_WAIT)]
-)
+@pytest.mark.parametrize(("pick", "value", "waits"), [(Pick.LAST, 3.0, timedelta(0)), (Pick.FIRST, 1.0, SAMPLES_WAIT)])
 async def test_the_first_or_the_last_sample_is_picked_by_its_time(
-    store: Store, pick: Samples, value: float, waits: timedelta
+    store: Store, pick: Pick, value: float, waits: timedelta
 ):
     async with store.community(HERE) as tx:
         await tx.sampled.add([sample(5, 3.0, pick), sample(0, 1.0, pick), sample(2, 2.0, pick)])

@@ -48,7 +48,12 @@ async def test_every_example_of_the_document_works_as_it_stands():
         await api.create_administrator()
         headers = {"Authorization": f"Bearer {(await api.login())['access_token']}"}
         document = (await api.client.get("/openapi.json")).json()
-        ids = {"community_id": "green_village", "username": "operator_1", "account_id": 2}
+        ids = {
+            "community_id": "green_village",
+            "username": "operator_1",
+            "account_id": 2,
+            "mapping_id": "smart_meters",
+        }
         sent: set[str] = set()
         for operation in in_order(operations(document)):
             if operation.path.endswith("/forecasting/train"):
@@ -194,6 +199,7 @@ class World:
             "run_id": self._new_run,
             "import_id": self._new_import,
             "kind": lambda: "conflict",
+            "mapping_id": self._mapping,
         }
         return {name: make() for name, make in makers.items() if f"{{{name}}}" in label}
 
@@ -223,6 +229,8 @@ class World:
             "PUT /communities/{community_id}": {"community_id": self.community},
             "POST /auth/api-keys": {"communities": [self.community], "scopes": ["community:read"]},
             "POST /invites": {"community_id": self.community},
+            "POST /communities/{community_id}/topic-mappings": {"mapping_id": fresh, "topic": self._topic},
+            "PUT /communities/{community_id}/topic-mappings/{mapping_id}": {"topic": self._topic},
         }
         if label == "PUT /communities/{community_id}/memberships":
             return {**body, "username": self._someone()}
@@ -252,6 +260,17 @@ class World:
     def _new_key(self) -> str:
         body = {"name": "service", "scopes": ["community:read"], "communities": [self.community]}
         return answered(self._client.post("/auth/api-keys", json=body), 201)["id"]
+
+    @property
+    def _topic(self) -> str:
+        return f"communities/{self.community}/homes/{{member_id}}/meter"
+
+    def _mapping(self) -> str:
+        """The example's topic mapping, made where it is missing."""
+        body = {"mapping_id": "smart_meters", "topic": self._topic, "values": [{"series": "load_kw"}]}
+        made = self._owner.post(f"/communities/{self.community}/topic-mappings", json=body)
+        assert made.status_code in (201, 409)
+        return "smart_meters"
 
     def _new_run(self) -> str:
         """A Run that takes a while, so that it can be cancelled."""

@@ -48,6 +48,14 @@ POST   /communities/{community_id}/readings                       1      3    3 
 GET    /communities/{community_id}/readings                       1      +    +      +        4         3   +      readings:read
 GET    /communities/{community_id}/readings/quality               1      +    +      +        4         3   +      readings:read
 GET    /communities/{community_id}/readings/imports/{import_id}   1      3    3      +        4         3   +      readings:write
+POST   /communities/{community_id}/topic-mappings                 1      3    3      +        4         3   +      community:write
+GET    /communities/{community_id}/topic-mappings                 1      3    3      +        4         3   +      readings:write
+POST   /communities/{community_id}/topic-mappings/try             1      3    3      +        4         3   +      readings:write
+GET    /communities/{community_id}/topic-mappings/{mapping_id}    1      3    3      +        4         3   +      readings:write
+PUT    /communities/{community_id}/topic-mappings/{mapping_id}    1      3    3      +        4         3   +      community:write
+DELETE /communities/{community_id}/topic-mappings/{mapping_id}    1      3    3      +        4         3   +      community:write
+GET    /communities/{community_id}/dead-letters                   1      3    3      +        4         3   +      readings:write
+DELETE /communities/{community_id}/dead-letters                   1      3    3      +        4         3   +      community:write
 GET    /communities/{community_id}/events                         1      +    +      +        4         +   +      community:read
 GET    /runs                                                      1      +    +      +        +         +   +      any
 GET    /runs/{run_id}                                             1      3    +      +        4         3   +      runs:read
@@ -148,6 +156,7 @@ def probe(
         "key_id": "none",
         "result_id": "00000000-0000-0000-0000-000000000000",
         "kind": "conflict",
+        "mapping_id": "smart_meters",
     }
     return client.request(
         operation.method, operation.address(ids), params={"no_such_parameter": "1"}, json=operation.example()

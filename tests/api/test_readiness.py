@@ -39,4 +39,4 @@ async def test_a_lost_redis_is_reported_and_leaves_the_twin_ready(redis: RedisSe
                 redis.start()
             answer = await client.get("/health/ready")
             assert answer.status_code == 200
-            assert answer.json() == {"status": "ready", "database": True, "redis": up}
+            assert answer.json() == {"status": "ready", "database": True, "redis": up, "mqtt": None}

@@ -70,7 +70,12 @@ class Reader:
 def test_the_server_says_that_it_is_alive_and_ready(api: Api):
     anyone = api.anonymous()
     assert answered(anyone.get("/health/live")) == {"status": "alive"}
-    assert answered(anyone.get("/health/ready")) == {"status": "ready", "database": True, "redis": None}
+    assert answered(anyone.get("/health/ready")) == {
+        "status": "ready",
+        "database": True,
+        "redis": None,
+        "mqtt": None,
+    }
     assert answered(anyone.get("/version"))["name"] == "digital-twin"
 
 

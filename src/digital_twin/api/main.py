@@ -28,6 +28,7 @@ from digital_twin.api.routes import (
     simulations,
     states,
     tariffs,
+    topics,
     users,
 )
 from digital_twin.bootstrap import Environment, Settings, Twin, open_children, open_twin, read_settings
@@ -41,6 +42,7 @@ ROUTERS = (
     communities.router,
     members.router,
     readings.router,
+    topics.router,
     quality.router,
     states.router,
     forecasts.router,

@@ -107,6 +107,7 @@ def server_options(settings: "Settings") -> dict[str, Any]:
 @app.command()
 def worker(
     queues: Annotated[str, typer.Option(help="Whose work to do, separated by commas; default: all")] = "",
+    ingest: Annotated[bool, typer.Option("--ingest", help="Take messages from the broker of MQTT_URL instead")] = False,
     home: Home = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
@@ -115,15 +116,19 @@ def worker(
 
     from digital_twin.bootstrap import ALL_QUEUES, read_settings
     from digital_twin.cli.serving import end_with_parent
+    from digital_twin.worker.ingest import take_messages
     from digital_twin.worker.main import work
 
+    if ingest and queues:
+        raise errors.InvalidInput("an ingester carries out no Runs; give --queues to another worker", field="queues")
     wanted = [name.strip() for name in queues.split(",") if name.strip()] or list(ALL_QUEUES)
     unknown = sorted(set(wanted) - set(ALL_QUEUES))
     if unknown:
         raise errors.InvalidInput(f"queues are {', '.join(ALL_QUEUES)}; there is no {unknown[0]!r}", field="queues")
     if with_parent:
         end_with_parent()
-    asyncio.run(work(read_settings(digital_twin_home=home), wanted))
+    settings = read_settings(digital_twin_home=home)
+    asyncio.run(take_messages(settings) if ingest else work(settings, wanted))
 
 
 @app.command()

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import check_identifier
-from digital_twin.domain.readings import SeriesKey
-from digital_twin.domain.time import RESOLUTIONS_MINUTES
+from digital_twin.domain.quality import Quality
+from digital_twin.domain.readings import PLANNED_SERIES, SeriesKey, SeriesValues
+from digital_twin.domain.time import RESOLUTIONS_MINUTES, TimeGrid
 from digital_twin.domain.units import SeriesKind, canonical_unit, to_canonical
 
 MAX_TOPIC_LENGTH = 256
@@ -89,20 +91,54 @@ class TimeMark(StrEnum):
     END = "end"
 
 
-class Samples(StrEnum):
-    """What several values of one interval become; the first is what an instant series wants."""
+class Pick(StrEnum):
+    """What several samples of one interval become; the first is what an instant series wants."""
 
     LAST = "last"
     FIRST = "first"
     MEAN = "mean"
 
 
-def settle(pick: Samples, values: Sequence[float], qualities: Sequence[int]) -> tuple[float, int]:
+def settle(pick: Pick, values: Sequence[float], qualities: Sequence[int]) -> tuple[float, int]:
     """The value of an interval of its samples in the order of their times, and its quality: of a mean the worst."""
-    if pick is Samples.MEAN:
+    if pick is Pick.MEAN:
         return float(np.mean(values)), max(qualities)
-    place = -1 if pick is Samples.LAST else 0
+    place = -1 if pick is Pick.LAST else 0
     return values[place], qualities[place]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value that a message told: of which series, which of its intervals, and when in that."""
+
+    key: SeriesKey
+    resolution_minutes: int
+    start: datetime  # of the interval
+    at: datetime
+    value: float
+    quality: int
+    pick: Pick
+
+    @property
+    def ends(self) -> datetime:
+        """When its interval does."""
+        return self.start + timedelta(minutes=self.resolution_minutes)
+
+    @property
+    def has_length(self) -> bool:
+        """Whether it is measured over its interval, so that it is no reading before that is over."""
+        return self.key.name not in PLANNED_SERIES and canonical_unit(self.key.name)[1] is not SeriesKind.INSTANT
+
+    @property
+    def reading(self) -> SeriesValues:
+        """What it is alone."""
+        return one_reading(self.key, self.start, self.resolution_minutes, self.value, self.quality)
+
+
+def one_reading(key: SeriesKey, start: datetime, resolution_minutes: int, value: float, quality: int) -> SeriesValues:
+    """Readings of a series that are just one value."""
+    flags = None if quality == Quality.MEASURED else np.array([quality], dtype=np.uint8)
+    return SeriesValues(key, TimeGrid(start, 1, resolution_minutes), np.array([value]), flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +160,7 @@ class ValueMapping:
     kind: SeriesKind | None = None
     scale: float = 1.0
     quality_path: str | None = None
-    samples: Samples = Samples.LAST
+    samples: Pick = Pick.LAST
 
     def canonical(self, value: float, step_hours: float) -> float:
         """A value of the payload in the unit of the series.
@@ -185,7 +221,7 @@ class TopicMapping:
             name = {"name": "series"}.get(error.facts.get("field", ""), error.facts.get("field"))
             raise InvalidInput(error.message, field=f"{field}.{name}") from error
         kinds = canonical_unit(value.series)[1], value.kind
-        if value.samples is Samples.MEAN and SeriesKind.ENERGY in kinds:
+        if value.samples is Pick.MEAN and SeriesKind.ENERGY in kinds:
             raise InvalidInput("samples of an energy have no mean; use last", field=f"{field}.samples")
 
     def key(self, value: ValueMapping, named: Mapping[str, str]) -> SeriesKey:

@@ -5,20 +5,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-import numpy as np
-
 from digital_twin.domain.errors import Conflict, NotFound
-from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SeriesKey, SeriesValues
-from digital_twin.domain.time import TimeGrid
-from digital_twin.domain.topics import Samples, TopicMapping, settle
+from digital_twin.domain.topics import Pick, Sample, TopicMapping, one_reading, settle
 from digital_twin.services.ports import (
     KEPT_LETTERS,
     SAMPLES_WAIT,
     Clock,
     DeadLetter,
     Ingester,
-    Sample,
     StoredMapping,
 )
 
@@ -161,15 +156,14 @@ class MemoryIngesters:
 
 
 def _is_over(sample: Sample, now: datetime) -> bool:
-    wait = timedelta(0) if sample.pick is Samples.LAST else SAMPLES_WAIT
+    wait = timedelta(0) if sample.pick is Pick.LAST else SAMPLES_WAIT
     return sample.ends + wait <= now
 
 
 def _settled(group: Sequence[Sample]) -> SeriesValues:
     last = group[-1]
-    value, quality = settle(last.pick, [one.value for one in group], [int(one.quality) for one in group])
-    flags = None if quality == Quality.MEASURED else np.array([quality], dtype=np.uint8)
-    return SeriesValues(last.key, TimeGrid(last.start, 1, last.resolution_minutes), np.array([value]), flags)
+    value, quality = settle(last.pick, [one.value for one in group], [one.quality for one in group])
+    return one_reading(last.key, last.start, last.resolution_minutes, value, quality)
 
 
 def _sort_key(key: SeriesKey) -> tuple[str, str, str]:

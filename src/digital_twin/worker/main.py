@@ -2,12 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from digital_twin.bootstrap import Job, Settings, Worker, open_worker
 from digital_twin.domain.errors import NotFound, TwinError
 from digital_twin.services.runs import ADVANCE_STATE, CARRY_OUT_RUN, STATES
 from digital_twin.telemetry import configure_logging, get_logger, serve_metrics
+from digital_twin.worker.rounds import every
 
 REAP_EVERY_S, SWEEP_EVERY_S, RECONNECT_S = 1.0, 60.0, 1.0
 
@@ -28,11 +29,11 @@ async def run(worker: Worker, stop: asyncio.Event) -> None:
     """Until `stop` is set."""
     worker.jobs.register(CARRY_OUT_RUN, lambda job: carry_out_run(worker, job))
     worker.jobs.register(ADVANCE_STATE, lambda job: advance_state(worker, job))
-    beside = [asyncio.create_task(_every(REAP_EVERY_S, worker.executor.reap))]
+    beside = [asyncio.create_task(every(REAP_EVERY_S, worker.executor.reap))]
     if STATES in worker.queues:
-        beside.append(asyncio.create_task(_every(RECONNECT_S, lambda: follow_readings(worker))))
-        beside.append(asyncio.create_task(_every(SWEEP_EVERY_S, lambda: sweep_states(worker))))
-        beside.append(asyncio.create_task(_every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(ADVANCE_STATE))))
+        beside.append(asyncio.create_task(every(RECONNECT_S, lambda: follow_readings(worker))))
+        beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_states(worker))))
+        beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(ADVANCE_STATE))))
     try:
         await worker.jobs.run(stop)
     finally:
@@ -79,13 +80,3 @@ async def due(worker: Worker, community_id: str) -> None:
     await worker.jobs.defer_once(ADVANCE_STATE, STATES, community_id, community_id=community_id)
 
 
-async def _every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-    """Again and again; what goes wrong is tried again with the next round."""
-    while True:
-        try:
-            await do()
-        except TwinError as error:
-            get_logger().warning("worker_round_failed", error=error.message)
-        except Exception as error:
-            get_logger().error("worker_round_failed", exc_info=error)
-        await asyncio.sleep(seconds)

@@ -31,7 +31,7 @@ from digital_twin.domain.tariff import (
     TimeWindow,
 )
 from digital_twin.domain.topics import (
-    Samples,
+    Pick,
     TimeFormat,
     TimeMapping,
     TimeMark,
@@ -119,7 +119,7 @@ def topic_mapping_from(document: Document) -> TopicMapping:
 
 def _value_mapping(document: Document) -> ValueMapping:
     kind = None if document["kind"] is None else SeriesKind(document["kind"])
-    return ValueMapping(**_changed(document, kind=kind, samples=Samples(document["samples"])))
+    return ValueMapping(**_changed(document, kind=kind, samples=Pick(document["samples"])))
 
 
 def _changed(document: Document, **changes: Any) -> Document:

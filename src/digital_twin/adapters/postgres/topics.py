@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
@@ -12,11 +11,9 @@ from psycopg.types.json import Jsonb
 from digital_twin.adapters.postgres.codec import to_document, topic_mapping_from
 from digital_twin.adapters.postgres.locks import hold_community
 from digital_twin.domain.errors import Conflict, NotFound
-from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SeriesKey, SeriesValues
-from digital_twin.domain.time import TimeGrid
-from digital_twin.domain.topics import Samples, TopicMapping, settle
-from digital_twin.services.ports import KEPT_LETTERS, SAMPLES_WAIT, DeadLetter, Ingester, Sample, StoredMapping
+from digital_twin.domain.topics import Pick, Sample, TopicMapping, one_reading, settle
+from digital_twin.services.ports import KEPT_LETTERS, SAMPLES_WAIT, DeadLetter, Ingester, StoredMapping
 
 LETTERS_KEPT_FOR = timedelta(days=30)
 SAMPLES_KEPT_FOR = timedelta(days=1)
@@ -223,7 +220,6 @@ def _sample_row(community: int, one: Sample) -> tuple[Any, ...]:
 
 def _settled(row: tuple[Any, ...]) -> SeriesValues:
     name, member_id, asset_id, start, ends, values, qualities, pick = row
-    value, quality = settle(Samples(pick), values, qualities)
-    flags = None if quality == Quality.MEASURED else np.array([quality], dtype=np.uint8)
-    grid = TimeGrid(start, 1, (ends - start) // timedelta(minutes=1))
-    return SeriesValues(SeriesKey(name, member_id, asset_id), grid, np.array([value]), flags)
+    value, quality = settle(Pick(pick), values, qualities)
+    key = SeriesKey(name, member_id, asset_id)
+    return one_reading(key, start, (ends - start) // timedelta(minutes=1), value, quality)

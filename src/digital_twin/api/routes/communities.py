@@ -5,11 +5,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from digital_twin.api.cursors import from_cursor, to_cursor
-from digital_twin.api.etags import expected_version, set_etag
-from digital_twin.api.problems import HttpProblem
+from digital_twin.api.etags import expected_version, or_precondition_failed, set_etag
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
 from digital_twin.api.schemas.communities import CommunityAnswer, CommunityBody, CommunityPage, PageQuery, SharingBody
-from digital_twin.domain.errors import Conflict
 from digital_twin.services.access import Permission
 from digital_twin.services.ports import StoredCommunity
 
@@ -47,7 +45,7 @@ async def replace_community(
 ) -> CommunityAnswer:
     """Replace its numbers; with If-Match only the version that you saw."""
     change: Any = twin.communities.replace(grant, body.to_domain(), expected_version=expected_version(request))
-    return _answer(await _or_precondition_failed(request, change), response)
+    return _answer(await or_precondition_failed(request, change), response)
 
 
 @router.put("/communities/{community_id}/sharing", **requires(Permission.COMMUNITY_WRITE))
@@ -56,23 +54,13 @@ async def put_sharing(
 ) -> CommunityAnswer:
     """Set the rule by which members share energy, and its prices."""
     change: Any = twin.communities.share_by(grant, body.to_domain(), expected_version=expected_version(request))
-    return _answer(await _or_precondition_failed(request, change), response)
+    return _answer(await or_precondition_failed(request, change), response)
 
 
 @router.delete("/communities/{community_id}", status_code=204, **requires(Permission.COMMUNITY_DELETE))
 async def delete_community(community_id: str, twin: TwinDep, grant: GrantDep, request: Request) -> None:
     """Delete it with everything it holds: members, readings and results."""
-    await _or_precondition_failed(request, twin.communities.delete(grant, expected_version=expected_version(request)))
-
-
-async def _or_precondition_failed(request: Request, change: Any) -> Any:
-    """A conflict of versions is HTTP's 412 when the caller asked for one."""
-    try:
-        return await change
-    except Conflict as error:
-        if "if-match" in request.headers:
-            raise HttpProblem(412, error.message) from error
-        raise
+    await or_precondition_failed(request, twin.communities.delete(grant, expected_version=expected_version(request)))
 
 
 def _answer(stored: StoredCommunity, response: Response) -> CommunityAnswer:

@@ -23,11 +23,13 @@ async def live() -> Alive:
 
 @router.get("/health/ready", responses={503: {"model": Ready}}, **requires(Permission.PUBLIC))
 async def ready(twin: TwinDep, response: Response) -> Ready:
-    """Everything it needs answers; 503 otherwise. Redis holds only what may be lost: without it all goes on."""
+    """Everything it needs answers; 503 otherwise. Without Redis or messages from a broker all goes on."""
     database, redis = await asyncio.gather(twin.store.is_ready(), twin.limiter.is_shared())
+    settings = twin.settings
+    mqtt = None if settings.mqtt_url is None else database and await twin.ingest.is_taking(settings.mqtt_client_id)
     DATABASE_READY.set(database)
     response.status_code = 200 if database else 503
-    return Ready(status="ready" if database else "not_ready", database=database, redis=redis)
+    return Ready(status="ready" if database else "not_ready", database=database, redis=redis, mqtt=mqtt)
 
 
 @router.get("/version", **requires(Permission.PUBLIC))

@@ -10,11 +10,12 @@ class Alive(Answer):
 
 
 class Ready(Answer):
-    """Whether each dependency answers now; `redis` is null where none is configured."""
+    """Whether each dependency answers now; null where none is configured. `mqtt` is whether messages are taken."""
 
     status: Literal["ready", "not_ready"]
     database: bool
     redis: bool | None
+    mqtt: bool | None
 
 
 class VersionAnswer(Answer):

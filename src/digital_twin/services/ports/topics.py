@@ -1,13 +1,13 @@
 """Messages that come in by topic, what they mean to a community, and those that meant nothing."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from digital_twin.domain.quality import Quality
-from digital_twin.domain.readings import SeriesKey, SeriesValues
-from digital_twin.domain.topics import Samples, TopicMapping
+from digital_twin.domain.readings import SeriesValues
+from digital_twin.domain.topics import Sample, TopicMapping
 
 KEPT_LETTERS = 10_000
 """Dead letters of one community; the oldest give way."""
@@ -42,24 +42,6 @@ class DeadLetter:
     payload_bytes: int  # of the whole, where only its beginning is kept
     reason: str
     letter_id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A value of an interval that is not over, or that makes one of several samples."""
-
-    key: SeriesKey
-    resolution_minutes: int
-    start: datetime  # of the interval
-    at: datetime
-    value: float
-    quality: Quality
-    pick: Samples
-
-    @property
-    def ends(self) -> datetime:
-        """When its interval does."""
-        return self.start + timedelta(minutes=self.resolution_minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +124,49 @@ class Ingesters(Protocol):
 
     async def find(self, client_id: str) -> Ingester | None:
         """What was told of it last; it counts as connected while that was told lately."""
+        ...
+
+
+class Delivery(Protocol):
+    """A message that the broker sends again until it is acknowledged."""
+
+    @property
+    def message(self) -> Message: ...
+
+    def acknowledge(self) -> None:
+        """All that it says is committed. The broker hears it in the order in which the messages came."""
+        ...
+
+
+class BrokerSession(Protocol):
+    """A connection to a broker, which keeps what is published while there is none."""
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the broker still knew us: our subscriptions, and what came for them meanwhile."""
+        ...
+
+    async def subscribe(self, filters: Collection[str]) -> None:
+        """Raises Unavailable when the connection is lost; a filter that the broker refuses is logged."""
+        ...
+
+    async def unsubscribe(self, filters: Collection[str]) -> None:
+        """Raises Unavailable when the connection is lost."""
+        ...
+
+    def deliveries(self) -> AsyncGenerator[Delivery, None]:
+        """As they come. Raises Unavailable when the connection is lost."""
+        ...
+
+
+class Broker(Protocol):
+    """Where messages are published."""
+
+    @property
+    def client_id(self) -> str:
+        """The name of our session."""
+        ...
+
+    def session(self) -> AbstractAsyncContextManager[BrokerSession]:
+        """Raises Unavailable when the broker does not answer or refuses us."""
         ...

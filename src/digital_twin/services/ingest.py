@@ -1,0 +1,169 @@
+"""Messages become readings: each is stored, or kept as a dead letter that says why not, before it is acknowledged."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from digital_twin.domain.errors import NotFound, Unavailable
+from digital_twin.domain.readings import CLOCK_TOLERANCE, Receipt, SeriesValues, check_readings
+from digital_twin.domain.topics import Pick, Sample
+from digital_twin.services.payloads import PayloadReader
+from digital_twin.services.ports import Clock, DeadLetter, Ingester, Message, Store, Transaction
+from digital_twin.services.readings import count_readings
+from digital_twin.services.topic_routes import Route, TopicRoutes
+from digital_twin.telemetry import MQTT_MESSAGES, get_logger
+
+KEPT_PAYLOAD_BYTES = 2048
+"""What a dead letter keeps of a payload."""
+
+KEPT_REASON_LENGTH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A message, and what one mapping of one community has to do with it."""
+
+    message: Message
+    reader: PayloadReader
+
+
+@dataclass(slots=True)
+class Sifted:
+    """What may be stored of some messages, and of each by its number why other things may not."""
+
+    readings: list[SeriesValues] = field(default_factory=list[SeriesValues])
+    samples: list[Sample] = field(default_factory=list[Sample])
+    reasons: dict[int, list[str]] = field(default_factory=lambda: defaultdict[int, list[str]](list))
+
+    @property
+    def refused(self) -> int:
+        """How many things may not."""
+        return sum(map(len, self.reasons.values()))
+
+
+async def sift(tx: Transaction, pieces: Sequence[Piece], now: datetime) -> Sifted:
+    """Read some messages of the community that the transaction entered."""
+    sifted, told = Sifted(), list[tuple[int, Sample]]()
+    for number, piece in enumerate(pieces):
+        findings = piece.reader.read(piece.message.topic, piece.message.payload, piece.message.received_at)
+        told += [(number, sample) for sample in findings.samples]
+        if findings.reasons:
+            sifted.reasons[number] += findings.reasons
+    wanted = dict.fromkeys((sample.key, sample.resolution_minutes) for _, sample in told)
+    refusals = await tx.readings.refusals(list(wanted))
+    for number, sample in told:
+        is_under_way = sample.at <= now + CLOCK_TOLERANCE and sample.ends > now
+        kept, rejected = check_readings(sample.reading, sample.ends if is_under_way else now)
+        refusal = refusals.get((sample.key, sample.resolution_minutes))
+        if refusal is not None or rejected:
+            sifted.reasons[number].append(f"{sample.key.name}: {refusal or rejected[0].reason}")
+        elif sample.pick is Pick.LAST and not (is_under_way and sample.has_length):
+            sifted.readings.append(kept)
+        else:
+            sifted.samples.append(sample)
+    return sifted
+
+
+class IngestService:
+    """Use cases of the process that takes messages from a broker."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self.routes = TopicRoutes()
+
+    async def load_routes(self) -> None:
+        """Read the mappings of all communities anew."""
+        async with self._store.platform() as tx:
+            mappings = await tx.topic_mappings.of_all_communities()
+        self.routes = TopicRoutes(Route(community_id, PayloadReader(mapping)) for community_id, mapping in mappings)
+
+    async def store(self, community_id: str, pieces: Sequence[Piece]) -> None:
+        """Commit what these messages say to a community, and why something could not be read.
+
+        A message that nothing else is known to do with than fail is found by halving, and holds up no other.
+
+        Raises:
+            Unavailable: not everything is committed; to be tried again.
+        """
+        try:
+            await self._store_at_once(community_id, pieces)
+        except NotFound:
+            MQTT_MESSAGES.labels("unmapped").inc(len(pieces))  # the community was deleted meanwhile
+        except Unavailable:
+            raise
+        except Exception as error:
+            if len(pieces) == 1:
+                get_logger().error("message_not_stored", community_id=community_id, exc_info=error)
+                await self._give_up(community_id, pieces[0])
+                return
+            half = len(pieces) // 2
+            await self.store(community_id, pieces[:half])
+            await self.store(community_id, pieces[half:])
+
+    async def _store_at_once(self, community_id: str, pieces: Sequence[Piece]) -> None:
+        async with self._store.community(community_id) as tx:
+            now = self._clock.now()
+            sifted = await sift(tx, pieces, now)
+            await tx.sampled.add(sifted.samples)
+            # in this order: a value that comes when its interval is over is later than any that waited for that
+            receipt = await _record(tx, [*await tx.sampled.settled(now), *sifted.readings])
+            letters = [_letter(pieces[number].message, reasons) for number, reasons in sifted.reasons.items()]
+            await tx.dead_letters.add(letters)
+        if receipt is not None:
+            count_readings(receipt, sifted.refused)
+        MQTT_MESSAGES.labels("stored").inc(len(pieces) - len(letters))
+        MQTT_MESSAGES.labels("dead_letter").inc(len(letters))
+
+    async def _give_up(self, community_id: str, piece: Piece) -> None:
+        letter = _letter(piece.message, ["it could not be stored for a reason that is ours; the log says which"])
+        async with self._store.community(community_id) as tx:
+            await tx.dead_letters.add([letter])
+        MQTT_MESSAGES.labels("dead_letter").inc()
+
+    async def settle_samples(self) -> None:
+        """Record what the samples of intervals make that are over, where no message comes any more."""
+        now = self._clock.now()
+        async with self._store.platform() as tx:
+            due = await tx.sampled.communities_due(now)
+        for community_id in due:
+            async with self._store.community(community_id) as tx:
+                receipt = await _record(tx, await tx.sampled.settled(now))
+            if receipt is not None:
+                count_readings(receipt, 0)
+
+    async def subscribed_before(self, client_id: str) -> frozenset[str]:
+        """What the session of this client was subscribed to when it was heard of last."""
+        async with self._store.platform() as tx:
+            known = await tx.ingesters.find(client_id)
+        return frozenset() if known is None else frozenset(known.filters)
+
+    async def is_taking(self, client_id: str) -> bool:
+        """Whether somebody takes messages as this client now."""
+        try:
+            async with self._store.platform() as tx:
+                known = await tx.ingesters.find(client_id)
+        except Unavailable:
+            return False
+        return known is not None and known.is_connected
+
+    async def tell(self, ingester: Ingester) -> None:
+        """Let readiness know whether messages are taken."""
+        async with self._store.platform() as tx:
+            await tx.ingesters.tell(ingester)
+
+
+async def _record(tx: Transaction, values: Sequence[SeriesValues]) -> Receipt | None:
+    return await tx.readings.record(values, key=secrets.token_urlsafe(24)) if values else None
+
+
+def _letter(message: Message, reasons: Sequence[str]) -> DeadLetter:
+    return DeadLetter(
+        received_at=message.received_at,
+        topic=message.topic,
+        payload=message.payload[:KEPT_PAYLOAD_BYTES],
+        payload_bytes=len(message.payload),
+        reason="; ".join(dict.fromkeys(reasons))[:KEPT_REASON_LENGTH],
+    )
