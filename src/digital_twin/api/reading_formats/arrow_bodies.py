@@ -38,7 +38,7 @@ def arrow_parts(file: BinaryIO) -> Iterator[ReadingPart]:
                 for start in range(0, batch.num_rows, READINGS_AT_ONCE):
                     yield _part(batch.slice(start, READINGS_AT_ONCE), first + start)
                 first += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise InvalidInput("the Arrow stream is damaged, or no stream at all") from error
 
 
@@ -86,7 +86,8 @@ def _listed(column: Any) -> Listed:
 
 def _check_views(words: Any) -> None:
     """Each view is a length and a place, so that a few bytes can claim to be many; checked before any is copied."""
-    lengths = np.frombuffer(words.buffers()[1], np.int32)[::4][words.offset : words.offset + len(words)]
+    end = words.offset + len(words)
+    lengths = np.frombuffer(words.buffers()[1], np.int32, 4 * end)[4 * words.offset :: 4]
     if lengths.size and int(lengths.max()) > LONGEST_WORD:
         raise InvalidInput(f"words of a column have at most {LONGEST_WORD} characters")
 
