@@ -63,6 +63,18 @@ RATE_LIMITS_IN_PROCESS = Counter(
     "Requests that one process alone counted because Redis did not answer",
     registry=REGISTRY,
 )
+FEED_FETCHES = Counter(
+    "digital_twin_feed_fetches_total",
+    "Attempts to bring a feed up to date, by what became of them: stored, empty, refused, unavailable",
+    ("feed", "outcome"),
+    registry=REGISTRY,
+)
+FEED_AGE = Gauge(
+    "digital_twin_feed_age_seconds",
+    "Since when the community that has waited longest for each kind of feed has had nothing new",
+    ("feed",),
+    registry=REGISTRY,
+)
 LOGINS = Counter("digital_twin_logins_total", "Log-in attempts by outcome", ("outcome",), registry=REGISTRY)
 DATABASE_READY = Gauge(
     "digital_twin_database_ready", "1 while the database answers readiness checks, else 0", registry=REGISTRY
