@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     trusted_proxies: str = ""
     max_prosumers_per_community: int = Field(default=10_000, ge=1, le=1_000_000)
     max_body_mib: int = Field(default=32, ge=1, le=1024)
+    max_streamed_body_mib: int = Field(default=4096, ge=1, le=1_048_576)
     optimization_timeout_minutes: float = Field(default=1.0, gt=0, le=60)
     compute_processes: int = Field(default=2, ge=1, le=64)
     password_cost: int = Field(default=12, ge=4, le=16)
@@ -73,12 +74,16 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
     @property
-    max_streamed_body_mib: int = Field(default=4096, ge=1, le=1_048_576)
     def registration_policy(self) -> Registration:
         """Who may register: anyone in development, invited people in production, unless it is said."""
         if self.registration is not None:
             return self.registration
         return Registration.INVITE if self.environment is Environment.PRODUCTION else Registration.OPEN
+
+    @property
+    def upload_folder(self) -> Path:
+        """Where large bodies lie, nameless, while they arrive."""
+        return self.digital_twin_home / "uploads"
 
     @property
     def api_address(self) -> str:
@@ -87,11 +92,6 @@ class Settings(BaseSettings):
             return self.api_url
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.api_host, self.api_host)  # noqa: S104  names, not bound
         return f"http://{host}:{self.api_port}"
-
-    @property
-    def upload_folder(self) -> Path:
-        """Where large bodies lie, nameless, while they arrive."""
-        return self.digital_twin_home / "uploads"
 
     @field_validator("digital_twin_home")
     @classmethod

@@ -78,5 +78,3 @@ async def sweep_states(worker: Worker) -> None:
 
 async def due(worker: Worker, community_id: str) -> None:
     await worker.jobs.defer_once(ADVANCE_STATE, STATES, community_id, community_id=community_id)
-
-

@@ -49,9 +49,6 @@ class PostgresReadings:
         row = await cursor.fetchone()
         return None if row is None else row[0]
 
-    async def refusals(self, wanted: Sequence[tuple[SeriesKey, int]]) -> dict[tuple[SeriesKey, int], str]:
-        return await self._series.refusals(wanted)
-
     async def series(self) -> list[SeriesSummary]:
         return await self._series.summaries()
 
