@@ -94,8 +94,10 @@ def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows
         values = _coarser(part.slots, resolution // fine, kind)
         values[~_counts(series, part, slots)] = np.nan
         known = ~np.isnan(values)
-        np.add.at(total, place, np.where(known, values, 0.0))
-        np.add.at(reporting, place, known)
+        found, begins = np.unique(place, return_index=True)  # rows are in the order of their days
+        if found.size:
+            total[found] += np.add.reduceat(np.where(known, values, 0.0), begins)
+            reporting[found] += np.add.reduceat(known, begins, dtype=np.int64)
     total[reporting == 0] = np.nan
     return DaySums(days, resolution, total, reporting, series.membership.at(_starts_s(days, slots)))
 

@@ -45,8 +45,11 @@ def shortest_decimals(slots: Slots) -> Array:
     """
     stored = slots.ravel()
     exact = stored.astype(np.float64)
-    found = exact.copy()
-    open_places = np.flatnonzero(np.isfinite(exact) & (exact != 0))
+    # most meters tell whole thousandths: below a thousand these have at most six digits
+    found = np.round(exact * 1000) / 1000
+    is_found = (found.astype(np.float32) == stored) & (np.abs(exact) < 1000)
+    found = np.where(is_found, found, exact)
+    open_places = np.flatnonzero(np.isfinite(exact) & ~is_found)
     exponent = np.floor(np.log10(np.abs(exact[open_places]))).astype(np.int64)
     for digits in range(6, 10):
         scale = 10.0 ** np.abs(digits - 1 - exponent)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from digital_twin.domain.errors import InvalidInput
+from digital_twin.adapters.postgres.series_spans import SeriesSpans
 from digital_twin.domain.readings import SUMMED_SERIES, Series, SeriesKey, SeriesSummary
 
 _COLUMNS = "name, member_id, asset_id, id, resolution_minutes"
@@ -150,20 +151,17 @@ class SeriesTable:
 
     async def summaries(self) -> list[SeriesSummary]:
         """What is stored, by name and owner."""
+        spans = await SeriesSpans(self._connection, self._community).all()
         cursor = await self._connection.execute(
-            f"select {_COLUMNS}, min(first_day), max(last_day) from ("
-            "  select series, min(day) as first_day, max(day) as last_day from reading_open "
-            "  where community = %s group by series union all "
-            "  select series, min(day), max(day) from reading_closed where community = %s group by series) span "
-            "join series s on s.id = span.series group by s.id "
+            f"select {_COLUMNS} from series where community = %s "
             'order by name collate "C", member_id collate "C" nulls first, asset_id collate "C" nulls first',
-            (self._community, self._community),
+            (self._community,),
         )
-        return [_summary(row) for row in await cursor.fetchall()]
+        found = [_known(row) for row in await cursor.fetchall()]
+        return [_summary(one, *spans[one.id]) for one in found if one.id in spans]
 
 
-def _summary(row: tuple[Any, ...]) -> SeriesSummary:
-    known, (first_day, last_day) = _known(row[:5]), row[5:]
+def _summary(known: KnownSeries, first_day: date, last_day: date) -> SeriesSummary:
     first, last = (datetime.combine(day, time(), UTC) for day in (first_day, last_day))
     return SeriesSummary(Series(known.key, known.resolution), first, last)
 
