@@ -1,4 +1,4 @@
-"""How fast years are simulated, how few of them are needed, and how long a synthetic community takes to make.
+"""How fast years are simulated, and how few of them are needed.
 
 Everyone simulates the same homes, each with PV and a battery behind its own meter, over the same 8,736 hours, and finds
 the same cost. A building-year is one home over one year of hours.
@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from benchmarks.measure import Result, Spread, milliseconds, report, rounds_asked, significant, take_turns
+from benchmarks.measure import Result, milliseconds, report, rounds_asked, significant, take_turns
 from digital_twin.domain.sharing import Sharing, SharingRule
-from digital_twin.domain.time import TimeGrid
-from digital_twin.domain.units import Array
 from digital_twin.simulation.base_year import BaseYear, base_grid
 from digital_twin.simulation.kernel import OWN_METERS, Profiles, Site, Year, simulate_year
 from digital_twin.simulation.known_year import synthetic_year
@@ -21,7 +19,6 @@ from digital_twin.simulation.monte_carlo import Study, simulate_runs
 from digital_twin.simulation.outcomes import TOTALS
 from digital_twin.simulation.place import Place
 from digital_twin.simulation.scenario import Setting
-from digital_twin.simulation.synthetic import synthetic_community
 from digital_twin.simulation.terms import Terms
 
 HOMES = 64
@@ -151,21 +148,9 @@ def precision() -> list[str]:
     ]
 
 
-def synthetic_seconds(rounds: int) -> Array:
-    """A hundred homes with their roofs, a year of quarters."""
-    grid = TimeGrid(datetime(2025, 1, 1, tzinfo=UTC), 35_040, 15)
-
-    def make(number: int) -> object:
-        return synthetic_community(np.random.default_rng(number + 1), grid, VIENNA, homes=100, pv_capacity_kw=500)
-
-    return take_turns({"made": make}, rounds=rounds, clock=time.process_time).seconds["made"]
-
-
 def main() -> None:
     rounds = rounds_asked(__doc__ or "", 9)
     rows, agreed = speed(rounds)
-    made = Spread.of(synthetic_seconds(max(3, rounds // 3)))
-    rows.append(["synthetic community: 100 homes, year of quarters", milliseconds(made), "", ""])
     notes = [agreed, *precision(), "The clock is the processor's, one thread."]
     columns = ("simulation", "ms: median (quartiles)", "building-years a second", "x ours")
     report(Result("simulation", columns, rows, notes), "scripts/bench simulation")

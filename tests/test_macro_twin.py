@@ -20,8 +20,8 @@ from digital_twin.macro_twin.coverage import METER_ERROR
 from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.state import TwinState, advance, start_state, stuck_meters
 from digital_twin.macro_twin.structure import LOAD, NET_LOAD, PV, STORAGE_SOC
-from digital_twin.simulation.sky import Place
-from digital_twin.simulation.synthetic import synthetic_community
+from digital_twin.simulation.place import Place
+from digital_twin.simulation.synthetic import Recipe, Shares, SyntheticCommunity
 
 CITYLEARN = Path(__file__).parents[2] / "shared" / "data" / "citylearn2022" / "meters.parquet"
 HISTORY_DAYS = 28
@@ -56,10 +56,9 @@ def errors_at(homes: Homes, missing: float, *, seed: int = 0) -> tuple[float, fl
 @pytest.mark.parametrize("missing", [0.3, 0.5, 0.9])
 def test_the_twin_beats_plain_scaling_on_synthetic_homes(missing: float) -> None:
     grid = TimeGrid(START, 42 * 96, 15)
-    made = synthetic_community(
-        np.random.default_rng(3), grid, Place(48.2, 16.4, "Europe/Vienna"), homes=40, pv_capacity_kw=0.0
-    )
-    twin, plain = errors_at(Homes(made.load_kw.T, 15, "Europe/Vienna"), missing)
+    recipe = Recipe(40, Place(48.2, 16.4, "Europe/Vienna"), grid, seed=3, shares=Shares(0.0, 0.0, 0.0, 0.0))
+    load_kw = np.stack([home.load_kw for home in SyntheticCommunity(recipe).series()], axis=1)
+    twin, plain = errors_at(Homes(load_kw, 15, "Europe/Vienna"), missing)
     assert twin < 0.9 * plain
 
 

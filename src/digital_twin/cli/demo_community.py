@@ -1,16 +1,22 @@
-"""The demo's community: a hundred synthetic homes with a year of quarter-hours, whose meters do not all report yet."""
+"""The demo's community: a hundred synthetic homes with a year of quarter-hours, whose meters do not all report yet.
+
+Some have a roof, an electric vehicle or a heat pump; all share a storage.
+"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from digital_twin.cli.registration import asset_document
+from digital_twin.domain.assets import Asset, Photovoltaics
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import Array
 from digital_twin.simulation.place import Place
-from digital_twin.simulation.synthetic import SyntheticCommunity, synthetic_community
+from digital_twin.simulation.synthetic import HomeSeries, Recipe, Shares, SyntheticCommunity
 
 COMMUNITY_ID = "green_village"
 COMMUNITY: dict[str, Any] = {
@@ -43,6 +49,7 @@ COMMUNITY: dict[str, Any] = {
 HISTORY = timedelta(days=365)
 RESOLUTION_MINUTES = 15
 SEED = 2026
+SHARES = Shares(pv=0.6, battery=0.0, vehicle=0.25, heat_pump=0.25)
 LATE_HOURS = (0, 0, 0, 5, 11)
 """How far behind the meters of five homes in a row are: in reality, too, not all have reported."""
 
@@ -55,70 +62,56 @@ class DemoCommunity:
     def __init__(self, now: datetime) -> None:
         self._end = floor_to_step(now, RESOLUTION_MINUTES)
         self._start = floor_to_step(self._end - HISTORY, 1440)
-        self._made = self._draw()
+        self._made = SyntheticCommunity(self._recipe())
+        self._resized = COMMUNITY["total_pv_capacity_kw"] / self._made.pv_capacity_kw  # roofs, to add up to it
+        self._homes = [self._rounded(home) for home in self._made.series()]
 
-    def _draw(self) -> SyntheticCommunity:
+    def _recipe(self) -> Recipe:
         """Whole calendar years, so that what is drawn does not depend on the day."""
         first, after = (datetime(year, 1, 1, tzinfo=UTC) for year in (self._start.year, self._end.year + 1))
         place = Place(COMMUNITY["latitude"], COMMUNITY["longitude"], COMMUNITY["timezone"])
-        return synthetic_community(
-            np.random.default_rng(SEED),
-            TimeGrid.spanning(first, after, RESOLUTION_MINUTES),
-            place,
-            homes=COMMUNITY["num_prosumers"],
-            pv_capacity_kw=COMMUNITY["total_pv_capacity_kw"],
-        )
+        grid = TimeGrid.spanning(first, after, RESOLUTION_MINUTES)
+        return Recipe(COMMUNITY["num_prosumers"], place, grid, SEED, SHARES)
+
+    def _rounded(self, home: HomeSeries) -> tuple[Array, Array]:
+        """Load and generation in watts at the finest."""
+        return np.round(home.load_kw, 3), np.round(self._resized * home.pv_kw, 3)
 
     @property
     def members(self) -> list[dict[str, Any]]:
         """As `POST .../members` takes them."""
-        return [{"member_id": _member_id(number), "name": f"Home {number + 1}"} for number in self._numbers]
+        return [{"member_id": home.member_id, "name": f"Home {home.number + 1}"} for home in self._made.homes]
 
     @property
     def assets(self) -> list[dict[str, Any]]:
-        """The roofs, as `POST .../assets` takes them."""
-        return [
-            {
-                "asset_id": f"{_member_id(number)}_pv",
-                "member_id": _member_id(number),
-                "device": {
-                    "kind": "pv",
-                    "capacity_kw": round(roof.photovoltaics.capacity_kw, 3),
-                    "tilt_degrees": round(roof.photovoltaics.tilt_degrees, 1),
-                    "azimuth_degrees": round(roof.photovoltaics.azimuth_degrees, 1),
-                },
-            }
-            for number, roof in enumerate(self._made.roofs)
-            if roof is not None
-        ]
+        """As `POST .../assets` takes them."""
+        return [asset_document(self._resize(asset)) for home in self._made.homes for asset in home.assets]
+
+    def _resize(self, asset: Asset) -> Asset:
+        device = asset.device
+        if not isinstance(device, Photovoltaics):
+            return asset
+        return replace(asset, device=replace(device, capacity_kw=self._resized * device.capacity_kw))
 
     def readings(self, known_until: Mapping[str, datetime]) -> list[SeriesValues]:
         """What the twin does not know: of each member, and under no name of the community, from this day on."""
         found: list[SeriesValues] = []
-        for number in self._numbers:
-            member_id = _member_id(number)
-            start = known_until.get(member_id, self._start)
-            end = self._end - timedelta(hours=LATE_HOURS[number % len(LATE_HOURS)])
+        surplus_kw = np.zeros(self._made.recipe.grid.steps)
+        for home, (load_kw, pv_kw) in zip(self._made.homes, self._homes, strict=True):
+            surplus_kw += pv_kw - load_kw
+            start = known_until.get(home.member_id, self._start)
+            end = self._end - timedelta(hours=LATE_HOURS[home.number % len(LATE_HOURS)])
             if end > start:
-                found.append(self._series("load_kw", member_id, self._made.load_kw[number], start, end))
-                if self._made.roofs[number] is not None:
-                    found.append(self._series("pv_kw", member_id, self._made.pv_kw[number], start, end))
-        surplus_kw = (self._made.pv_kw - self._made.load_kw).sum(axis=0)
+                found.append(self._series("load_kw", home.member_id, load_kw, start, end))
+                if home.roof:
+                    found.append(self._series("pv_kw", home.member_id, pv_kw, start, end))
         start = known_until.get("", self._start)
         return [*found, self._series("storage_soc_kwh", None, _followed(surplus_kw), start, self._end)]
 
-    @property
-    def _numbers(self) -> range:
-        return range(len(self._made.roofs))
-
     def _series(self, name: str, member_id: str | None, values: Array, start: datetime, end: datetime) -> SeriesValues:
         grid = TimeGrid.spanning(start, end, RESOLUTION_MINUTES)
-        first = (start - self._made.grid.start) // self._made.grid.step
-        return SeriesValues(SeriesKey(name, member_id), grid, np.round(values[first : first + grid.steps], 3))
-
-
-def _member_id(number: int) -> str:
-    return f"home_{number + 1:03d}"
+        first = (start - self._made.recipe.grid.start) // grid.step
+        return SeriesValues(SeriesKey(name, member_id), grid, values[first : first + grid.steps])
 
 
 def _followed(surplus_kw: Array) -> Array:
@@ -130,4 +123,4 @@ def _followed(surplus_kw: Array) -> Array:
         change_kwh = hours * (power_kw * EFFICIENCY if power_kw > 0 else power_kw / EFFICIENCY)
         energy_kwh = min(max(energy_kwh + change_kwh, 0.0), capacity_kwh)
         followed[step] = energy_kwh
-    return followed
+    return np.round(followed, 3)

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from digital_twin.domain.assets import check_range
 from digital_twin.domain.time import TimeGrid, floor_to_step, local_clock
 from digital_twin.domain.units import Array
 
@@ -48,12 +49,33 @@ _MEALS = (
 _SECOND_OVEN_CHANCE, _SECOND_OVEN_KW = 0.12, 2.0
 _COOKS_WITH_GAS = 0.15
 _HABIT_SPREAD_HOURS, _DAILY_SPREAD_MINUTES = 0.8, 15.0
-_HAS_BOILER, _BOILER_KW, _BOILER_MINUTES = 0.22, (1.5, 3.5), (40.0, 90.0)
+_BOILER_KW, _BOILER_MINUTES = (1.5, 3.5), (40.0, 90.0)
+_NIGHT_HEATING_KW, _NIGHT_HEATING_HOURS = (4.0, 12.0), 8.0
 _HAS_HEATER, _HEATS_BELOW_C, _FULLY_AT_C = 0.12, 14.0, 0.0
-_BASE_KW, _FRIDGE_KW, _FRIDGE_MINUTES = (0.04, 0.16), 0.09, (14.0, 42.0)
-_LIVELINESS = 0.5
+_FRIDGE_KW, _FRIDGE_MINUTES = 0.09, (14.0, 42.0)
+_JOURNEYS_A_YEAR, _JOURNEY_DAYS = 3.0, 5.0
+_SWITCHED_ON_AT, _TIMER_SPREAD = (22.0, 29.0), 0.3
 """All chosen so that a home without heat pump uses about 3,300 kWh a year in the mean and has its 15-minute peak at 4
-to 8 kW; compared with metered homes in `tests/test_synthetic.py`."""
+to 8 kW; compared with metered homes in `benchmarks/synthetic.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What differs from one population to another; as it stands, homes of Central Europe that do not heat by
+    electricity."""
+
+    liveliness: float = 1.0  # of the median home: how often things are switched on
+    liveliness_spread: float = 0.5
+    standby_kw: float = 0.09  # of the median home
+    standby_spread: float = 0.4
+    boiler: float = 0.22  # share of homes with hot water by the clock at night
+    night_heating: float = 0.0  # share of homes whose storage heaters are charged at night
+
+    def __post_init__(self) -> None:
+        for name in ("liveliness", "liveliness_spread", "standby_kw", "standby_spread"):
+            check_range(getattr(self, name), name, 0, 10)
+        for name in ("boiler", "night_heating"):
+            check_range(getattr(self, name), name, 0, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +89,9 @@ class Calendar:
     cold: Array  # (H,) 0 when nobody heats .. 1
     season: Array  # (H,) mean 1, more in the dark months
     midnights: Array  # (D,) local midnights in minutes after that hour
+    day: NDArray[np.int64]  # (H,) which of the local days
+    is_weekend_day: NDArray[np.int64]  # (D,)
+    mean_c: Array  # (D,) of the local day
 
 
 def calendar_of(grid: TimeGrid, zone: str, latitude: float, temperature_c: Array) -> Calendar:
@@ -77,51 +102,82 @@ def calendar_of(grid: TimeGrid, zone: str, latitude: float, temperature_c: Array
     changes = np.flatnonzero(np.diff(clock.day, prepend=clock.day[0] - 1))
     lead = (grid.start - first).total_seconds() / 60
     step_of_hour = np.clip((np.arange(hours) * 60 - lead) // grid.step_minutes, 0, grid.steps - 1).astype(np.int64)
-    cold = (_HEATS_BELOW_C - temperature_c[step_of_hour]) / (_HEATS_BELOW_C - _FULLY_AT_C)
+    hourly_c = temperature_c[step_of_hour]
     darkness = np.cos(2 * np.pi * (clock.day_of_year - 355) / 365.25) * (1 if latitude >= 0 else -1)
     return Calendar(
         grid,
         lead,
         clock.hour.astype(np.int64),
         (clock.weekday >= 5).astype(np.int64),
-        np.clip(cold, 0.0, 1.0),
+        _coldness(hourly_c),
         1 + 0.15 * darkness,
         60.0 * (changes - clock.hour[changes]),
+        clock.day - clock.day[0],
+        (clock.weekday[changes] >= 5).astype(np.int64),
+        np.add.reduceat(hourly_c, changes) / np.diff(changes, append=hours),
     )
 
 
-def home_load_kw(generator: np.random.Generator, calendar: Calendar) -> Array:
-    """Mean power of one home in each interval; a home is its generator."""  # (T,)
-    liveliness = generator.lognormal(-(_LIVELINESS**2) / 2, _LIVELINESS)
+def _coldness(temperature_c: Array) -> Array:
+    return np.clip((_HEATS_BELOW_C - temperature_c) / (_HEATS_BELOW_C - _FULLY_AT_C), 0.0, 1.0)
+
+
+def home_load_kw(generator: np.random.Generator, calendar: Calendar, habits: Habits = Habits()) -> Array:
+    """Mean power of one home in each interval, without heat pump and vehicle; a home is its generator."""  # (T,)
+    spread = habits.liveliness_spread
+    liveliness = habits.liveliness * generator.lognormal(-(spread**2) / 2, spread)
     shift_hours = int(np.round(generator.normal(0, 1.0)))
-    strength = generator.lognormal(0.0, _SPREAD_OF_POWER, len(_BY_CHANCE) + 1)
+    appliances = _appliances(generator, liveliness)
+    meals = _meals(generator, liveliness)
+    timers = _timers(generator, habits)
+    standby_kw = habits.standby_kw * generator.lognormal(0.0, habits.standby_spread)
+    is_there = _presence(generator, calendar.midnights.size)
+    minutes = np.zeros(calendar.grid.steps)
+    rates = np.roll(np.array(_AWAKE), shift_hours, axis=1)[calendar.is_weekend, calendar.local_hour]
+    rates *= calendar.season * is_there[calendar.day]
+    step, lead = float(calendar.grid.step_minutes), calendar.lead_minutes
+    _switch_by_chance(generator, appliances[:-1], rates, step, lead, minutes)
+    _switch_by_chance(generator, appliances[-1:], rates * calendar.cold, step, lead, minutes)
+    _keep_meals(generator, meals, calendar.midnights[is_there > 0], step, lead, minutes)
+    for (hour, kw, lasts, has), share in zip(timers, (is_there, _coldness(calendar.mean_c)), strict=True):
+        if has:
+            _keep_timer(generator, kw, calendar.midnights + 60.0 * hour - lead, lasts * share, step, minutes)
+    _cycle_fridge(generator, 60.0 * rates.size, step, lead, minutes)
+    return standby_kw + minutes / step
+
+
+def _presence(generator: np.random.Generator, days: int) -> Array:
+    """1 on days at home, 0 on journeys."""  # (D,)
+    is_there = np.ones(days)
+    for first in np.flatnonzero(generator.uniform(size=days) < _JOURNEYS_A_YEAR / 365):
+        is_there[first : first + 1 + generator.geometric(1 / _JOURNEY_DAYS)] = 0.0
+    return is_there
+
+
+def _appliances(generator: np.random.Generator, liveliness: float) -> Array:
+    """Those that are switched on by chance, the heater last: kW, minutes, times a day."""  # (A, 3)
     appliances = np.array([*_BY_CHANCE, _HEATER])
-    appliances[:, 0] *= strength
+    appliances[:, 0] *= generator.lognormal(0.0, _SPREAD_OF_POWER, len(appliances))
     appliances[:-1, 2] *= liveliness * generator.lognormal(-0.08, 0.4, len(_BY_CHANCE))
     appliances[-1, 2] *= generator.uniform() < _HAS_HEATER
+    return appliances
+
+
+def _meals(generator: np.random.Generator, liveliness: float) -> Array:
     meals = np.array(_MEALS)
     meals[:, 0] += generator.normal(0, _HABIT_SPREAD_HOURS, len(_MEALS))
     meals[:, 1] *= generator.lognormal(0.0, _SPREAD_OF_POWER) * (generator.uniform() >= _COOKS_WITH_GAS)
     meals[:, 3] = np.clip(meals[:, 3] * liveliness**0.5 * generator.lognormal(0.0, 0.3, len(_MEALS)), 0.0, 0.97)
-    boiler = np.array(
-        [
-            generator.uniform(22.0, 29.0),
-            generator.uniform(*_BOILER_KW),
-            generator.uniform(*_BOILER_MINUTES),
-            float(generator.uniform() < _HAS_BOILER),
-        ]
-    )
-    base_kw = generator.uniform(*_BASE_KW)
-    minutes = np.zeros(calendar.grid.steps)
-    habits = np.roll(np.array(_AWAKE), shift_hours, axis=1)
-    rates = habits[calendar.is_weekend, calendar.local_hour] * calendar.season
-    step, lead = float(calendar.grid.step_minutes), calendar.lead_minutes
-    _switch_by_chance(generator, appliances[:-1], rates, step, lead, minutes)
-    _switch_by_chance(generator, appliances[-1:], rates * calendar.cold, step, lead, minutes)
-    _keep_meals(generator, meals, calendar.midnights, step, lead, minutes)
-    _keep_timer(generator, boiler, calendar.midnights, step, lead, minutes)
-    _cycle_fridge(generator, 60.0 * rates.size, step, lead, minutes)
-    return base_kw + minutes / step
+    return meals
+
+
+def _timers(generator: np.random.Generator, habits: Habits) -> Array:
+    """Boiler and storage heaters: local hour, kW, minutes of a day (of a cold one), whether it is there."""  # (2, 4)
+    hours = generator.uniform(*_SWITCHED_ON_AT, 2)
+    is_there = generator.uniform(size=2) < (habits.boiler, habits.night_heating)
+    kw = generator.uniform(*_BOILER_KW), generator.uniform(*_NIGHT_HEATING_KW)
+    minutes = generator.uniform(*_BOILER_MINUTES), 60.0 * _NIGHT_HEATING_HOURS * generator.uniform(0.7, 1.2)
+    return np.stack([hours, kw, minutes, is_there], axis=1)
 
 
 @njit(cache=True)
@@ -144,7 +200,7 @@ def _switch_by_chance(
                 break
             if generator.random() * highest < rates[int(at / 60.0)]:
                 lasts = mean_minutes * np.exp(_SPREAD_OF_MINUTES * generator.standard_normal())
-                _run(at - lead, lasts, kw, step, out)
+                run(at - lead, lasts, kw, step, out)
 
 
 @njit(cache=True)
@@ -159,22 +215,18 @@ def _keep_meals(
             lasts = minutes * np.exp(_SPREAD_OF_MINUTES * generator.standard_normal())
             cooks, bakes = generator.random() < chance, generator.random() < _SECOND_OVEN_CHANCE
             if cooks:
-                _run(at - lead, lasts, kw, step, out)
+                run(at - lead, lasts, kw, step, out)
             if cooks and bakes and kw > 0 and minutes > 10:
-                _run(at - lead, 1.3 * lasts, _SECOND_OVEN_KW, step, out)
+                run(at - lead, 1.3 * lasts, _SECOND_OVEN_KW, step, out)
 
 
 @njit(cache=True)
 def _keep_timer(
-    generator: np.random.Generator, boiler: Array, midnights: Array, step: float, lead: float, out: Array
+    generator: np.random.Generator, kw: float, starts: Array, minutes: Array, step: float, out: Array
 ) -> None:
-    """Hot water at night, by the clock, as long as was drawn by day."""
-    hour, kw, minutes, is_there = boiler
-    if is_there == 0:
-        return
-    for midnight in midnights:
-        lasts = minutes * np.exp(0.35 * generator.standard_normal())
-        _run(midnight + 60.0 * hour - lead, lasts, kw, step, out)
+    """What is charged at night, by the clock, as long as was used by day."""
+    for day in range(starts.size):
+        run(starts[day], minutes[day] * np.exp(_TIMER_SPREAD * generator.standard_normal()), kw, step, out)
 
 
 @njit(cache=True)
@@ -182,12 +234,12 @@ def _cycle_fridge(generator: np.random.Generator, end: float, step: float, lead:
     on, cycle = _FRIDGE_MINUTES
     at = -generator.random() * cycle
     while at < end:
-        _run(at - lead, on, _FRIDGE_KW, step, out)
+        run(at - lead, on, _FRIDGE_KW, step, out)
         at += cycle * (0.8 + 0.4 * generator.random())
 
 
 @njit(cache=True)
-def _run(start: float, lasts: float, kw: float, step: float, out: Array) -> None:
+def run(start: float, lasts: float, kw: float, step: float, out: Array) -> None:
     """Add kW x minutes of [start, start + lasts) to the steps that it touches."""
     end = start + lasts
     first = max(int(np.floor(start / step)), 0)

@@ -14,6 +14,9 @@ from digital_twin.simulation.place import Place
 MOST_HOMES = 100
 """So many synthetic homes stand for any larger number: their sum is as smooth, per home, to within a tenth."""
 
+_SHARE_WITH_PV, _MANY = 0.6, 10
+"""Of synthetic homes; where they are few, all have PV, so that chance leaves nobody to generate."""
+
 _SEED = 20
 """Of the synthetic homes: the same in every simulation, so that two of them differ in what was asked."""
 
@@ -44,14 +47,13 @@ class KnownYear:
 @lru_cache(maxsize=2)
 def synthetic_year(grid: TimeGrid, place: Place, homes: int) -> tuple[NDArray[np.float32], NDArray[np.float32], Array]:
     """Load of so many homes, their generation per kW of PV of all, and the temperature."""  # (T, N), (T, N), (T,)
-    from digital_twin.simulation.synthetic import Neighbourhood
+    from digital_twin.simulation.synthetic import Recipe, Shares, SyntheticCommunity
 
-    generator = np.random.default_rng(_SEED)
-    made = Neighbourhood(generator, grid, place, homes=homes, pv_capacity_kw=1.0)
+    shares = Shares(pv=_SHARE_WITH_PV if homes >= _MANY else 1.0, battery=0.0, vehicle=0.0, heat_pump=0.0)
+    made = SyntheticCommunity(Recipe(homes, place, grid, _SEED, shares))
     load, pv = np.empty((grid.steps, homes), np.float32), np.empty((grid.steps, homes), np.float32)
-    for some in made.homes():
-        columns = slice(some.first, some.first + some.load_kw.shape[0])
-        load[:, columns], pv[:, columns] = some.load_kw.T, some.pv_kw.T
+    for column, home in enumerate(made.series()):
+        load[:, column], pv[:, column] = home.load_kw, home.pv_kw / made.pv_capacity_kw
     return load, pv, made.sky.temperature_c
 
 

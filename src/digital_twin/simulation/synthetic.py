@@ -1,138 +1,199 @@
-"""Synthetic communities: homes whose peaks do not coincide, and roofs of their own under one moving sky.
+"""Synthetic communities: homes whose peaks do not coincide, with roofs, batteries, vehicles and heat pumps of their own
+under one sky.
 
-Compared with 26 metered Swiss homes that use as much and have neither PV nor electric heating (0.2 to 0.8 kW in the
-mean; seven weeks of autumn; ResidentialEnergyConsumption 1.1.0), medians of quarter-hours:
-
-================================  =========  =====
-a home's ...                      synthetic  Swiss
-================================  =========  =====
-peak, kW                          5.4        6.2
-mean / peak                       0.07       0.09
-deviation / mean                  1.5        1.3
-correlation after 15 minutes      0.70       0.54
-correlation after a day           0.21       0.32
-sum of peaks / peak of the sum    3.6        3.7
-================================  =========  =====
+A community is its recipe: every home draws from streams of its own (`streams.py`), so that it is the same however many
+there are, in whatever portions they are made, and whatever else they have. How it compares with metered homes:
+`benchmarks/synthetic.py`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from digital_twin.domain.assets import Photovoltaics
+from digital_twin.domain.assets import Asset, AssetDevice, Battery, check_range
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.simulation.homes import calendar_of, home_load_kw
+from digital_twin.simulation.heat_pumps import (
+    HeatedHome,
+    Heating,
+    HeatingWeather,
+    draw_heated_home,
+    heat,
+    heating_weather,
+)
+from digital_twin.simulation.home_batteries import draw_battery, follow_surplus
+from digital_twin.simulation.homes import Calendar, Habits, calendar_of, home_load_kw
 from digital_twin.simulation.place import Place
-from digital_twin.simulation.sky import Sky, moving_sky, roof_kw
-
-_CHUNK_HOMES = 50
-_ROOF_SPREAD = 0.35
-_TILT_DEGREES, _TILT_SPREAD_DEGREES = 32.0, 9.0
-_AZIMUTH_SPREAD_DEGREES = 55.0
-_SHARE_WITH_ROOF = 0.6
+from digital_twin.simulation.roofs import Roof, draw_roof, roof_kw
+from digital_twin.simulation.sky import SIDE_KM, Sky, Spot, moving_sky
+from digital_twin.simulation.streams import Purpose, stream
+from digital_twin.simulation.vehicles import ChargingSessions, Vehicle, charge_at_home, draw_vehicle
 
 
 @dataclass(frozen=True, slots=True)
-class Roof:
-    """The PV of a home, and where it lies between the first home that a cloud reaches (0) and the last (1)."""
+class Shares:
+    """How many of the homes have what, 0..1; a home that has it keeps it when a share grows."""
 
-    photovoltaics: Photovoltaics
-    passage: float
+    pv: float = 0.4
+    battery: float = 0.5  # of the homes with PV
+    vehicle: float = 0.2
+    heat_pump: float = 0.25
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SyntheticHomes:
-    """Some of the homes, in order."""
-
-    first: int
-    load_kw: Array  # (n, T)
-    pv_kw: Array  # (n, T)
+    def __post_init__(self) -> None:
+        for name in ("pv", "battery", "vehicle", "heat_pump"):
+            check_range(getattr(self, name), name, 0, 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SyntheticCommunity:
-    """Loads and generation of every home under one sky."""
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A community before it is made."""
 
+    homes: int
+    place: Place
     grid: TimeGrid
-    load_kw: Array  # (N, T)
-    pv_kw: Array  # (N, T)
-    roofs: tuple[Roof | None, ...]
-    sky: Sky
+    seed: int
+    shares: Shares = Shares()
+    habits: Habits = field(default_factory=Habits)
+    heating: Heating = field(default_factory=Heating)
+
+    def __post_init__(self) -> None:
+        if self.homes < 1:
+            raise InvalidInput(f"homes must be at least 1, got {self.homes}", field="homes")
+        if self.seed < 0:
+            raise InvalidInput(f"seed must be at least 0, got {self.seed}", field="seed")
+        if self.grid.step_minutes > 60:
+            raise InvalidInput(f"a step has at most 60 minutes, got {self.grid.step_minutes}", field="step_minutes")
 
 
-class Neighbourhood:
-    """A community before its series are made, so that only some of its homes need to be in memory.
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a home has."""
 
-    The first homes are the same however many there are; only the sizes of their roofs follow the total.
-    """
+    number: int
+    roof: Roof | None
+    battery: Battery | None
+    vehicle: Vehicle | None
+    heating: HeatedHome | None
 
-    def __init__(
-        self, generator: np.random.Generator, grid: TimeGrid, place: Place, *, homes: int, pv_capacity_kw: float
-    ) -> None:
-        """Raises InvalidInput for no homes, or a capacity that is no number >= 0."""
-        if homes < 1:
-            raise InvalidInput(f"homes must be at least 1, got {homes}", field="homes")
-        if not 0 <= pv_capacity_kw < np.inf:
-            raise InvalidInput(f"pv_capacity_kw must be a number >= 0, got {pv_capacity_kw}", field="pv_capacity_kw")
-        above, *self._generators = generator.spawn(homes + 1)
-        self.grid = grid
-        self.sky = moving_sky(above, grid, place)
-        self.roofs = _roofs(self._generators, pv_capacity_kw, place)
-        self._calendar = calendar_of(grid, place.timezone, place.latitude, self.sky.temperature_c)
-        self._made = False
+    @property
+    def member_id(self) -> str:
+        return f"home_{self.number + 1:03d}"
 
-    def homes(self, chunk: int = _CHUNK_HOMES) -> Iterator[SyntheticHomes]:
-        """The homes' series, `chunk` at a time; may be asked for once, because a home is drawn from its generator."""
-        assert not self._made, "the homes of a neighbourhood are drawn once"
-        self._made = True
-        for first in range(0, len(self.roofs), chunk):
-            roofs = self.roofs[first : first + chunk]
-            load_kw = np.stack([home_load_kw(one, self._calendar) for one in self._generators[first : first + chunk]])
-            pv_kw = np.stack([self._generation(roof) for roof in roofs])
-            yield SyntheticHomes(first, load_kw, pv_kw)
-
-    def _generation(self, roof: Roof | None) -> Array:
-        if roof is None:
-            return np.zeros(self.grid.steps)
-        return roof_kw(self.sky, roof.photovoltaics, roof.passage)
+    @property
+    def assets(self) -> list[Asset]:
+        """As they are registered."""
+        devices: dict[str, AssetDevice | None] = {
+            "pv": self.roof and self.roof.photovoltaics,
+            "battery": self.battery,
+            "ev_charger": self.vehicle and self.vehicle.charger,
+            "heat_pump": self.heating and self.heating.device,
+        }
+        return [
+            Asset(f"{self.member_id}_{name}", device, self.member_id)
+            for name, device in devices.items()
+            if device is not None
+        ]
 
 
-def synthetic_community(
-    generator: np.random.Generator, grid: TimeGrid, place: Place, *, homes: int, pv_capacity_kw: float
-) -> SyntheticCommunity:
-    """A community of `homes` under one sky, all of it in memory.
+@dataclass(frozen=True, slots=True, eq=False)
+class HomeSeries:
+    """A home and what its meters would say; zero where it lacks the device."""
 
-    Raises:
-        InvalidInput: no homes, or a capacity that is no number >= 0.
-    """
-    neighbourhood = Neighbourhood(generator, grid, place, homes=homes, pv_capacity_kw=pv_capacity_kw)
-    load_kw, pv_kw = np.empty((homes, grid.steps)), np.empty((homes, grid.steps))
-    for some in neighbourhood.homes():
-        rows = slice(some.first, some.first + some.load_kw.shape[0])
-        load_kw[rows], pv_kw[rows] = some.load_kw, some.pv_kw
-    return SyntheticCommunity(grid, load_kw, pv_kw, neighbourhood.roofs, neighbourhood.sky)
+    home: Home
+    appliances_kw: Array  # (T,)
+    vehicle_kw: Array  # (T,)
+    heat_pump_kw: Array  # (T,)
+    pv_kw: Array  # (T,)
+    charge_kw: Array  # (T,)
+    discharge_kw: Array  # (T,)
+    soc_kwh: Array  # (T,) at the end of each interval
+    sessions: ChargingSessions | None
 
+    @property
+    def load_kw(self) -> Array:
+        """All that the home uses."""  # (T,)
+        return self.appliances_kw + self.vehicle_kw + self.heat_pump_kw
 
-def _roofs(generators: list[np.random.Generator], capacity_kw: float, place: Place) -> tuple[Roof | None, ...]:
-    """Roofs of their own size, tilt and azimuth on some of the homes, together of the capacity."""
-    towards = 180.0 if place.latitude >= 0 else 0.0
-    drawn = [_one_roof(generator, towards) for generator in generators]
-    chosen = [size if is_there else 0.0 for size, is_there, *_ in drawn]
-    if not any(chosen):
-        chosen = [size for size, *_ in drawn]
-    per_size = capacity_kw / sum(chosen)
-    return tuple(
-        Roof(Photovoltaics(per_size * size, tilt, azimuth), passage) if per_size * size > 0 else None
-        for size, (_, _, tilt, azimuth, passage) in zip(chosen, drawn, strict=True)
-    )
+    @property
+    def net_load_kw(self) -> Array:
+        """What the grid gives, negative where it takes."""  # (T,)
+        return self.load_kw - self.pv_kw + self.charge_kw - self.discharge_kw
 
 
-def _one_roof(generator: np.random.Generator, towards: float) -> tuple[float, bool, float, float, float]:
-    size = generator.lognormal(0.0, _ROOF_SPREAD)
-    is_there = bool(generator.uniform() < _SHARE_WITH_ROOF)
-    tilt = float(np.clip(generator.normal(_TILT_DEGREES, _TILT_SPREAD_DEGREES), 3.0, 65.0))
-    azimuth = (towards + np.clip(generator.normal(0.0, _AZIMUTH_SPREAD_DEGREES), -120.0, 120.0)) % 360
-    return size, is_there, tilt, float(azimuth), generator.uniform()
+class SyntheticCommunity:
+    """The homes of a recipe, each made when it is asked for, so that only some need to be in memory."""
+
+    def __init__(self, recipe: Recipe, sky: Sky | None = None) -> None:
+        """Args: sky: weather on the recipe's grid that is known; otherwise it is drawn."""
+        self.recipe = recipe
+        self._sky = sky
+
+    @cached_property
+    def sky(self) -> Sky:
+        """The weather that all homes share."""
+        drawn = stream(self.recipe.seed, Purpose.SKY)
+        return self._sky or moving_sky(drawn, self.recipe.grid, self.recipe.place)
+
+    @cached_property
+    def homes(self) -> tuple[Home, ...]:
+        """What each home has."""
+        return tuple(self._home(number) for number in range(self.recipe.homes))
+
+    @cached_property
+    def pv_capacity_kw(self) -> float:
+        """Of all roofs."""
+        return sum(home.roof.photovoltaics.capacity_kw for home in self.homes if home.roof)
+
+    def series(self, first: int = 0, after: int | None = None) -> Iterator[HomeSeries]:
+        """The homes from `first` until before `after`, one at a time."""
+        return (self._series(home) for home in self.homes[first:after])
+
+    def _home(self, number: int) -> Home:
+        shares = self.recipe.shares
+        roof, battery, vehicle, heating = (
+            self._stream(purpose, number)
+            for purpose in (Purpose.ROOF, Purpose.BATTERY, Purpose.VEHICLE, Purpose.HEATING)
+        )
+        has_roof, has_battery = roof.uniform() < shares.pv, battery.uniform() < shares.battery
+        place = self._stream(Purpose.SPOT, number).uniform(-SIDE_KM / 2, SIDE_KM / 2, 2)
+        on_top = draw_roof(roof, self.recipe.place, Spot(*place)) if has_roof else None
+        return Home(
+            number,
+            on_top,
+            draw_battery(battery, on_top.photovoltaics) if on_top and has_battery else None,
+            draw_vehicle(vehicle) if vehicle.uniform() < shares.vehicle else None,
+            draw_heated_home(heating, self.recipe.heating) if heating.uniform() < shares.heat_pump else None,
+        )
+
+    def _series(self, home: Home) -> HomeSeries:
+        number, grid = home.number, self.recipe.grid
+        nothing = np.zeros(grid.steps)
+        appliances = home_load_kw(self._stream(Purpose.APPLIANCES, number), self._calendar, self.recipe.habits)
+        vehicle, sessions = nothing, None
+        if home.vehicle:
+            vehicle, sessions = charge_at_home(self._stream(Purpose.JOURNEYS, number), self._calendar, home.vehicle)
+        heat_pump = nothing
+        if home.heating:
+            drawn = self._stream(Purpose.HOT_WATER, number)
+            heat_pump, _ = heat(drawn, home.heating, self._heating_weather, grid.step_minutes)
+        pv = roof_kw(self.sky, home.roof) if home.roof else nothing
+        charge, discharge, soc = nothing, nothing, nothing
+        if home.battery:
+            surplus = pv - (appliances + vehicle + heat_pump)
+            charge, discharge, soc = follow_surplus(home.battery, surplus, grid.step_hours)
+        return HomeSeries(home, appliances, vehicle, heat_pump, pv, charge, discharge, soc, sessions)
+
+    def _stream(self, purpose: Purpose, number: int) -> np.random.Generator:
+        return stream(self.recipe.seed, purpose, number)
+
+    @cached_property
+    def _calendar(self) -> Calendar:
+        place = self.recipe.place
+        return calendar_of(self.recipe.grid, place.timezone, place.latitude, self.sky.temperature_c)
+
+    @cached_property
+    def _heating_weather(self) -> HeatingWeather:
+        return heating_weather(self.sky)
