@@ -164,6 +164,13 @@ class TwinClient:
         params = _query(names, start, end, options)
         return self._send("GET", path, params=params, headers={"Accept": "text/csv"}).text
 
+    def quality(
+        self, community_id: str, start: datetime, end: datetime, names: Sequence[str] = (), **options: Any
+    ) -> Document:
+        """How far readings can be trusted. Options: member_id, asset_id, as_of, limit, cursor."""
+        params = _plain({"series": ",".join(names) or None, "start": start, "end": end, **options})
+        return self._json("GET", f"/communities/{community_id}/readings/quality", params=params)
+
     # States
 
     def state(self, community_id: str, *, as_of: datetime | None = None) -> Document:

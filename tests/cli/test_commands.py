@@ -9,6 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,8 @@ def test_every_command_of_the_guide_is_there() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "digital_twin.cli.main", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("serve", "admin", "migrate", "login", "import", "export", "forecast", "dispatch", "demo"):
+    commands = ("serve", "admin", "migrate", "login", "import", "export", "quality", "forecast", "dispatch", "demo")
+    for command in commands:
         assert f" {command} " in done.stdout
 
 
@@ -339,6 +341,20 @@ def test_an_export_imports_again_as_nothing_but_duplicates(
     again = line.output("import", str(out), "--community", community)
     assert count(again, "stored") == 0
     assert count(again, "already there with the same value") == 24
+
+
+def test_the_quality_of_readings_is_told_of_all_meters_and_of_one(line: CommandLine, community: str, day: Path) -> None:
+    line.output("import", str(day), "--community", community)
+    days = (datetime.now(UTC) - datetime.fromisoformat(START)).days + 1
+    told = line.output("quality", "--community", community, "--days", str(days))
+    assert "2 of 2 meters have reported, 0 are silent" in told
+    assert all(home in told for home in ("home_1", "home_2"))
+    of_one = line.output("quality", "--community", community, "--days", str(days), "--member", "home_1")
+    [row] = [text for text in of_one.splitlines() if START[:10] in text]
+    assert re.findall(r"\d+", row.partition(START[:10])[2])[:2] == ["24", "0"]
+    document = json.loads(line.output("quality", "--community", community, "--json"))
+    assert document["meters"]["silent"] == 2
+    assert line.run("quality", "--community", community, "--member", "nobody").returncode == 3
 
 
 def test_a_file_may_be_imported_again_with_the_right_flag(line: CommandLine, community: str, day: Path) -> None:

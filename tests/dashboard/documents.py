@@ -148,3 +148,21 @@ def comparison() -> Document:
         "result_id": "run-1", "scenarios": [scenario("today", "As it is today", 1000.0, 0.5, 0.0), more],
         "comparison": {"reference": "as_is", "ranking": ranking, "differences": []}, "provenance": provenance(),
     }  # fmt: skip
+
+
+def meter(member_id: str, **changes: Any) -> Document:
+    """A meter that told all of a day."""
+    return {
+        "name": "load_kw", "member_id": member_id, "asset_id": None, "expected": 96, "missing": 0, "suspect": 0,
+        "reasons": [], "last_reading_end": START, "data_age_s": 60.0, **changes,
+    }  # fmt: skip
+
+
+def quality(*meters: Document) -> Document:
+    """What is told of the readings of these."""
+    counts = {
+        "count": len(meters), "reporting": sum(one["missing"] < one["expected"] for one in meters),
+        "silent": sum(one["missing"] == one["expected"] for one in meters),
+        "suspect": sum(one["suspect"] > 0 for one in meters),
+    }  # fmt: skip
+    return {"as_of": START, "series": [], "meters": {**counts, "page": list(meters)}, "next": None}

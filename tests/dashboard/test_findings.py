@@ -15,7 +15,9 @@ from digital_twin.dashboard.charts import scenarios as scenario_charts
 from digital_twin.dashboard.charts import schedules as schedule_charts
 from digital_twin.dashboard.charts import states as state_charts
 from digital_twin.dashboard.charts import tariffs as tariff_charts
-from digital_twin.dashboard.findings import forecasts, scenarios, schedules, states, tariffs
+from digital_twin.dashboard.charts.quality import troubled_meters
+from digital_twin.dashboard.findings import forecasts, quality, scenarios, schedules, states, tariffs
+from digital_twin.domain.suspicion import Reason
 
 VIENNA = ZoneInfo("Europe/Vienna")
 Document = dict[str, Any]
@@ -67,6 +69,33 @@ def test_what_holds_a_plan_back_is_told_with_its_worth_in_the_aims_own_unit() ->
     )
     (told,) = schedules.binding_sentences(documents.schedule(objective="minimize_peak"), "EUR", VIENNA)
     assert told.endswith("one kW more would better the aim by 0.14.")
+
+
+def test_silent_and_suspect_meters_are_told_in_a_sentence_and_a_table() -> None:
+    sound, mute = documents.meter("home_1"), documents.meter("home_2", missing=96, last_reading_end=None)
+    stuck = documents.meter("home_3", missing=24, suspect=48, reasons=["stuck", "spike"])
+    meters = documents.quality(mute, stuck, sound)["meters"]
+    assert quality.meters_finding(meters, 24) == (
+        "Of 3 meters 1 is silent and 1 is hard to believe in the last 24 hours."
+    )
+    assert troubled_meters(meters, VIENNA).to_numpy().tolist() == [
+        ["home_2", "Demand", "100 %", "0 %", "", "none"],
+        ["home_3", "Demand", "25 %", "50 %", "shows one value for too long and single values stand out",
+         "Mon 02 Mar 01:00"],
+    ]  # fmt: skip
+
+
+def test_sound_meters_are_told_as_such() -> None:
+    one, two = documents.meter("home_1"), documents.meter("home_2")
+    assert quality.meters_finding(documents.quality(one, two)["meters"], 48) == (
+        "All 2 meters reported in the last 48 hours, and nothing in it is hard to believe."
+    )
+    assert quality.meters_finding(documents.quality(one)["meters"], 24).startswith("The only meter reported")
+    assert troubled_meters(documents.quality(one, two)["meters"], VIENNA).empty
+
+
+def test_every_reason_has_its_words() -> None:
+    assert set(quality.REASONS) == set(Reason)
 
 
 def test_the_flow_is_told_as_who_gives_and_who_takes() -> None:

@@ -39,6 +39,11 @@ class FakeTwin:
     def state_history(self, *_: Any) -> Document:
         return documents.history()
 
+    def quality(self, *_: Any, **__: Any) -> Document:
+        return documents.quality(
+            documents.meter("home_2", missing=96, last_reading_end=None), documents.meter("home_1")
+        )
+
     def logout(self) -> None: ...
 
     def close(self) -> None: ...
@@ -66,6 +71,8 @@ def test_the_state_is_told_with_its_figures_and_its_flow(visit: Any) -> None:
     assert [one.value for one in app.metric] == ["40 kW", "60 kW", "-20 kW", "52.2 kWh"]
     assert "PV gives 60 kW" in said(app)
     assert "The newest reading is 5 minutes old" in said(app)
+    assert "Of 2 meters 1 is silent in the last 24 hours" in said(app)
+    assert "home_2" in str(app.table[-1].value)
 
 
 def test_a_problem_is_told_in_its_own_sentence_with_a_way_to_try_again(visit: Any) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digital_twin.cli import transfer
-from digital_twin.cli.parameters import CommunityOption, Url, instant
+from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
+from digital_twin.cli.quality import quality
 from digital_twin.domain import errors
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ EXIT_CODES: dict[type[errors.TwinError], int] = {
 DETAILS_SHOWN = 5
 
 Home = Annotated[Path | None, typer.Option(help="Where an embedded installation keeps its data")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON")]
 
 
 def main() -> None:
@@ -282,6 +282,7 @@ def dispatch(
 
 app.command("import")(transfer.import_readings)
 app.command("export")(transfer.export_readings)
+app.command()(quality)
 
 
 def _ask_password(*, twice: bool = False) -> str:

@@ -22,3 +22,4 @@ def comma_separated(text: str) -> list[str]:
 
 Url = Annotated[str | None, typer.Option(help="The server; default: the one of the last log-in")]
 CommunityOption = Annotated[str, typer.Option("--community", help="The community's id")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON")]

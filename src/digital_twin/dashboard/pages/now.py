@@ -5,14 +5,18 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from digital_twin.dashboard.charts import states as charts
+from digital_twin.dashboard.charts.quality import troubled_meters
 from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import states as findings
+from digital_twin.dashboard.findings.quality import meters_finding
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import heading, picture, plain, provenance, told_problems
+from digital_twin.dashboard.layout import asked, heading, numbers, picture, plain, provenance, told_problems
 from digital_twin.dashboard.visit import Visit
+from digital_twin.domain.time import floor_to_step
 
 REFRESH_S = 30
 SPANS_H = (24, 48)
+WORST_METERS = 20
 
 
 def show(visit: Visit) -> None:
@@ -26,6 +30,8 @@ def show(visit: Visit) -> None:
             _show_state(visit, timedelta(hours=hours or SPANS_H[0]))
 
     live()
+    with told_problems():
+        _meters(visit, hours or SPANS_H[0])
 
 
 def _show_state(visit: Visit, span: timedelta) -> None:
@@ -61,6 +67,22 @@ def _past(visit: Visit, state: Document, history: Document) -> None:
             charts.history_table(history, visit.zone, (charts.STORED,)),
             description="Line of the stored energy in kWh over time with its band, under the line of the capacity.",
         )  # fmt: skip
+
+
+def _meters(visit: Visit, hours: int) -> None:
+    """Which meters cannot be relied on; asked again when a quarter of an hour is over, for there may be thousands."""
+    end = floor_to_step(datetime.now(UTC), 15)
+    quality = asked(
+        visit, "quality", visit.client.quality, start=end - timedelta(hours=hours), end=end, limit=WORST_METERS
+    )
+    meters = quality["meters"]
+    if not meters["count"]:
+        return
+    st.subheader("Meters", anchor=False)
+    st.markdown(plain(meters_finding(meters, hours)))
+    troubled = troubled_meters(meters, visit.zone)
+    if len(troubled):
+        numbers("the worst meters", troubled)
 
 
 def _figures(visit: Visit, state: Document) -> None:
