@@ -32,8 +32,15 @@ class DayRows:
     def size(self) -> int:
         return self.day.size
 
+    def part(self, first: int, end: int) -> "DayRows":
+        """Rows from one position up to another."""
+        flags = None if self.flags is None else self.flags[first:end]
+        return DayRows(self.day[first:end], self.series[first:end], self.slots[first:end], flags)
+
     def where(self, chosen: Mask) -> "DayRows":
         """The chosen rows."""
+        if chosen.all():
+            return self
         flags = None if self.flags is None else self.flags[chosen]
         return DayRows(self.day[chosen], self.series[chosen], self.slots[chosen], flags)
 

@@ -26,16 +26,15 @@ class Stretches:
     @classmethod
     def of(cls, series: Sequence[int], readings: Sequence[SeriesValues]) -> "Stretches":
         """Readings of one resolution, each with the number of its series."""
-        slots: dict[object, int] = {}  # many series share their start
-        for one in readings:
-            if one.grid.start not in slots:
-                slots[one.grid.start] = int(one.grid.start.timestamp()) // 60 // one.grid.step_minutes
+        starts = [one.grid.start for one in readings]
+        step_s = 60 * readings[0].grid.step_minutes
+        slots = {start: int(start.timestamp()) // step_s for start in set(starts)}  # many series share their start
+        values = [one.values for one in readings]
         return cls(
             np.asarray(series, dtype=np.int64),
-            np.array([slots[one.grid.start] for one in readings], dtype=np.int64),
-            np.array([one.values.size for one in readings], dtype=np.int64),
-            np.concatenate([one.values for one in readings], dtype=np.float32, casting="same_kind")
-            + np.float32(0),  # -0.0 becomes 0.0
+            np.array([slots[start] for start in starts], dtype=np.int64),
+            np.array([one.size for one in values], dtype=np.int64),
+            np.concatenate(values, dtype=np.float32, casting="same_kind") + np.float32(0),  # -0.0 becomes 0.0
             _flags_of(readings),
         )
 
@@ -79,9 +78,10 @@ class Stretches:
 
 
 def _flags_of(readings: Sequence[SeriesValues]) -> Flags | None:
-    if all(one.flags is None for one in readings):
+    flags = [one.flags for one in readings]
+    if all(own is None for own in flags):
         return None
-    return np.concatenate([_or_measured(one.flags, one.values.size) for one in readings])
+    return np.concatenate([_or_measured(own, one.values.size) for own, one in zip(flags, readings, strict=True)])
 
 
 def _or_measured(flags: Flags | None, size: int) -> Flags:

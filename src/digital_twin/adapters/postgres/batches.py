@@ -63,10 +63,9 @@ class BatchWriter:
         binary.register(self._connection.adapters)
         first_open = await open_from(self._connection, self._community)
         merger = DayRowMerger(self._connection, self._community, first_open)
-        known = await self._series.resolve(told.series)
-        ids = np.array([known[one].id for one, _ in told.series], dtype=np.int64)
+        ids = await self._series.ids(told.series)
         batch = await self._stamp(key, assumed_delay)
-        consequences = Consequences(self._connection, self._community, batch, known.values())
+        consequences = Consequences(self._connection, self._community, batch=batch, series=told.series, ids=ids)
         received = stored = corrected = superseded = 0
         for resolution, portion in told.portions():
             rows, counts = to_day_rows(portion.owned_by(ids), resolution)

@@ -1,6 +1,6 @@
 """What a batch leaves behind besides its readings: its undo, days whose sums are due, and what the state has to see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -10,7 +10,9 @@ from psycopg.rows import TupleRow
 
 from digital_twin.adapters.postgres.binary import DateArray
 from digital_twin.adapters.postgres.journal import Undo, changed_minutes
-from digital_twin.adapters.postgres.series import KnownSeries
+from digital_twin.adapters.postgres.series import Identity
+from digital_twin.domain.readings import SUMMED_SERIES
+from digital_twin.domain.stretches import Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,20 @@ class Consequences:
     """Those of one batch, taken up portion by portion."""
 
     def __init__(
-        self, connection: AsyncConnection[TupleRow], community: int, batch: Batch, series: Iterable[KnownSeries]
+        self,
+        connection: AsyncConnection[TupleRow],
+        community: int,
+        *,
+        batch: Batch,
+        series: Sequence[Identity],
+        ids: Indices,
     ) -> None:
         self._connection = connection
         self._community = community
         self._batch = batch
-        known = list(series)
-        self._summed = np.array([one.id for one in known if one.is_summed], dtype=np.int64)
-        self._feeding = np.array([one.id for one in known if one.feeds_state], dtype=np.int64)
+        feeds_state = np.array([asset is None and name in SUMMED_SERIES for name, _, asset, _ in series], np.bool_)
+        of_member = np.array([member is not None for _, member, _, _ in series], np.bool_)
+        self._feeding, self._summed = ids[feeds_state], ids[feeds_state & of_member]
         self._portions = 0
         self._changed: list[tuple[int, int]] = []
 
@@ -55,11 +63,11 @@ class Consequences:
             for month, part in _by_month(undo)
         ]  # fmt: skip
         self._portions += 1
-        async with self._connection.cursor() as cursor:
-            await cursor.executemany(
+        for entry in entries:
+            await self._connection.execute(
                 "insert into journal (community, batch, month, resolution_minutes, part, received_at, assumed_delay, "
                 "first_day, last_day, undo) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %b)",
-                entries,
+                entry,
             )
 
     async def _mark_dirty(self, undo: Undo) -> None:

@@ -55,6 +55,8 @@ class Undo:
 
     def where(self, chosen: Mask) -> "Undo":
         """The chosen rows."""
+        if chosen.all():
+            return self
         flags = None if self.flags_before is None else self.flags_before[chosen]
         return Undo(
             self.day[chosen],
@@ -128,9 +130,11 @@ def undo_rows(rows: DayRows, keys: Indices, undo: Undo, forget_first: Mask) -> N
 
 def changed_minutes(undo: Undo, resolution: int) -> tuple[int, int] | None:
     """From which minute since 1970 until which something changed; None where nothing did."""
-    changed = undo.first | undo.corrected
-    row, slot = np.nonzero(changed)
-    if not row.size:
+    if not undo.day.size:
         return None
-    minute = undo.day[row] * 1440 + slot * resolution
-    return int(minute.min()), int(minute.max()) + resolution
+    edges: list[int] = []
+    for day in (int(undo.day.min()), int(undo.day.max())):
+        of_day = undo.day == day
+        slots = np.flatnonzero((undo.first[of_day] | undo.corrected[of_day]).any(axis=0))
+        edges += [1440 * day + int(slots[0]) * resolution, 1440 * day + (int(slots[-1]) + 1) * resolution]
+    return edges[0], edges[-1]

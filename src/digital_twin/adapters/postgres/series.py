@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, LiteralString
 
+import numpy as np
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from digital_twin.domain.errors import InvalidInput
 from digital_twin.adapters.postgres.series_spans import SeriesSpans
-from digital_twin.domain.readings import SUMMED_SERIES, Series, SeriesKey, SeriesSummary
+from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.readings import Series, SeriesKey, SeriesSummary
+from digital_twin.domain.stretches import Indices
 
 _COLUMNS = "name, member_id, asset_id, id, resolution_minutes"
 _FEW = 64
+
+Identity = tuple[str, str | None, str | None, int]
+"""Name, member, asset and resolution of a series: as a plain tuple, since a batch has many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +28,6 @@ class KnownSeries:
     id: int
     key: SeriesKey
     resolution: int
-
-    @property
-    def is_summed(self) -> bool:
-        """Whether it adds to a sum of the community."""
-        return self.key.member_id is not None and self.feeds_state
-
-    @property
-    def feeds_state(self) -> bool:
-        """Whether the state of the community rests on it."""
-        return self.key.asset_id is None and self.key.name in SUMMED_SERIES
 
 
 class SeriesTable:
@@ -50,10 +45,14 @@ class SeriesTable:
         if len(keys) <= _FEW:  # otherwise asking for all of the names is cheaper than for each key
             query += " and coalesce(member_id, '') = any(%s)"
             values.append(sorted({key.member_id or "" for key in keys}))
-        wanted = set(keys)
+        wanted = {_owner(key): key for key in keys}
         cursor = await self._connection.execute(query, values)  # type: ignore[arg-type]
-        found = (_known(row) for row in await cursor.fetchall())
-        return {one.key: one for one in found if one.key in wanted}
+        found: dict[SeriesKey, KnownSeries] = {}
+        for *owner, series_id, resolution in await cursor.fetchall():
+            key = wanted.get(tuple(owner))
+            if key is not None:
+                found[key] = KnownSeries(series_id, key, resolution)
+        return found
 
     async def named(self, names: Sequence[str]) -> list[Series]:
         """All of these names, by name and owner."""
@@ -71,6 +70,25 @@ class SeriesTable:
             (self._community, name),
         )
         return [_known(row) for row in await cursor.fetchall()]
+
+    async def ids(self, wanted: Sequence[Identity]) -> Indices:
+        """The id of each series, new ones registered.
+
+        Raises:
+            InvalidInput: as `resolve`, which is asked as soon as one is not simply there.
+        """
+        cursor = await self._connection.execute(
+            "select name, member_id, asset_id, resolution_minutes, id from series "
+            "where community = %s and name = any(%s)",
+            (self._community, sorted({one[0] for one in wanted})),
+        )
+        known = {row[:4]: row[4] for row in await cursor.fetchall()}
+        found = [known.get(one) for one in wanted]
+        if None in found:
+            told = [(SeriesKey(name, member, asset), resolution) for name, member, asset, resolution in wanted]
+            registered = await self.resolve(told)
+            found = [registered[key].id for key, _ in told]
+        return np.array(found, dtype=np.int64)
 
     async def resolve(self, wanted: Iterable[tuple[SeriesKey, int]]) -> dict[SeriesKey, KnownSeries]:
         """Every series with its id, new ones registered.
@@ -169,6 +187,10 @@ def _summary(known: KnownSeries, first_day: date, last_day: date) -> SeriesSumma
 def _known(row: tuple[Any, ...]) -> KnownSeries:
     name, member_id, asset_id, series_id, resolution = row
     return KnownSeries(series_id, SeriesKey(name, member_id, asset_id), resolution)
+
+
+def _owner(key: SeriesKey) -> tuple[str, str | None, str | None]:
+    return key.name, key.member_id, key.asset_id
 
 
 def _sort_key(key: SeriesKey) -> tuple[str, str, str]:

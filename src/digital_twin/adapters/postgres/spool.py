@@ -11,8 +11,9 @@ from typing import IO
 
 import numpy as np
 
+from digital_twin.adapters.postgres.series import Identity
 from digital_twin.domain.errors import Unavailable
-from digital_twin.domain.readings import SeriesKey, SeriesValues
+from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.series_days import DAY_MINUTES
 from digital_twin.domain.stretches import Stretches
 
@@ -40,7 +41,7 @@ class Spool:
     """Readings of one batch in the order they were told; series are numbered as they come."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[SeriesKey, int], int] = {}
+        self._numbers: dict[Identity, int] = {}
         self._first: list[tuple[int, Stretches]] | None = None
         self._file: IO[bytes] | None = None
         self._extents: dict[_Place, list[_Extent]] = defaultdict(list)
@@ -57,8 +58,8 @@ class Spool:
         return self._first is None and self._file is None
 
     @property
-    def series(self) -> list[tuple[SeriesKey, int]]:
-        """Series and resolution by number."""
+    def series(self) -> list[Identity]:
+        """By number."""
         return list(self._numbers)
 
     def add(self, readings: Sequence[SeriesValues]) -> None:
@@ -70,10 +71,7 @@ class Spool:
         groups: dict[int, list[SeriesValues]] = defaultdict(list)
         for one in readings:
             groups[one.grid.step_minutes].append(one)
-        part = [
-            (resolution, Stretches.of([self._number(one.key, resolution) for one in group], group))
-            for resolution, group in groups.items()
-        ]
+        part = [(resolution, Stretches.of(self._numbered(group), group)) for resolution, group in groups.items()]
         if self.is_empty:
             self._first = part
             return
@@ -106,8 +104,11 @@ class Spool:
             if held:
                 yield resolution, Stretches.joined([self._read(one) for one in held])
 
-    def _number(self, key: SeriesKey, resolution: int) -> int:
-        return self._numbers.setdefault((key, resolution), len(self._numbers))
+    def _numbered(self, group: Sequence[SeriesValues]) -> list[int]:
+        numbers, keys = self._numbers, [one.key for one in group]
+        resolution = group[0].grid.step_minutes
+        owners = [(key.name, key.member_id, key.asset_id, resolution) for key in keys]
+        return [numbers.setdefault(owner, len(numbers)) for owner in owners]
 
     def _write(self, part: Sequence[tuple[int, Stretches]]) -> None:
         for resolution, told in part:
