@@ -1,8 +1,12 @@
 """Sums over members that stand in for a community's own series."""
 
+from dataclasses import replace
+
+import numpy as np
 from tests.builders import MONDAY, community, series
 
 from digital_twin.domain.assets import Member
+from digital_twin.domain.quality import Quality
 from digital_twin.services.history import KnownSeries, community_series
 from digital_twin.testing import FakeClock, MemoryStore
 
@@ -31,6 +35,20 @@ async def test_the_load_of_some_stands_for_all_prosumers():
     found = await known("load_kw", {"home_1": [1.0, 2.0], "home_2": [3.0, 4.0]}, prosumers=8)
     assert found.values.values.tolist() == [16.0, 24.0]
     assert found.source == "sum over 2 of 8 prosumers, scaled by 8/2"
+
+
+async def test_what_a_source_suspects_is_no_history():
+    store = MemoryStore(FakeClock(MONDAY))
+    wanted = community()
+    flags = np.array([0, Quality.SUSPECT, Quality.ESTIMATED, Quality.SUBSTITUTED], dtype=np.uint8)
+    async with store.platform() as tx:
+        await tx.communities.create(wanted)
+    async with store.community(wanted.community_id) as tx:
+        told = replace(series("load_kw", [1.0, 900.0, 3.0, 4.0]), flags=flags)
+        await tx.readings.record([told], key="k")
+        found = await community_series(tx, wanted, "load_kw", MONDAY, told.grid.end, told.grid.end)
+    assert found is not None
+    np.testing.assert_array_equal(found.values.values, [1.0, np.nan, 3.0, 4.0])
 
 
 async def test_generation_is_not_scaled_to_those_who_have_no_roof():

@@ -11,6 +11,7 @@ from tests.builders import community, series
 
 from digital_twin.domain.assets import Member
 from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
+from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.macro_twin.state import TwinState
 from digital_twin.services.access import Caller, Grant, Role
@@ -118,6 +119,24 @@ async def test_a_state_of_nowhere_is_not_found(world: World) -> None:
 
 
 # With readings
+
+
+async def test_what_its_source_suspects_moves_nothing(world: World) -> None:
+    plain, last = World(), START + timedelta(hours=71)
+    flags = np.array([Quality.SUSPECT], dtype=np.uint8)
+    suspects = [
+        replace(series("load_kw", [value], member=member, start=last, minutes=60), flags=flags)
+        for value, member in ((300.0, None), (9.0, "h0"))
+    ]
+    for one in (world, plain):
+        await one.open(homes=3)
+        await one.record(*homes(3, 71), *homes(3, 1, first=71)[1:])
+    await world.record(*suspects)
+    for one in (world, plain):
+        one.clock.advance(days=3, minutes=5)
+    found, expected = await world.service.state(GRANT), await plain.service.state(GRANT)
+    assert found["states"] == expected["states"]
+    assert found["coverage"] == expected["coverage"]
 
 
 async def test_the_communitys_own_load_is_its_demand(world: World) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from digital_twin.domain.quality import Quality
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask, Slots
 from digital_twin.domain.units import Array, SeriesKind, canonical_unit
 
@@ -81,7 +82,8 @@ class DaySums:
 def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows], days: Indices) -> DaySums:
     """The sum of rows (by resolution) on the given ascending days.
 
-    A coarse slot of a finer series needs all its fine slots: means average, instants take the first.
+    A coarse slot of a finer series needs all its fine slots: means average, instants take the first. What its source
+    suspects is left out, as if it had not come.
     """
     resolution = series.resolution_minutes
     slots = DAY_MINUTES // resolution
@@ -91,7 +93,7 @@ def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows
         place = np.minimum(np.searchsorted(days, part.day), days.size - 1)
         wanted = days[place] == part.day
         part, place = part.where(wanted), place[wanted]
-        values = _coarser(part.slots, resolution // fine, kind)
+        values = _coarser(_believed(part), resolution // fine, kind)
         values[~_counts(series, part, slots)] = np.nan
         known = ~np.isnan(values)
         found, begins = np.unique(place, return_index=True)  # rows are in the order of their days
@@ -119,6 +121,11 @@ def with_kept(name: str, sums: DaySums, kept: DaySums) -> DaySums:
     after.total[target], after.reporting[target] = total[row, slot], reporting[row, slot]
     after.members[target] = members[row, slot]
     return after
+
+
+def _believed(rows: DayRows) -> Slots:
+    """The slots without what their sources suspect."""  # (R, S)
+    return rows.slots if rows.flags is None else np.where(rows.flags == Quality.SUSPECT, np.float32(np.nan), rows.slots)
 
 
 def _coarser(slots: Slots | Array, factor: int, kind: SeriesKind) -> Array:

@@ -1,15 +1,15 @@
 """Readings: what meters and weather stations said about an interval, and when it became known."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import check_identifier, check_series_name
-from digital_twin.domain.quality import Flags
+from digital_twin.domain.quality import Flags, Quality
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array, SeriesKind, canonical_unit, to_canonical
 
@@ -82,6 +82,12 @@ class SeriesKey:
             )
 
 
+@lru_cache(maxsize=20_000)
+def series_key(name: str, member_id: str | None = None, asset_id: str | None = None) -> SeriesKey:
+    """The key, checked once: bodies name the same series over and over. Raises InvalidInput."""
+    return SeriesKey(name, member_id, asset_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """A stream of readings at one resolution, in the unit its name ends in."""
@@ -112,6 +118,13 @@ class SeriesValues:
             raise InvalidInput(f"{self.key.name} must have {self.grid.steps} values, got {self.values.size}")
         if self.flags is not None and self.flags.shape != self.values.shape:
             raise InvalidInput(f"{self.key.name} must have a quality for each of its {self.values.size} values")
+
+    @property
+    def believed(self) -> "SeriesValues":
+        """The same without the values that their source suspects."""
+        if self.flags is None or not (self.flags == Quality.SUSPECT).any():
+            return self
+        return replace(self, values=np.where(self.flags == Quality.SUSPECT, np.nan, self.values))
 
     @classmethod
     def from_unit(cls, key: SeriesKey, grid: TimeGrid, values: Array, unit: str, kind: SeriesKind) -> "SeriesValues":
@@ -160,6 +173,25 @@ def allowed_range(series_name: str) -> tuple[float, float]:
     if series_name.startswith("net_"):
         return -1e6, 1e6
     return next(limits for suffix, limits in _RANGES.items() if series_name.endswith(suffix))
+
+
+def are_plain(readings: Sequence[SeriesValues], now: datetime) -> bool:
+    """Whether `check_readings` refuses nothing of any of these, told by one look at all of them.
+
+    It may say no where only a close look at each would tell.
+    """
+    values: dict[str, list[Array]] = {}
+    for one in readings:
+        values.setdefault(one.key.name, []).append(one.values)
+    grids = {id(one.grid): one.grid for one in readings}.values()
+    if any(grid.start < EARLIEST_READING or grid.end > now + CLOCK_TOLERANCE for grid in grids):
+        return False
+    for name, told in values.items():
+        low, high = allowed_range(name)
+        together = np.concatenate(told)
+        if np.fmin.reduce(together) < low or np.fmax.reduce(together) > high:
+            return False
+    return True
 
 
 def check_readings(readings: SeriesValues, now: datetime) -> tuple[SeriesValues, list[Rejection]]:

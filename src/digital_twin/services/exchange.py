@@ -15,6 +15,7 @@ from digital_twin.domain.sharing import Sharing, SharingRule
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.optimization.plan import MemberExchange
+from digital_twin.services.history import believed_readings
 from digital_twin.services.ports import Transaction
 from digital_twin.services.prices import Prices
 from digital_twin.services.provenance import Provenance
@@ -146,7 +147,7 @@ async def _member_series(
     tx: Transaction, member_ids: Sequence[str], past: TimeGrid, provenance: Provenance
 ) -> list[MemberSeries]:
     keys = [SeriesKey(name, member_id) for member_id in member_ids for name in ("load_kw", "pv_kw")]
-    found = await tx.readings.read(keys, past.start, past.end, as_of=provenance.as_of)
+    found = await believed_readings(tx, keys, past.start, past.end, provenance.as_of)
     by_key: dict[SeriesKey, SeriesValues] = {series.key: resample(series, past) for series in found}
     complete: list[MemberSeries] = []
     for member_id in member_ids:

@@ -1,5 +1,6 @@
 """What a community's series were, as known at one instant: its own series win, else the sum over members stands in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,11 +27,19 @@ class KnownSeries:
     source: str
 
 
+async def believed_readings(
+    tx: Transaction, keys: Sequence[SeriesKey], start: datetime, end: datetime, as_of: datetime | None
+) -> list[SeriesValues]:
+    """What is known of these series, without the values that their own sources suspect; what rests on readings asks
+    here."""
+    return [one.believed for one in await tx.readings.read(keys, start, end, as_of=as_of)]
+
+
 async def community_series(
     tx: Transaction, community: Community, name: str, start: datetime, end: datetime, as_of: datetime
 ) -> KnownSeries | None:
     """The community-level series, or else the sum over members scaled to all prosumers; None without readings."""
-    own = await tx.readings.read([SeriesKey(name)], start, end, as_of=as_of)
+    own = await believed_readings(tx, [SeriesKey(name)], start, end, as_of)
     if own and np.isfinite(own[0].values).any():
         return KnownSeries(own[0], "community-level readings")
     if name not in SUMMED_SERIES:

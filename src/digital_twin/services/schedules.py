@@ -25,6 +25,7 @@ from digital_twin.services.access import Grant
 from digital_twin.services.computations import Comparison, plan_and_compare
 from digital_twin.services.exchange import MemberSeries, member_exchange
 from digital_twin.services.forecasts import CommunityForecast, ForecastRequest, ForecastService
+from digital_twin.services.history import believed_readings
 from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import PriceRequest, Prices, prices_of
@@ -204,7 +205,7 @@ async def _state_of_charge(
 
 async def _latest_state_of_charge(tx: Transaction, as_of: datetime) -> float | None:
     since = floor_to_step(as_of - FRESH_STATE_OF_CHARGE, 60)
-    found = await tx.readings.read([SeriesKey("storage_soc_kwh")], since, as_of, as_of=as_of)
+    found = await believed_readings(tx, [SeriesKey("storage_soc_kwh")], since, as_of, as_of)
     values = found[0].values if found else np.empty(0)
     finite = np.flatnonzero(np.isfinite(values))
     return float(values[finite[-1]]) if finite.size else None

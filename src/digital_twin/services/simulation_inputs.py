@@ -17,7 +17,7 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME
 from digital_twin.services.forecasts import site_of
-from digital_twin.services.history import community_series
+from digital_twin.services.history import believed_readings, community_series
 from digital_twin.services.ports import Transaction
 from digital_twin.services.prices import PriceRequest, prices_of
 from digital_twin.services.provenance import Provenance
@@ -200,7 +200,7 @@ async def _member_profiles(tx: Transaction, grid: TimeGrid, provenance: Provenan
     keys = [SeriesKey(name, member_id) for member_id in members for name in ("load_kw", "pv_kw")]
     if not keys:
         return None
-    found = await tx.readings.read(keys, grid.start, grid.end, as_of=provenance.as_of)
+    found = await believed_readings(tx, keys, grid.start, grid.end, provenance.as_of)
     by_key = {series.key: resample(series, grid).values.astype(np.float32) for series in found}
     metered = [one for one in members if np.isfinite(by_key.get(SeriesKey("load_kw", one), np.array([np.nan]))).any()]
     if not metered:

@@ -16,6 +16,7 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin import OBSERVED, Metering, Plant
 from digital_twin.services.forecasts import site_of
+from digital_twin.services.history import believed_readings
 from digital_twin.services.ports import Transaction
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.twin_steps import TwinSetting
@@ -95,7 +96,7 @@ async def readings_of(
     tx: Transaction, instruments: Instruments, grid: TimeGrid, as_of: datetime | None
 ) -> tuple[Array, tuple[Array, ...]]:
     """The community's own series (T, 4) and those of the meters of each quantity (T, M), NaN where there is none."""
-    found = {one.key: one for one in await tx.readings.read(instruments.keys, grid.start, grid.end, as_of=as_of)}
+    found = {one.key: one for one in await believed_readings(tx, instruments.keys, grid.start, grid.end, as_of)}
     starts_s = grid.starts.astype(np.int64)
     spans = {name: MemberSpan(one.joined_at, one.left_at) for name, one in instruments.members.items()}
     own = np.full((grid.steps, len(OBSERVED)), np.nan)

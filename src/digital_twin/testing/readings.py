@@ -12,6 +12,7 @@ import numpy as np
 
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.errors import InvalidInput
+from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SUMMED_SERIES, Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.retention import Retention
 from digital_twin.domain.series_days import shortest_decimals
@@ -211,7 +212,8 @@ class MemoryReadings:
         """The value of a finer series over one interval of the grid."""
         step = timedelta(minutes=part.resolution_minutes)
         pieces = grid.step_minutes // part.resolution_minutes
-        values = [self._reading(part.key, at + index * step, as_of)[0] for index in range(pieces)]
+        told = [self._reading(part.key, at + index * step, as_of) for index in range(pieces)]
+        values = [np.nan if flag == Quality.SUSPECT else value for value, flag in told]
         if pieces == 1 or part.kind is SeriesKind.INSTANT:
             return values[0]
         return sum(values) if part.kind is SeriesKind.ENERGY else sum(values) / pieces
