@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.quality import Flags
 from digital_twin.domain.readings import Series, SeriesValues
-from digital_twin.domain.time import EARLIEST, LATEST, TimeGrid
+from digital_twin.domain.time import EARLIEST, LATEST, TimeGrid, time_grid
 from digital_twin.domain.units import Array
 
 Places = NDArray[np.int64]
@@ -86,7 +86,7 @@ def _checked_resolution(minutes: int) -> int:
 @lru_cache(maxsize=4096)
 def _grid(start_s: int, steps: int, step_minutes: int) -> TimeGrid:
     """Rows of many series begin and end together."""
-    return TimeGrid(datetime.fromtimestamp(start_s, UTC), steps, step_minutes)
+    return time_grid(datetime.fromtimestamp(start_s, UTC), steps, step_minutes)
 
 
 def _check_starts(start_s: Places, step_s: Places) -> None:

@@ -133,6 +133,12 @@ class TimeGrid:
         return self.start + index * self.step
 
 
+@lru_cache(maxsize=4096)
+def time_grid(start: datetime, steps: int, step_minutes: int) -> TimeGrid:
+    """The grid, checked once: readings of many series begin and end together. Raises InvalidInput."""
+    return TimeGrid(start, steps, step_minutes)
+
+
 def floor_to_step(instant: datetime, step_minutes: int) -> datetime:
     """The start of the interval that holds the instant."""
     seconds = int(as_utc(instant).timestamp())

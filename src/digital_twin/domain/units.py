@@ -1,6 +1,7 @@
 """Units: the canonical unit of a series stands in its name, foreign ones are converted once, where they are met."""
 
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ _FACTORS: dict[str, dict[str, float]] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def canonical_unit(series_name: str) -> tuple[str, SeriesKind]:
     """The unit and kind that the name of a series promises, such as `("kW", MEAN)` for `load_kw`.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow as pa
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.quality import WORDS, Flags, Quality, told_flags
 from digital_twin.domain.reading_rows import Places, ReadingRows, gather
-from digital_twin.domain.readings import Series, SeriesKey
+from digital_twin.domain.readings import Series, series_key
 from digital_twin.domain.units import Array
 from digital_twin.services.reading_parts import ReadingPart
 
@@ -103,9 +102,10 @@ class TableRows:
     def _series(self, ids: tuple[Any, ...], owner: Listed, number: int) -> Series:
         name, member_id, asset_id, minutes = ids
         try:
-            return _series_of(name or "", member_id or None, asset_id or None, minutes or USUAL_MINUTES)
+            key = series_key(name or "", member_id or None, asset_id or None)
         except InvalidInput as error:
             raise self._wrong(owner.row_of(number), error.message) from error
+        return Series(key, minutes or USUAL_MINUTES)
 
     def _flags(self) -> Flags | None:
         """The quality of each value; None where all are measured."""
@@ -123,9 +123,3 @@ class TableRows:
     def _wrong(self, row: int, message: str) -> InvalidInput:
         place = self.place(row)
         return InvalidInput(f"{place}: {message.partition(', got')[0]}", field=place)
-
-
-@lru_cache(maxsize=20_000)
-def _series_of(name: str, member_id: str | None, asset_id: str | None, minutes: int) -> Series:
-    """The same series come again in every part and body."""
-    return Series(SeriesKey(name, member_id, asset_id), minutes)

@@ -3,6 +3,7 @@
 import re
 import uuid
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -39,9 +40,14 @@ def parse_instant(value: Any) -> Any:
     if not isinstance(value, str) or not _TIME.match(value):  # Python's own reader ends at a NUL, for one
         raise InvalidValue("must be an RFC 3339 time such as 2026-03-01T00:00:00Z")
     try:
-        return datetime.fromisoformat(value.upper())
+        return _read_time(value.upper())
     except ValueError as error:
         raise InvalidValue("must be an RFC 3339 time such as 2026-03-01T00:00:00Z") from error
+
+
+@lru_cache(maxsize=4096)
+def _read_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _in_utc(value: datetime) -> datetime:

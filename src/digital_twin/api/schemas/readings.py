@@ -22,8 +22,8 @@ from digital_twin.domain.identifiers import SERIES_NAME_PATTERN
 from digital_twin.domain.quality import WORDS, Flags, Quality, QualityWord, quality_words, told_flags
 from digital_twin.domain.reading_rows import ReadingRows as Rows
 from digital_twin.domain.reading_rows import gather
-from digital_twin.domain.readings import Series, SeriesKey, SeriesSummary, SeriesValues
-from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.readings import Series, SeriesSummary, SeriesValues, series_key
+from digital_twin.domain.time import time_grid
 from digital_twin.domain.units import Array, SeriesKind, canonical_unit
 from digital_twin.services.reading_parts import ReadingPart, Refusal
 from digital_twin.services.readings import IngestReport, SeriesAnswer
@@ -65,8 +65,8 @@ class SeriesColumn(Body):
 
     def to_domain(self) -> SeriesValues:
         """Raises InvalidInput for a start off the grid, a unit that does not fit the name, or quality of no value."""
-        key = SeriesKey(self.name, self.member_id, self.asset_id)
-        grid = TimeGrid(self.start, len(self.values), self.resolution_minutes)
+        key = series_key(self.name, self.member_id, self.asset_id)
+        grid = time_grid(self.start, len(self.values), self.resolution_minutes)
         values = np.array(self.values, dtype=np.float64)
         readings = SeriesValues.from_unit(key, grid, values, self.unit, SeriesKind(self.kind))
         return readings if self.quality is None else replace(readings, flags=self._flags(values))
@@ -144,7 +144,7 @@ class ReadingRows(Body):
         for index, row in enumerate(self.readings):
             if numbers.setdefault(row.key, len(series)) == len(series):
                 try:
-                    series.append(Series(SeriesKey(*row.key), self.resolution_minutes))
+                    series.append(Series(series_key(*row.key), self.resolution_minutes))
                 except InvalidInput as error:
                     field = f"readings.{index}.{error.facts.get('field', '')}"
                     raise InvalidInput(error.message, field=field) from error
