@@ -569,5 +569,6 @@ async def test_attempts_and_ages_are_measured(fed: Fed):
     assert counted._value.get() == before + 1
     fed.server.fail(Answer(b"", status=500))
     await fed.later(minutes=66)
+    await fed.updates.measure_age()
     assert FEED_AGE.labels(FeedKind.WEATHER)._value.get() == 66 * 60
     assert np.isnan(FEED_AGE.labels(FeedKind.CARBON)._value.get())

@@ -88,3 +88,14 @@ def test_the_environment_wins_over_the_file_and_a_tilde_is_the_home(
     assert read_settings().digital_twin_home == Path.home() / "twin"
     monkeypatch.setenv("API_PORT", "8002")
     assert read_settings().api_port == 8002
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "api.open-meteo.com", "ftp://host/", "https://", "https://host:0", "https://host/api?token=x", "https://[::1"],
+)
+def test_a_source_of_feeds_is_an_address_on_the_web(address: str) -> None:
+    for name in ("open_meteo_url", "open_meteo_archive_url", "entsoe_url"):
+        with pytest.raises(InvalidInput, match=f"{name.upper()} .*must be an address such as https://host/path"):
+            read_settings(**{name: address})
+    assert read_settings(entsoe_url="http://mirror.example.org:8080/api").entsoe_url.endswith("/api")

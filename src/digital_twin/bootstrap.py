@@ -13,10 +13,11 @@ from pydantic import SecretStr, ValidationError
 from digital_twin.adapters.children import child
 from digital_twin.adapters.clock import SystemClock
 from digital_twin.adapters.compute import WarmPool
+from digital_twin.adapters.feed_sources import SourceAddresses, open_sources
 from digital_twin.adapters.mqtt import BrokerAddress, MqttBroker
 from digital_twin.adapters.passwords import BcryptHasher
 from digital_twin.adapters.postgres.database import migrate, open_pool
-from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
+from digital_twin.adapters.postgres.embedded import watched
 from digital_twin.adapters.postgres.events import PostgresEventFeed, notifications
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.adapters.queue import Job, JobWorker
@@ -30,6 +31,8 @@ from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
 from digital_twin.services.communities import CommunityService
 from digital_twin.services.events import EventService
+from digital_twin.services.feed_updates import FeedUpdates
+from digital_twin.services.feeds import FeedService
 from digital_twin.services.forecasts import ForecastService
 from digital_twin.services.imports import ImportService
 from digital_twin.services.ingest import IngestService
@@ -57,7 +60,6 @@ from digital_twin.services.states import StateService
 from digital_twin.services.tariffs import TariffService
 from digital_twin.services.topics import TopicService
 from digital_twin.settings import Environment, Settings
-from digital_twin.telemetry import get_logger
 
 __all__ = [
     "ALL_QUEUES",
@@ -88,7 +90,6 @@ PRELOADED = (
     "pvlib",
 )
 ALL_QUEUES = QUEUES
-WATCH_EVERY_S = 2.0
 
 
 def read_settings(**given: Any) -> Settings:
@@ -137,6 +138,7 @@ class Twin:
     communities: CommunityService
     members: MemberService
     readings: ReadingService
+    feeds: FeedService
     quality: QualityService
     imports: ImportService
     states: StateService
@@ -179,6 +181,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         communities=CommunityService(store, max_prosumers=settings.max_prosumers_per_community),
         members=MemberService(store),
         readings=ReadingService(store, clock),
+        feeds=FeedService(store, clock),
         quality=QualityService(store, clock),
         states=StateService(store, clock, pool),
         forecasts=forecasts,
@@ -201,6 +204,7 @@ class Worker:
     twin: Twin
     jobs: JobWorker
     executor: RunExecutor
+    feeds: FeedUpdates
     queues: tuple[str, ...]
     readings: Callable[[], AsyncGenerator[str, None]]  # the communities to which some have come, as they come
 
@@ -234,7 +238,9 @@ async def open_worker(settings: Settings, queues: Sequence[str]) -> AsyncGenerat
         jobs = JobWorker(address, queues, concurrency=settings.compute_processes + 2)
         executor = RunExecutor(adapters.store, adapters.clock, adapters.pool, run_work(twin))
         await stack.enter_async_context(jobs.open())
-        yield Worker(twin, jobs, executor, tuple(queues), lambda: notifications(address, "state_due"))
+        sources = await stack.enter_async_context(open_sources(_source_addresses(settings), adapters.clock))
+        feeds = FeedUpdates(adapters.store, adapters.clock, sources)
+        yield Worker(twin, jobs, executor, feeds, tuple(queues), lambda: notifications(address, "state_due"))
 
 
 @asynccontextmanager
@@ -265,6 +271,16 @@ async def open_intake(settings: Settings) -> AsyncGenerator[Intake, None]:
             mappings_changed=lambda: notifications(database, "topic_mapping"),
             side_by_side=settings.database_pool_size - 1,
         )
+
+
+def _source_addresses(settings: Settings) -> SourceAddresses:
+    return SourceAddresses(
+        settings.open_meteo_url,
+        settings.open_meteo_archive_url,
+        settings.entsoe_url,
+        _revealed(settings.open_meteo_api_key),
+        _revealed(settings.entsoe_api_token),
+    )
 
 
 def run_work(twin: Twin) -> dict[str, RunWork]:
@@ -339,25 +355,9 @@ async def _open_database(settings: Settings) -> AsyncGenerator[str, None]:
         if settings.database_url is not None:
             address = settings.database_url.get_secret_value()
         else:
-            embedded = EmbeddedPostgres(settings.digital_twin_home)
-            stack.callback(embedded.stop)
-            address = await asyncio.to_thread(embedded.start)
-            watch = asyncio.create_task(_watch(embedded))
-            stack.push_async_callback(_cancel, watch)
+            address = await stack.enter_async_context(watched(settings.digital_twin_home))
         await migrate(address)
         yield address
-
-
-async def _watch(embedded: EmbeddedPostgres) -> None:
-    while True:
-        await asyncio.sleep(WATCH_EVERY_S)
-        try:
-            if not await asyncio.to_thread(embedded.is_running):
-                get_logger().warning("embedded_database_restarting")
-                await asyncio.to_thread(embedded.start)
-        except Exception as error:
-            # keep watching: the next round may succeed, and readiness tells the truth meanwhile
-            get_logger().error("embedded_database_down", exc_info=error)
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

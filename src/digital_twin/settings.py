@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     password_cost: int = Field(default=12, ge=4, le=16)
     login_attempts_per_5_minutes: int = Field(default=10, ge=1)
     registrations_per_hour: int = Field(default=20, ge=1)
+    open_meteo_url: str = "https://api.open-meteo.com"
+    open_meteo_archive_url: str = "https://archive-api.open-meteo.com"
+    open_meteo_api_key: SecretStr | None = None
+    entsoe_url: str = "https://web-api.tp.entsoe.eu/api"
+    entsoe_api_token: SecretStr | None = None
     log_level: str = "INFO"
 
     @property
@@ -123,6 +128,20 @@ class Settings(BaseSettings):
                 raise ValueError(rule)
         except ValueError:
             raise ValueError(rule) from None
+        return value
+
+    @field_validator("open_meteo_url", "open_meteo_archive_url", "entsoe_url")
+    @classmethod
+    def _name_a_source(cls, value: str) -> str:
+        """Requests go there and nowhere else: no community can name another address."""
+        try:
+            address = urlsplit(value)
+            is_web = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+            is_good = is_web and not address.query and not address.fragment
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise ValueError("must be an address such as https://host/path, without a query")
         return value
 
     @field_validator("log_level")

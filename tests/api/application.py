@@ -21,6 +21,9 @@ from digital_twin.worker.main import run as work
 
 PASSWORD = "correct horse battery"
 ADMINISTRATOR = "root_admin"
+NOWHERE = "http://127.0.0.1:9"
+"""Where no source of weather or prices answers."""
+
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Nothing here is encrypted, and reading the system's certificates takes each client 30 ms."""
 
@@ -155,6 +158,9 @@ class _ServerThread(threading.Thread):
             password_cost=4,
             login_attempts_per_5_minutes=100_000,
             registrations_per_hour=100_000,
+            open_meteo_url=NOWHERE,
+            open_meteo_archive_url=NOWHERE,
+            entsoe_url=NOWHERE,
             log_level="ERROR",
         )
         await create_administrator(

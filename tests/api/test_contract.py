@@ -20,6 +20,8 @@ from tests.api.in_memory import in_memory_api
 from tests.api.operations import Operation, operations
 from tests.api.test_runs import years
 
+from digital_twin.api.schemas.communities import GUIDE_COMMUNITY
+
 # the application runs in this process, and its pools draw random waits while cases are generated
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 
@@ -56,6 +58,10 @@ async def test_every_example_of_the_document_works_as_it_stands():
         }
         sent: set[str] = set()
         for operation in in_order(operations(document)):
+            if operation.path.endswith("/feeds/weather"):
+                place = {"latitude": 48.2, "longitude": 16.4}
+                path = "/communities/green_village"
+                assert (await api.client.put(path, json={**GUIDE_COMMUNITY, **place}, headers=headers)).is_success
             if operation.path.endswith("/forecasting/train"):
                 body = readings_until(api.clock.now())
                 path = "/communities/green_village/readings"
@@ -190,7 +196,7 @@ class World:
 
     def _ids(self, label: str) -> dict[str, Any]:
         makers: dict[str, Callable[[], Any]] = {
-            "community_id": lambda: self._new_community() if label in CHANGES_ALL else self.community,
+            "community_id": lambda: self._new_community() if label in OF_THEIR_OWN else self.community,
             "account_id": lambda: answered(self._api.account("viewer").get("/auth/me"))["id"],
             "username": self._new_member,
             "session_id": self._other_session,
@@ -200,6 +206,7 @@ class World:
             "import_id": self._new_import,
             "kind": lambda: "conflict",
             "mapping_id": self._mapping,
+            "feed": self._feed,
         }
         return {name: make() for name, make in makers.items() if f"{{{name}}}" in label}
 
@@ -244,7 +251,7 @@ class World:
         return answered(self._api.anonymous().post("/auth/login", json=body))
 
     def _new_community(self) -> str:
-        community = self._api.community(self._owner)
+        community = self._api.community(self._owner, latitude=48.2, longitude=16.4)
         me = answered(self._client.get("/auth/me"))
         body = {"username": me["username"], "role": "viewer" if self._role == "viewer" else "operator"}
         answered(self._api.admin.put(f"/communities/{community}/memberships", json=body))
@@ -271,6 +278,10 @@ class World:
         made = self._owner.post(f"/communities/{self.community}/topic-mappings", json=body)
         assert made.status_code in (201, 409)
         return "smart_meters"
+
+    def _feed(self) -> str:
+        answered(self._owner.put(f"/communities/{self.community}/feeds/prices", json={"zone": "AT"}))
+        return "prices"
 
     def _new_run(self) -> str:
         """A Run that takes a while, so that it can be cancelled."""
@@ -304,6 +315,9 @@ class World:
 
 CHANGES_ALL = ("DELETE /communities/{community_id}", "PUT /communities/{community_id}/sharing")
 """Operations after which the others would not work in the same community."""
+
+OF_THEIR_OWN = (*CHANGES_ALL, "PUT /communities/{community_id}/feeds/weather")
+"""Those, and one that wants the place that replacing a community by the example has taken away."""
 
 QUERIES: dict[str, dict[str, Any]] = {
     "GET /communities/{community_id}/readings": {

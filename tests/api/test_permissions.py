@@ -57,6 +57,12 @@ DELETE /communities/{community_id}/topic-mappings/{mapping_id}    1      3    3 
 GET    /communities/{community_id}/dead-letters                   1      3    3      +        4         3   +      readings:write
 DELETE /communities/{community_id}/dead-letters                   1      3    3      +        4         3   +      community:write
 GET    /communities/{community_id}/events                         1      +    +      +        4         +   +      community:read
+GET    /communities/{community_id}/feeds                          1      +    +      +        4         +   +      community:read
+GET    /communities/{community_id}/feeds/{feed}                   1      +    +      +        4         +   +      community:read
+PUT    /communities/{community_id}/feeds/weather                  1      3    3      +        4         3   +      community:write
+PUT    /communities/{community_id}/feeds/prices                   1      3    3      +        4         3   +      community:write
+PUT    /communities/{community_id}/feeds/carbon                   1      3    3      +        4         3   +      community:write
+DELETE /communities/{community_id}/feeds/{feed}                   1      3    3      +        4         3   +      community:write
 GET    /runs                                                      1      +    +      +        +         +   +      any
 GET    /runs/{run_id}                                             1      3    +      +        4         3   +      runs:read
 DELETE /runs/{run_id}                                             1      3    3      +        4         3   +      runs:cancel
@@ -156,6 +162,7 @@ def probe(
         "key_id": "none",
         "result_id": "00000000-0000-0000-0000-000000000000",
         "kind": "conflict",
+        "feed": "weather",
         "mapping_id": "smart_meters",
     }
     return client.request(

@@ -17,6 +17,7 @@ from digital_twin.api.routes import (
     auth,
     communities,
     events,
+    feeds,
     forecasts,
     members,
     memberships,
@@ -51,6 +52,7 @@ ROUTERS = (
     tariffs.router,
     runs.router,
     events.router,
+    feeds.router,
     operation.router,
 )
 

@@ -37,6 +37,9 @@ from digital_twin.services.ports import (
 from digital_twin.services.readings import count_readings
 from digital_twin.telemetry import FEED_AGE, FEED_FETCHES, get_logger
 
+UPDATE_FEEDS = "update_feeds"
+"""The job that brings all feeds up to date that are due."""
+
 AT_ONCE = 4
 """Feeds that are brought up to date side by side."""
 
@@ -113,7 +116,6 @@ class FeedUpdates:
                     get_logger().warning("feed_not_updated", community=community_id, feed=kind, error=error.message)
 
         await asyncio.gather(*(one(community_id, kind) for community_id, kind in await self.due()))
-        await self._measure_age()
 
     async def update(self, community_id: str, kind: FeedKind) -> None:
         """Ask for the newest, then for what is missing of the past. Does nothing for a feed that is not due."""
@@ -217,7 +219,8 @@ class FeedUpdates:
             return carbon_series(await self._sources.carbon.generation(task.feed.zone, *span), task)
         return price_series(await self._sources.prices.day_ahead(task.feed.zone, *span), task)
 
-    async def _measure_age(self) -> None:
+    async def measure_age(self) -> None:
+        """How long the community has waited that has waited longest for each kind."""
         now = self._clock.now()
         async with self._store.platform() as tx:
             oldest = await tx.feeds.oldest_good()

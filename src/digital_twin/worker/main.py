@@ -1,4 +1,4 @@
-"""The worker: carries out Runs, takes up those of workers that are gone, and keeps states current."""
+"""The worker: carries out Runs, takes up those of workers that are gone, and keeps states and feeds current."""
 
 import asyncio
 import signal
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from digital_twin.bootstrap import Job, Settings, Worker, open_worker
 from digital_twin.domain.errors import NotFound, TwinError
-from digital_twin.services.runs import ADVANCE_STATE, CARRY_OUT_RUN, STATES
+from digital_twin.services.feed_updates import UPDATE_FEEDS
+from digital_twin.services.runs import ADVANCE_STATE, CARRY_OUT_RUN, INGEST, STATES
 from digital_twin.telemetry import configure_logging, get_logger, serve_metrics
 from digital_twin.worker.rounds import every
 
@@ -29,11 +30,15 @@ async def run(worker: Worker, stop: asyncio.Event) -> None:
     """Until `stop` is set."""
     worker.jobs.register(CARRY_OUT_RUN, lambda job: carry_out_run(worker, job))
     worker.jobs.register(ADVANCE_STATE, lambda job: advance_state(worker, job))
+    worker.jobs.register(UPDATE_FEEDS, lambda _: worker.feeds.update_due())
     beside = [asyncio.create_task(every(REAP_EVERY_S, worker.executor.reap))]
     if STATES in worker.queues:
         beside.append(asyncio.create_task(every(RECONNECT_S, lambda: follow_readings(worker))))
         beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_states(worker))))
         beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(ADVANCE_STATE))))
+    if INGEST in worker.queues:
+        beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_feeds(worker))))
+        beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(UPDATE_FEEDS))))
     try:
         await worker.jobs.run(stop)
     finally:
@@ -74,6 +79,13 @@ async def sweep_states(worker: Worker) -> None:
     """Have those advanced whose readings nobody was told of, or that failed."""
     for community_id in await worker.twin.states.due():
         await due(worker, community_id)
+
+
+async def sweep_feeds(worker: Worker) -> None:
+    """Have those brought up to date that are due, by one worker at a time."""
+    await worker.feeds.measure_age()
+    if await worker.feeds.due():
+        await worker.jobs.defer_once(UPDATE_FEEDS, INGEST, "all")
 
 
 async def due(worker: Worker, community_id: str) -> None:

@@ -4,8 +4,11 @@ Several processes may use it at once: each holds a shared lock, and the last one
 a socket in a short private directory and nowhere else. Whoever finds it dead starts it again; committed data survive.
 """
 
+import asyncio
 import fcntl
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +16,9 @@ from typing import Self
 from digital_twin.adapters.postgres.cluster import DATABASE, OWNER, Cluster
 from digital_twin.adapters.postgres.file_lock import locked
 from digital_twin.domain.errors import Unavailable
+from digital_twin.telemetry import get_logger
+
+WATCH_EVERY_S = 2.0
 
 
 class EmbeddedPostgres:
@@ -97,3 +103,31 @@ class EmbeddedPostgres:
             cluster.stop()
         os.close(self._users_lock)
         self._users_lock = None
+
+
+@asynccontextmanager
+async def watched(home: Path) -> AsyncGenerator[str, None]:
+    """The address of a server that is started again when it dies, until the block ends."""
+    embedded = EmbeddedPostgres(home)
+    try:
+        address = await asyncio.to_thread(embedded.start)
+        watch = asyncio.create_task(_watch(embedded))
+        try:
+            yield address
+        finally:
+            watch.cancel()
+            await asyncio.wait([watch])
+    finally:
+        embedded.stop()
+
+
+async def _watch(embedded: EmbeddedPostgres) -> None:
+    while True:
+        await asyncio.sleep(WATCH_EVERY_S)
+        try:
+            if not await asyncio.to_thread(embedded.is_running):
+                get_logger().warning("embedded_database_restarting")
+                await asyncio.to_thread(embedded.start)
+        except Exception as error:
+            # keep watching: the next round may succeed, and readiness tells the truth meanwhile
+            get_logger().error("embedded_database_down", exc_info=error)
