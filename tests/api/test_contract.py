@@ -1,5 +1,6 @@
 """The OpenAPI document is kept: its examples work as they stand, and no answer to anything breaks it."""
 
+import base64
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -67,7 +68,9 @@ async def test_every_example_of_the_document_works_as_it_stands():
                 path = "/communities/green_village/readings"
                 assert (await api.client.post(path, json=body, headers=headers)).is_success
             for media_type, body in operation.examples:
-                content = {"content": body} if isinstance(body, str) else {"json": body}
+                content: Any = {"content": body} if isinstance(body, str) else {"json": body}
+                if "arrow" in media_type:
+                    content = {"content": base64.b64decode(body)}  # as their schema says
                 response = await api.client.request(
                     operation.method,
                     operation.address(ids),
