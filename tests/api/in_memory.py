@@ -31,6 +31,11 @@ class InMemoryApi:
     clock: FakeClock
     client: httpx.AsyncClient
 
+    @property
+    def app(self) -> ASGIApp:
+        """To be asked in ASGI's own words, for what no client would do."""
+        return self.client._transport.app
+
     async def create_administrator(self, username: str = "root_admin") -> None:
         await self.twin.accounts.create_administrator(
             username=username, email=f"{username}@example.org", password=PASSWORD

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from digital_twin.domain.errors import (
@@ -128,6 +129,9 @@ def add_problem_handlers(app: FastAPI) -> None:
             response.headers["Allow"] = ", ".join(sorted(_methods_at(app, request.url.path)))
         return response
 
+    async def on_hang_up(request: Request, error: Exception) -> Response:
+        return problem(request_id_of(request), 400, "the request ended before its body was whole")
+
     async def on_any_error(request: Request, error: Exception) -> Response:
         return problem(request_id_of(request), 500, UNEXPECTED)
 
@@ -135,6 +139,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(TwinError, on_twin_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(ClientDisconnect, on_hang_up)  # nobody reads it; logs and metrics do
 
 
 def _methods_at(app: FastAPI, path: str) -> set[str]:
