@@ -1,72 +1,77 @@
-"""A real MQTT broker that tests start, kill without warning and start again."""
+"""A real MQTT broker that tests start, restart and publish to."""
 
+import getpass
 import os
+import shutil
+import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
 from tests.e2e.serving import free_port
 from tests.programs import program
 
-START_TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
+SYSTEM_PROGRAMS = "/usr/sbin"
+"""Where Debian keeps servers, which not every PATH names."""
 
 
 class Mosquitto:
-    """One broker on a port of its own; what it holds for those who are away is kept on disk."""
+    """One broker on a port of its own; what it holds for those who are away is on disk while it does not run."""
 
-    def __init__(self, directory: Path, *settings: str) -> None:
-        os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian has it
-        self._directory = directory
+    def __init__(self, directory: Path, *listener: str) -> None:
+        found = shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), SYSTEM_PROGRAMS)))
+        self._log = directory / "mosquitto.log"
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
-        self._command = [program("mosquitto", package="mosquitto"), "-c", str(directory / "mosquitto.conf")]
+        settings = directory / "mosquitto.conf"
+        self._command = [found or program("mosquitto", package="mosquitto"), "-c", str(settings)]
         self._process: subprocess.Popen[bytes] | None = None
         lines = (
-            f"listener {self.port} 127.0.0.1",
+            f"user {getpass.getuser()}",  # as root it would turn into another
+            "max_queued_messages 0",
             "persistence true",
             f"persistence_location {directory}/",
-            "autosave_on_changes true",
-            "autosave_interval 1",  # changes: what it has confirmed is on disk
-            "max_queued_messages 0",
-            *(settings or ("allow_anonymous true",)),
+            f"listener {self.port} 127.0.0.1",
+            *(listener or ("allow_anonymous true",)),
         )
-        if os.getuid() == 0:
-            lines = (*lines, "user root")
-        (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        settings.write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        with (self._directory / "mosquitto.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + TIMEOUT_S
         while not self._listens():
-            assert self._process.poll() is None, (self._directory / "mosquitto.log").read_text()
+            assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, "mosquitto does not listen"
             time.sleep(0.02)
 
-    def kill(self) -> None:
-        """SIGKILL, if it runs."""
+    def stop(self) -> None:
+        """As its service does, so that it keeps what it holds; if it runs."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self._process.terminate()
+            self._process.wait(TIMEOUT_S)
+            self._process = None
 
-    def publish(self, messages: Sequence[tuple[str, bytes]], *, port: int | None = None) -> None:
-        """Publish at QoS 1, until all are confirmed."""
+    def publish(self, messages: Iterable[tuple[str, bytes]]) -> None:
+        """Publish at QoS 1, until the broker has confirmed all."""
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         client.max_queued_messages_set(0)
-        client.connect("127.0.0.1", port or self.port)
+        client.max_inflight_messages_set(1000)
+        client.connect("127.0.0.1", self.port)
         client.loop_start()
-        for one in [client.publish(topic, payload, qos=1) for topic, payload in messages]:
-            one.wait_for_publish(START_TIMEOUT_S)
-            assert one.is_published()
-        client.disconnect()
-        client.loop_stop()
+        try:
+            for one in [client.publish(topic, payload, qos=1) for topic, payload in messages]:
+                one.wait_for_publish(TIMEOUT_S)
+                assert one.is_published()
+        finally:
+            client.disconnect()
+            client.loop_stop()
 
     def _listens(self) -> bool:
-        import socket
-
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         except OSError:

@@ -34,7 +34,8 @@ class Ingestion:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._loaded, self._changed = asyncio.Event(), asyncio.Event()
-        self._status = Ingester(intake.broker.client_id, is_connected=False, filters=())
+        self._filters: frozenset[str] | None = None  # until we are connected, what the ingester before us told
+        self._is_connected = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; what has been taken by then is stored and acknowledged."""
@@ -72,10 +73,11 @@ class Ingestion:
 
     async def _take(self, session: BrokerSession, stopped: "asyncio.Task[bool]") -> None:
         """Take messages until the connection is lost or the ingester is told to end."""
-        before = await self._intake.ingest.subscribed_before(self._status.client_id)
-        if before and not session.is_resumed:
+        if self._filters is None:
+            self._filters = await self._intake.ingest.subscribed_before(self._intake.broker.client_id)
+        if self._filters and not session.is_resumed:
             get_logger().warning("session_forgotten", error="what was published since we were connected last is lost")
-        self._status = Ingester(self._status.client_id, is_connected=True, filters=tuple(sorted(before)))
+        self._is_connected = True
         self._changed.set()  # whatever the broker still knows, it is told anew
         MQTT_CONNECTED.set(1)
         async with Lanes(self._intake.ingest, self._intake.clock, side_by_side=self._intake.side_by_side) as lanes:
@@ -83,7 +85,7 @@ class Ingestion:
             try:
                 await self._keep_subscribed(session, taking, stopped)
             finally:
-                self._status = Ingester(self._status.client_id, is_connected=False, filters=self._status.filters)
+                self._is_connected = False
                 MQTT_CONNECTED.set(0)
                 taking.cancel()
                 await asyncio.wait((taking,))
@@ -103,19 +105,19 @@ class Ingestion:
                 await self._subscribe(session)
 
     async def _subscribe(self, session: BrokerSession) -> None:
-        """To what the mappings need and to nothing else. What may be subscribed to is told before it is and after."""
-        wanted, before = self._intake.ingest.routes.filters, frozenset(self._status.filters)
-        await self._tell_filters(wanted | before)
+        """To what the mappings need and nothing else; told before and after, so that no subscription is forgotten."""
+        wanted, before = self._intake.ingest.routes.filters, self._filters or frozenset[str]()
+        self._filters = wanted | before
+        await self._tell()
         await session.subscribe(wanted)
         await session.unsubscribe(before - wanted)
-        await self._tell_filters(wanted)
-
-    async def _tell_filters(self, filters: frozenset[str]) -> None:
-        self._status = Ingester(self._status.client_id, self._status.is_connected, tuple(sorted(filters)))
+        self._filters = wanted
         await self._tell()
 
     async def _tell(self) -> None:
-        await self._intake.ingest.tell(self._status)
+        if self._filters is not None:
+            filters = tuple(sorted(self._filters))
+            await self._intake.ingest.tell(Ingester(self._intake.broker.client_id, self._is_connected, filters))
 
     async def _follow_mappings(self) -> None:
         """Read them anew as they change, until the connection to the database is lost."""
