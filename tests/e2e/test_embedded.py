@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from digital_twin.adapters.postgres import binaries
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
+from digital_twin.adapters.postgres.postmaster import has_given_up
 from digital_twin.adapters.secret_keys import load_secret_keys
 from digital_twin.domain.errors import Unavailable
 
@@ -29,6 +30,7 @@ import sys
 from pathlib import Path
 import psycopg
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
+from digital_twin.adapters.postgres.postmaster import has_given_up
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
     with psycopg.connect(server.start()) as connection:
         print(connection.execute("select current_user, pg_is_in_recovery()").fetchone())
@@ -214,3 +216,17 @@ def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
     assert made.derive("a") != made.derive("b")
     assert [path.name for path in tmp_path.iterdir()] == ["secrets.json"]
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_that_runs_without_recovering_is_told_from_one_that_is_gone_and_from_a_stranger(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedPostgres(tmp_path) as server:
+        data = server.data_dir
+        assert has_given_up(data), "nothing recovers in a server that is ready"
+        pid_file = (data / "postmaster.pid").read_text()
+    assert not has_given_up(data)
+    for stranger in (os.getpid(), 2**22 + 1):
+        (data / "postmaster.pid").write_text(f"{stranger}\n{pid_file.partition(chr(10))[2]}")
+        assert not has_given_up(data)
+    shutil.rmtree(data.parent)

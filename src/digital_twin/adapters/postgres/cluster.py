@@ -16,10 +16,14 @@ import psycopg
 from psycopg import sql
 
 from digital_twin.adapters.postgres.binaries import SERVICE_ROOT, ServerUser, find_binaries, server_user
+from digital_twin.adapters.postgres.postmaster import has_given_up
 from digital_twin.domain.errors import Unavailable
 
 SUPERUSER, OWNER, DATABASE = "postgres", "digital_twin_owner", "digital_twin"
 START_TIMEOUT_S, HOPELESS_AFTER_S = 90.0, 20.0
+GIVEN_UP_CHECKS = 3
+"""A server that brings its processes up anew after a crash has none that recovers for a moment, too."""
+
 LOG_TAIL, LONGEST_LOG = 2_000, 10 * 2**20
 
 _OPTIONS = {
@@ -110,6 +114,7 @@ class Cluster:
         options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
         started, pause_s = time.monotonic(), 0.05
         while not self.is_ready():
+            self._end_if_given_up()
             # another postmaster may be recovering, and after a kill the old backends may still be leaving
             patience_s = START_TIMEOUT_S if (self.data / "postmaster.pid").exists() else HOPELESS_AFTER_S
             if time.monotonic() - started > patience_s:
@@ -120,6 +125,14 @@ class Cluster:
             )  # fmt: skip
             time.sleep(pause_s)
             pause_s = min(1.0, 1.5 * pause_s)
+
+    def _end_if_given_up(self) -> None:
+        """End a server that runs but will never be ready, so that another can be started."""
+        for _ in range(GIVEN_UP_CHECKS):
+            if not has_given_up(self.data) or self.is_ready():
+                return
+            time.sleep(1.0)
+        self._run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "-t", "60", "stop")
 
     def prepare(self) -> None:
         """The owner of the application's database, who is no superuser, and the database."""
