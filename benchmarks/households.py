@@ -27,16 +27,16 @@ SWISS = Recipe(
     PLACE,
     GRID,
     1,
-    Shares(pv=0.0, battery=0.0, vehicle=0.0, heat_pump=0.707),
+    Shares(pv=0.0, battery=0.0, vehicle=0.0, heat_pump=0.71),
     Habits(
-        liveliness=2.22,
+        liveliness=2.2,
         liveliness_spread=1.06,
-        standby_kw=0.083,
+        standby_kw=0.085,
         standby_spread=1.3,
-        boiler=0.87,
-        night_heating=0.085,
+        boiler=1.0,
+        night_heating=0.1,
     ),
-    Heating(locked=0.379, loss=1.57, loss_spread=0.375),
+    Heating(locked=0.37, loss=1.5, loss_spread=0.45),
 )
 """The homes of a survey about heating by electricity; chosen by `benchmarks/synthetic_fit.py` on half of them."""
 

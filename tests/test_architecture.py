@@ -31,9 +31,11 @@ LIBRARIES = {
     },
     "settings": {"pydantic", "pydantic_settings"},
     "bootstrap": {"pydantic"},
-    "client": {"httpx"},
+    "client": {"httpx", "pyarrow"},
+    "client_connection": {"httpx"},
+    "client_tables": {"numpy", "pyarrow"},
     "api": {"fastapi", "starlette", "pydantic", "orjson", "structlog", "numpy", "pyarrow"},
-    "cli": {"typer", "rich", "uvicorn", "numpy", "pandas"},
+    "cli": {"typer", "rich", "uvicorn", "numpy", "pandas", "pyarrow"},
     "dashboard": {"streamlit", "starlette", "altair", "numpy", "pandas"},
     "testing": {"numpy"},
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from digital_twin.cli.meter_files.guesses import MeterFile
@@ -29,10 +29,18 @@ def upload(
     new = [{"member_id": member} for member in file.members if member not in known]
     for first in range(0, len(new), MEMBERS_PER_BATCH):
         client.put_members(community_id, new[first : first + MEMBERS_PER_BATCH])
-    counts: Counts = {"members added": len(new)}
+    counts, reasons = send_readings(client, community_id, file.columns, on_progress)
+    return {"members added": len(new)} | counts, reasons
+
+
+def send_readings(
+    client: TwinClient, community_id: str, columns: Iterable[SeriesValues], on_progress: Callable[[int], None]
+) -> tuple[Counts, list[str]]:
+    """Send readings in batches; the counts of what became of them, and why some were refused."""
+    counts: Counts = {}
     reasons: dict[str, None] = {}
     run = uuid.uuid4().hex  # a new one each time: a second import counts its readings as duplicates
-    for number, batch in enumerate(batches(file.columns)):
+    for number, batch in enumerate(batches(columns)):
         answer = _record(client, community_id, batch, f"import-{run}-{number}")
         for name in ("received", "stored", "duplicate", "corrected", "superseded"):
             counts[name] = counts.get(name, 0) + int(answer[name])
@@ -55,7 +63,7 @@ def _record(client: TwinClient, community_id: str, batch: Sequence[SeriesValues]
     raise AssertionError("unreachable")
 
 
-def batches(columns: Sequence[SeriesValues]) -> Iterator[list[SeriesValues]]:
+def batches(columns: Iterable[SeriesValues]) -> Iterator[list[SeriesValues]]:
     """Columns, long ones cut, in batches of at most so many values."""
     batch: list[SeriesValues] = []
     size = 0
@@ -69,7 +77,7 @@ def batches(columns: Sequence[SeriesValues]) -> Iterator[list[SeriesValues]]:
         yield batch
 
 
-def _pieces(columns: Sequence[SeriesValues]) -> Iterator[SeriesValues]:
+def _pieces(columns: Iterable[SeriesValues]) -> Iterator[SeriesValues]:
     """Columns in pieces that hold at least one reading."""
     for column in columns:
         for first in range(0, column.grid.steps, STEPS_PER_COLUMN):

@@ -122,6 +122,16 @@ class HomeSeries:
         """What the grid gives, negative where it takes."""  # (T,)
         return self.load_kw - self.pv_kw + self.charge_kw - self.discharge_kw
 
+    @property
+    def readings(self) -> dict[str, Array]:
+        """What its meters say, under the names of series."""  # each (T,)
+        found = {"load_kw": self.load_kw, "net_load_kw": self.net_load_kw}
+        if self.home.roof:
+            found["pv_kw"] = self.pv_kw
+        if self.home.battery:
+            found["storage_soc_kwh"] = self.soc_kwh
+        return found
+
 
 class SyntheticCommunity:
     """The homes of a recipe, each made when it is asked for, so that only some need to be in memory."""
