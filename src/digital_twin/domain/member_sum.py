@@ -1,7 +1,7 @@
 """The sum over members: each counts while it is a member, and coverage says how many did."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -78,6 +78,10 @@ class DaySums:
         )
         return cls(days, parts[0].resolution_minutes, total, reporting, members)
 
+    def only(self, chosen: Mask) -> "DaySums":
+        """The chosen slots, as if nobody reported in the others."""
+        return replace(self, total=np.where(chosen, self.total, np.nan), reporting=np.where(chosen, self.reporting, 0))
+
 
 def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows], days: Indices) -> DaySums:
     """The sum of rows (by resolution) on the given ascending days.
@@ -101,7 +105,7 @@ def sum_over_members(name: str, series: MemberSeries, rows: Mapping[int, DayRows
             total[found] += np.add.reduceat(np.where(known, values, 0.0), begins)
             reporting[found] += np.add.reduceat(known, begins, dtype=np.int64)
     total[reporting == 0] = np.nan
-    return DaySums(days, resolution, total, reporting, series.membership.at(_starts_s(days, slots)))
+    return DaySums(days, resolution, total, reporting, series.membership.at(slot_starts_s(days, slots)))
 
 
 def with_kept(name: str, sums: DaySums, kept: DaySums) -> DaySums:
@@ -141,11 +145,12 @@ def _counts(series: MemberSeries, rows: DayRows, slots: int) -> Mask:
     partial = [series_id for series_id, span in series.span_of.items() if not span.is_whole]
     for index in np.flatnonzero(np.isin(rows.series, partial)):
         span = series.span_of[int(rows.series[index])]
-        counts[index] = span.covers(_starts_s(rows.day[index : index + 1], slots)[0])
+        counts[index] = span.covers(slot_starts_s(rows.day[index : index + 1], slots)[0])
     return counts
 
 
-def _starts_s(days: Indices, slots: int) -> Indices:
+def slot_starts_s(days: Indices, slots: int) -> Indices:
+    """When the slots of days begin, in seconds since 1970."""  # (D, S)
     return 86_400 * days[:, None] + np.arange(slots) * (86_400 // slots)
 
 

@@ -1,6 +1,7 @@
 """How long a community keeps what it was told."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from digital_twin.domain.errors import InvalidInput
 
@@ -20,3 +21,12 @@ class Retention:
             days = getattr(self, field)
             if days is not None and not 1 <= days <= MAX_DAYS:
                 raise InvalidInput(f"{field} must lie in 1..{MAX_DAYS} or be null to keep all, got {days}", field=field)
+
+
+def not_kept(known_from: datetime) -> InvalidInput:
+    """What to say to who asks as of an instant before this one."""
+    return InvalidInput(
+        f"what was known when is kept from {known_from.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} on; "
+        "ask as of a later instant, or without as_of",
+        field="as_of",
+    )

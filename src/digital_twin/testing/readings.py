@@ -14,7 +14,7 @@ from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SUMMED_SERIES, Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
-from digital_twin.domain.retention import Retention
+from digital_twin.domain.retention import Retention, not_kept
 from digital_twin.domain.series_days import shortest_decimals
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import SeriesKind
@@ -42,6 +42,17 @@ _Reading = tuple[float, int]
 _NOTHING: _Reading = np.nan, 0
 
 
+@dataclass(frozen=True, slots=True)
+class KeptSum:
+    """A sum of which readings were removed."""
+
+    kept_at: datetime
+    step_minutes: int
+    total: float
+    reporting: int
+    members: int
+
+
 @dataclass
 class ReadingLog:
     """Everything a community was ever told."""
@@ -52,6 +63,8 @@ class ReadingLog:
     )
     receipts: dict[str, Receipt] = field(default_factory=dict[str, Receipt])
     retention: Retention = field(default_factory=Retention)
+    known_from: datetime | None = None
+    kept: dict[tuple[str, datetime], KeptSum] = field(default_factory=dict[tuple[str, datetime], KeptSum])
 
 
 class MemoryReadings:
@@ -177,6 +190,7 @@ class MemoryReadings:
     async def read(
         self, keys: Sequence[SeriesKey], start: datetime, end: datetime, *, as_of: datetime | None = None
     ) -> list[SeriesValues]:
+        self._check_as_of(as_of)
         answers: list[SeriesValues] = []
         for key in keys:
             if key in self._log.resolutions:
@@ -195,9 +209,12 @@ class MemoryReadings:
             for key, resolution in self._log.resolutions.items()
             if key.name == name and key.member_id is not None and key.asset_id is None
         ]
-        if not parts:
+        steps = [part.resolution_minutes for part in parts]
+        steps += [one.step_minutes for (kept, _), one in self._log.kept.items() if kept == name]
+        if not steps:
             return None
-        grid = _covering(start, end, max(part.resolution_minutes for part in parts))
+        self._check_as_of(as_of)
+        grid = _covering(start, end, max(steps))
         total, reporting, members = np.full(grid.steps, np.nan), np.zeros(grid.steps, int), np.zeros(grid.steps, int)
         for index in range(grid.steps):
             at = grid.instant(index)
@@ -206,7 +223,23 @@ class MemoryReadings:
             known = [value for value in values if not np.isnan(value)]
             members[index], reporting[index] = len(present), len(known)
             total[index] = sum(known) if known else np.nan
+            kept = self._log.kept.get((name, at))
+            if kept is not None and kept.step_minutes == grid.step_minutes and (as_of is None or kept.kept_at <= as_of):
+                total[index], reporting[index], members[index] = kept.total, kept.reporting, kept.members
         return CommunitySum(grid, total, reporting, members)
+
+    def _check_as_of(self, as_of: datetime | None) -> None:
+        if as_of is not None and self._log.known_from is not None and as_of < self._log.known_from:
+            raise not_kept(self._log.known_from)
+
+    def step_of(self, key: SeriesKey) -> timedelta:
+        return timedelta(minutes=self._log.resolutions[key])
+
+    def takes_part(self, key: SeriesKey, grid: TimeGrid) -> bool:
+        """Whether a member's series adds to the sum of the grid's first interval."""
+        is_present = _is_member(self._members[key.member_id or ""], grid.start)
+        value = self._over(Series(key, self._log.resolutions[key]), grid.start, grid, None)
+        return is_present and not np.isnan(value)
 
     def _over(self, part: Series, at: datetime, grid: TimeGrid, as_of: datetime | None) -> float:
         """The value of a finer series over one interval of the grid."""

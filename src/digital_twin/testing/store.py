@@ -94,7 +94,7 @@ class MemoryTransaction:
         self.communities = MemoryCommunities(tables, visible, clock)
         self.members = MemoryMembers(inside)
         self.readings = MemoryReadings(inside.log, inside.members, inside.assets, clock, inside.states)
-        self.keeping = MemoryKeeping(inside.log)
+        self.keeping = MemoryKeeping(inside, tables.accounts, self.readings, clock)
         self.states = MemoryStates(inside.states, {name: tables.communities[name].states for name in visible})
         self.results = MemoryResults(inside.runs)
         self.trained_models = MemoryTrainedModels(inside.models)

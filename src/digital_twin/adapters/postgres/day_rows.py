@@ -16,6 +16,7 @@ from digital_twin.adapters.postgres.journal_table import Entry, JournalTable
 from digital_twin.adapters.postgres.locks import share_community
 from digital_twin.adapters.postgres.merged_journal import MergedUndo
 from digital_twin.adapters.postgres.series import KnownSeries
+from digital_twin.domain.retention import not_kept
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask
 
 FEW_SERIES = 64
@@ -57,13 +58,23 @@ class DayRowReader:
         return found
 
     async def changed_since(self, as_of: datetime) -> bool:
-        """Whether any batch came after the instant. Waits for one that is being written: it may be stamped before."""
+        """Whether any batch came after the instant. Waits for one that is being written: it may be stamped before.
+
+        Raises:
+            InvalidInput: what was known then is not kept any more.
+        """
         await share_community(self._connection, self._community)
         cursor = await self._connection.execute(
-            "select exists (select from batch where community = %s and received_at > %s)", (self._community, as_of)
+            "select exists (select from batch where community = %s and received_at > %s), "
+            "(select known_from from keeping where community = %s)",
+            (self._community, as_of, self._community),
         )
         row = await cursor.fetchone()
-        return row is not None and bool(row[0])
+        assert row is not None
+        is_past, known_from = row
+        if known_from is not None and as_of < known_from:
+            raise not_kept(known_from)
+        return bool(is_past)
 
     async def rows_of_days(
         self, series: Sequence[KnownSeries], days: Indices, as_of: datetime | None = None
@@ -111,7 +122,7 @@ class DayRowReader:
 
 def _without(rows: DayRows, keys: Indices, entry: Entry, resolution: int, as_of: datetime) -> DayRows:
     """Rows without what the entry tells and was not known yet; they are changed in place."""
-    undo = entry.changes() if entry.is_merged else Undo.unpack(entry.undo)
+    undo = entry.told()
     if rows.flags is None and undo.changes_flags:
         rows = replace(rows, flags=np.zeros(rows.slots.shape, dtype=np.uint8))
     if isinstance(undo, MergedUndo):

@@ -1,6 +1,6 @@
 """The journal in SQL: entries as batches wrote them, and such as many were merged into."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from digital_twin.adapters.postgres.journal import Undo
 from digital_twin.adapters.postgres.merged_journal import MergedUndo, instant
+from digital_twin.domain.series_days import Indices, Mask
 
 _ENTRY = "batch, part, received_from, received_at, assumed_delay, undo"
 _OF_GROUP = "community = %s and month = %s and resolution_minutes = %s"
@@ -38,11 +39,16 @@ class Entry:
     def is_merged(self) -> bool:
         return self.received_from is not None
 
-    def changes(self) -> MergedUndo:
+    def told(self) -> Undo | MergedUndo:
         """What it tells."""
-        if self.is_merged:
-            return MergedUndo.unpack(self.undo)
-        return MergedUndo.of_batch(Undo.unpack(self.undo), self.received_at, self.assumed_delay)
+        return MergedUndo.unpack(self.undo) if self.is_merged else Undo.unpack(self.undo)
+
+    def changes(self) -> MergedUndo:
+        """What it tells, with the instant of each change."""
+        told = self.told()
+        if isinstance(told, MergedUndo):
+            return told
+        return MergedUndo.of_batch(told, self.received_at, self.assumed_delay)
 
 
 class JournalTable:
@@ -121,3 +127,33 @@ class JournalTable:
             f"update journal set is_full = true where {_OF_GROUP} and batch = any(%s)",
             (self._community, group.month, group.resolution, list(batches)),
         )
+
+    async def keep_rows(self, group: Group, is_kept: Callable[[Indices, Indices], Mask]) -> None:
+        """Of all entries of a group only the rows that `is_kept` of their days and series."""
+        await self._rewrite(group, lambda undo: undo.where(is_kept(undo.day, undo.series)))
+
+    async def keep_since(self, group: Group, known_from: datetime) -> None:
+        """Of all entries of a group only what was received from this instant on."""
+
+        def since(undo: Undo | MergedUndo) -> Undo | MergedUndo:
+            return undo.since(known_from) if isinstance(undo, MergedUndo) else undo
+
+        await self._rewrite(group, since)
+
+    async def _rewrite(self, group: Group, change: Callable[[Undo | MergedUndo], Undo | MergedUndo]) -> None:
+        values = (self._community, group.month, group.resolution)
+        cursor = await self._connection.execute(f"select distinct batch from journal where {_OF_GROUP}", values)
+        for (batch,) in await cursor.fetchall():
+            for entry in await self.entries(group, [batch]):
+                before = entry.told()
+                after = change(before)
+                key = (*values, entry.batch, entry.part)
+                if not after.day.size:
+                    await self._connection.execute(
+                        f"delete from journal where {_OF_GROUP} and batch = %s and part = %s", key
+                    )
+                elif after is not before:
+                    await self._connection.execute(
+                        f"update journal set undo = %b where {_OF_GROUP} and batch = %s and part = %s",
+                        (after.pack(), *key),
+                    )

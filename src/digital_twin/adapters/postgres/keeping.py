@@ -6,10 +6,14 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from digital_twin.adapters.postgres.compaction import Compaction
-from digital_twin.adapters.postgres.locks import hold_community, try_upkeep
+from digital_twin.adapters.postgres.day_rows import day_of
+from digital_twin.adapters.postgres.erasure import Erasure
+from digital_twin.adapters.postgres.expiry import Expiry
+from digital_twin.adapters.postgres.locks import hold_community, hold_upkeep, try_upkeep
 from digital_twin.adapters.postgres.open_days import close_day
+from digital_twin.adapters.postgres.series_spans import SeriesSpans
 from digital_twin.domain.retention import Retention
-from digital_twin.services.ports import Compacted
+from digital_twin.services.ports import Compacted, Erased
 
 
 class PostgresKeeping:
@@ -18,6 +22,7 @@ class PostgresKeeping:
     def __init__(self, connection: AsyncConnection[TupleRow], community: int) -> None:
         self._connection = connection
         self._community = community
+        self._expiry = Expiry(connection, community)
 
     async def retention(self) -> Retention:
         cursor = await self._connection.execute(
@@ -43,6 +48,30 @@ class PostgresKeeping:
 
     async def compact(self, received_before: datetime) -> Compacted | None:
         return await Compaction(self._connection, self._community).step(received_before)
+
+    async def keep_spans(self) -> None:
+        await SeriesSpans(self._connection, self._community).keep()
+
+    async def remove_day(self, before: datetime) -> bool:
+        await hold_community(self._connection, self._community)
+        return await self._expiry.remove_day(day_of(before))
+
+    async def forget_days(self, before: datetime) -> bool:
+        await self._expiry.cut_spans(day_of(before))
+        return await self._expiry.forget_days(day_of(before))
+
+    async def forget_past(self, known_from: datetime) -> bool:
+        await hold_community(self._connection, self._community)
+        return await self._expiry.forget_past(known_from)
+
+    async def erase_member(self, member_id: str) -> Erased:
+        await hold_upkeep(self._connection, self._community)
+        await hold_community(self._connection, self._community)
+        return await Erasure(self._connection, self._community, member_id).run()
+
+    async def purge_journal(self) -> bool:
+        await hold_upkeep(self._connection, self._community)
+        return await self._expiry.purge()
 
     async def forget_keys(self, received_before: datetime) -> int:
         # the newest batch stays: later stamps must come after it

@@ -39,8 +39,8 @@ class KeptSums:
             for resolution in sorted({row[1] for row in rows})
         ]
 
-    async def keep(self, name: str, sums: DaySums, kept_at: datetime) -> int:
-        """Keep these sums where enough homes report; the number of slots."""
+    async def keep(self, name: str, sums: DaySums) -> None:
+        """Keep these sums where enough homes report, as of this transaction."""
         is_kept = sums.reporting >= KEPT_FROM_HOMES
         total = np.where(is_kept, sums.total, np.nan)
         reporting, members = np.where(is_kept, sums.reporting, 0), np.where(is_kept, sums.members, 0)
@@ -48,13 +48,12 @@ class KeptSums:
         async with self._connection.cursor() as cursor:
             await cursor.executemany(
                 "insert into kept_sum (community, day, name, kept_at, resolution_minutes, total, reporting, members) "
-                "values (%s, date '1970-01-01' + %s, %s, %s, %s, %s, %s, %s)",
+                "values (%s, date '1970-01-01' + %s, %s, now(), %s, %s, %s, %s)",
                 [
                     (
-                        self._community, int(sums.days[row]), name, kept_at, sums.resolution_minutes,
+                        self._community, int(sums.days[row]), name, sums.resolution_minutes,
                         total[row].tolist(), reporting[row].tolist(), members[row].tolist(),
                     )
                     for row in chosen
                 ],
             )  # fmt: skip
-        return int(is_kept.sum())

@@ -117,6 +117,10 @@ class MergedUndo:
             self.day[chosen], self.series[chosen], self.received_us, self.delay_us, self.first[chosen], corrections
         )._without_idle_batches()
 
+    def where(self, chosen: Mask) -> "MergedUndo":
+        """The chosen rows."""
+        return self if chosen.all() else self.rows_at(np.flatnonzero(chosen))
+
     def since(self, known_from: datetime) -> "MergedUndo":
         """Without the changes received before this instant."""
         late = self.received_us >= microseconds(known_from)

@@ -13,7 +13,15 @@ from digital_twin.adapters.postgres.binary import DateArray
 from digital_twin.adapters.postgres.kept_sums import KeptSums
 from digital_twin.adapters.postgres.locks import hold_sums
 from digital_twin.adapters.postgres.series import KnownSeries, SeriesTable
-from digital_twin.domain.member_sum import DaySums, MemberSeries, Membership, MemberSpan, sum_over_members, with_kept
+from digital_twin.domain.member_sum import (
+    DaySums,
+    MemberSeries,
+    Membership,
+    MemberSpan,
+    slot_starts_s,
+    sum_over_members,
+    with_kept,
+)
 from digital_twin.domain.readings import SUMMED_SERIES
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices
 from digital_twin.domain.time import TimeGrid, floor_to_step
@@ -95,10 +103,13 @@ class Rollup:
         for portion in _portions(days, series):
             rows = await fetch(series, portion) if series else {}
             sums = sum_over_members(name, members, rows, portion)
-            for kept in await self._kept.fetch(name, portion, as_of):
-                sums = with_kept(name, sums, kept)
-            found.append(sums)
+            found.append(await self._with_kept(name, sums, as_of))
         return found
+
+    async def _with_kept(self, name: str, sums: DaySums, as_of: datetime | None = None) -> DaySums:
+        for kept in await self._kept.fetch(name, sums.days, as_of):
+            sums = with_kept(name, sums, kept)
+        return sums
 
     async def spans(self) -> dict[str, MemberSpan]:
         """When each member belongs to the community."""
@@ -133,28 +144,34 @@ class Rollup:
 
     async def read(self, name: str, start: datetime, end: datetime) -> CommunitySum | None:
         """The stored sums on the grid that covers [start, end); None where there are none of that name."""
+        sums = await self.stored(name, *_days_touched(start, end))
+        return None if sums is None else _on_grid(sums, await self._membership(), start, end)
+
+    async def stored(self, name: str, first: int, last: int) -> DaySums | None:
+        """The stored sums of days since 1970-01-01, both inclusive; None where there are none of that name."""
+        binary.register(self._connection.adapters)
         resolution = await self._resolution(name)
         if resolution is None:
             return None
         cursor = await self._connection.execute(
             "select coalesce(string_agg(int4send(day - date '1970-01-01'), ''::bytea order by day), ''), "
             "coalesce(string_agg(array_send(total), ''::bytea order by day), ''), "
-            "coalesce(string_agg(array_send(reporting), ''::bytea order by day), ''), "
-            "coalesce(string_agg(array_send(members), ''::bytea order by day), '') from rollup "
+            "coalesce(string_agg(array_send(reporting), ''::bytea order by day), '') from rollup "
             "where community = %s and name = %s and day between date '1970-01-01' + %s and date '1970-01-01' + %s",
-            (self._community, name, *_days_touched(start, end)),
+            (self._community, name, first, last),
             binary=True,
         )
         row = await cursor.fetchone()
         assert row is not None
-        slots = DAY_MINUTES // resolution
+        slots, days = DAY_MINUTES // resolution, binary.read_int4(row[0])
         sums = DaySums(
-            binary.read_int4(row[0]),
+            days,
             resolution,
             binary.read_arrays(row[1], slots, ">f8").astype(np.float64),
-            *(binary.read_arrays(column, slots, ">i4").astype(np.int64) for column in row[2:]),
+            binary.read_arrays(row[2], slots, ">i4").astype(np.int64),
+            (await self._membership()).at(slot_starts_s(days, slots)),
         )
-        return _on_grid(sums, await self._membership(), start, end)
+        return await self._with_kept(name, sums)
 
     async def sum_of(
         self, name: str, start: datetime, end: datetime, fetch: FetchDays, as_of: datetime

@@ -90,6 +90,15 @@ class SeriesTable:
             found = [registered[key].id for key, _ in told]
         return np.array(found, dtype=np.int64)
 
+    async def behind(self, member_id: str) -> list[KnownSeries]:
+        """The series of a member and of their assets."""
+        cursor = await self._connection.execute(
+            f"select {_COLUMNS} from series where community = %(community)s and (member_id = %(member)s or asset_id in "
+            "(select asset_id from asset where community = %(community)s and member_id = %(member)s))",
+            {"community": self._community, "member": member_id},
+        )
+        return [_known(row) for row in await cursor.fetchall()]
+
     async def resolve(self, wanted: Iterable[tuple[SeriesKey, int]]) -> dict[SeriesKey, KnownSeries]:
         """Every series with its id, new ones registered.
 

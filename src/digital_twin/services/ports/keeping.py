@@ -50,6 +50,40 @@ class Keeping(Protocol):
         """Merge some entries of the journal that are older than this; None when there is nothing left to merge."""
         ...
 
+    async def keep_spans(self) -> None:
+        """Keep the first and last day of each series, so that listing them need not search all days."""
+        ...
+
     async def forget_keys(self, received_before: datetime) -> int:
         """Let go of the keys of older batches, whose number it gives: such a batch sent again is merged again."""
+        ...
+
+    async def remove_day(self, before: datetime) -> bool:
+        """Remove the oldest day that ended by then, but for its sums of five homes or more; whether there was one."""
+        ...
+
+    async def forget_days(self, before: datetime) -> bool:
+        """Take removed days out of a part of the journal; whether there was one."""
+        ...
+
+    async def forget_past(self, known_from: datetime) -> bool:
+        """Let go of what was known before, in a part of the journal; whether there was one.
+
+        From then on questions as of an earlier instant are refused.
+        """
+        ...
+
+    async def erase_member(self, member_id: str) -> Erased:
+        """Remove a member and everything that is theirs or names them, but for sums of five homes or more.
+
+        What the journal tells of them is removed by `purge_journal`, part by part.
+
+        Raises:
+            NotFound: there is no such member.
+            Conflict: a Run of the community is not done, and may hold what is to be erased.
+        """
+        ...
+
+    async def purge_journal(self) -> bool:
+        """Take erased members out of a part of the journal; whether there was one."""
         ...

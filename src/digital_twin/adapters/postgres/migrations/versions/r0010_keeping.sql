@@ -37,3 +37,15 @@ create policy entered on keeping to digital_twin_app using (community = (select 
 alter table kept_sum enable row level security;
 create policy entered on kept_sum to digital_twin_app using (community = (select entered_community()));
 grant select, insert, update, delete on keeping, kept_sum to digital_twin_app;
+
+-- Parts of the journal that still tell of series which were erased; upkeep goes on where an erasure was cut off.
+create table journal_purge (
+    community bigint not null references community on delete cascade,
+    month date not null,
+    resolution_minutes int not null,
+    series int[] not null
+);
+create index journal_purge_of_community on journal_purge (community);
+alter table journal_purge enable row level security;
+create policy entered on journal_purge to digital_twin_app using (community = (select entered_community()));
+grant select, insert, update, delete on journal_purge to digital_twin_app;
