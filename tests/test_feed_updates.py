@@ -348,10 +348,10 @@ async def test_without_a_token_the_status_says_what_to_set(server: SourceServer)
     assert "set ENTSOE_API_TOKEN" in (status.attempt.note or "")
 
 
-async def test_a_dynamic_tariff_and_terms_are_not_both_applied(server: SourceServer):
+async def test_a_tariff_and_terms_are_not_both_applied(server: SourceServer):
     async with feeding(server) as fed:
         await fed.make(tariff=Tariff(DynamicPrice(0.1), FlatPrice(0.05)))
-        with pytest.raises(InvalidInput, match="dynamic tariff makes its prices of the spot price itself"):
+        with pytest.raises(InvalidInput, match="has a tariff, beside which import_price_per_kwh is the market price"):
             await fed.put(PriceFeed(AUSTRIA, PriceTerms(vat=0.2)))
         await fed.put(PriceFeed(AUSTRIA))
         await fed.make(THERE)

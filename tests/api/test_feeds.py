@@ -77,7 +77,7 @@ def test_an_unknown_zone_is_answered_with_those_that_are_known(operator: httpx.C
     assert "Austria" not in str(problem)
 
 
-def test_terms_and_a_dynamic_tariff_are_not_both_applied(api: Api, operator: httpx.Client):
+def test_terms_and_a_tariff_are_not_both_applied(api: Api, operator: httpx.Client):
     price = {"kind": "dynamic", "markup_per_kwh": 0.1, "multiplier": 1.0}
     tariff = {"import_price": price, "export_price": {"kind": "flat", "per_kwh": 0.08}}
     path = f"/communities/{api.community(operator, tariff=tariff)}/feeds/prices"

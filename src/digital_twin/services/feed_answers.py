@@ -23,7 +23,6 @@ from digital_twin.domain.generation_mix import average_emission_factor
 from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SeriesKey, SeriesValues, check_readings
 from digital_twin.domain.resampling import resample
-from digital_twin.domain.tariff import DynamicPrice
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.ports import MixAnswer, PriceAnswer, WeatherAnswer
 
@@ -57,13 +56,11 @@ def steps_of(feed: Feed, kept: Mapping[str, int]) -> dict[str, int]:
 
 
 def check_terms(feed: Feed, community: Community) -> None:
-    """Raises InvalidInput where the community's dynamic tariff would apply terms to prices that have theirs already."""
-    if not isinstance(feed, PriceFeed) or community.tariff is None or feed.import_terms == PLAIN_TERMS:
-        return
-    if any(isinstance(price, DynamicPrice) for price in (community.tariff.import_price, community.tariff.export_price)):
+    """Raises InvalidInput for import terms beside a tariff, which takes the series for the market price."""
+    if isinstance(feed, PriceFeed) and community.tariff is not None and feed.import_terms != PLAIN_TERMS:
         raise InvalidInput(
-            "the community's dynamic tariff makes its prices of the spot price itself: leave import_terms out, "
-            "or take the tariff away so that the feed's prices count",
+            "the community has a tariff, beside which import_price_per_kwh is the market price: leave import_terms "
+            "out, or take the tariff away so that the feed's prices count",
             field="import_terms",
         )
 

@@ -92,11 +92,13 @@ class ForecastService:
         }
         if request.model == AUTO:
             _drop_short_net_load(histories, request.grid, provenance)
-        weather = {
-            name: known.values
+        known_weather = {
+            name: known
             for name in WEATHER
-            if histories and (known := await _weather(tx, community, name, histories, request.grid, as_of)) is not None
+            if (known := await _weather(tx, community, name, histories, request.grid, as_of)) is not None
         }
+        provenance.sources |= {name: known.source for name, known in known_weather.items()}
+        weather = {name: known.values for name, known in known_weather.items()}
         gathered = GatheredHistory(site, histories, weather, provenance)
         if request.model != AUTO:
             return gathered
@@ -196,7 +198,7 @@ async def _weather(
     grid: TimeGrid,
     as_of: datetime,
 ) -> KnownSeries | None:
-    start = min(known.values.grid.start for known in histories.values())
+    start = min((known.values.grid.start for known in histories.values()), default=grid.start)
     return await community_series(tx, community, name, start, grid.end, as_of)
 
 

@@ -7,10 +7,14 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from digital_twin.domain.community import Community
+from digital_twin.domain.feeds import FEED_OF
 from digital_twin.domain.readings import SUMMED_SERIES, SeriesKey, SeriesValues
 from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid, floor_to_step
-from digital_twin.services.ports import CommunitySum, Transaction
+from digital_twin.services.ports import CommunitySum, Outcome, Transaction
+from digital_twin.services.provenance import instant_text
+
+OWN_READINGS = "community-level readings"
 
 SOME_HAVE = ("pv_kw", "storage_soc_kwh")
 """What not every prosumer has: as many as ever reported together are taken for those who do."""
@@ -41,13 +45,26 @@ async def community_series(
     """The community-level series, or else the sum over members scaled to all prosumers; None without readings."""
     own = await believed_readings(tx, [SeriesKey(name)], start, end, as_of)
     if own and np.isfinite(own[0].values).any():
-        return KnownSeries(own[0], "community-level readings")
+        return KnownSeries(own[0], await _source_of(tx, name, as_of))
     if name not in SUMMED_SERIES:
         return None
     total = await tx.readings.community_sum(name, start, end, as_of=as_of)
     if total is None or not np.isfinite(total.total).any():
         return None
     return _scaled(community, name, total)
+
+
+async def _source_of(tx: Transaction, name: str, as_of: datetime) -> str:
+    """Who told the community-level series: a feed, by its last issue that was known then, or uploads."""
+    kind = FEED_OF.get(name)
+    issue = None if kind is None else await tx.feeds.newest_issue(kind, outcome=Outcome.STORED, as_of=as_of)
+    if kind is None or issue is None or issue.issued_at is None:
+        return OWN_READINGS
+    source = f"{kind} feed of {issue.source}, issued at {instant_text(issue.issued_at)}"
+    attempt = await tx.feeds.newest_issue(kind, as_of=as_of)
+    if attempt is not None and attempt.outcome in (Outcome.REFUSED, Outcome.UNAVAILABLE):
+        source += f", in place of one that failed at {instant_text(attempt.fetched_at)}"
+    return source
 
 
 def _scaled(community: Community, name: str, total: CommunitySum) -> KnownSeries:

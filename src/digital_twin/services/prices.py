@@ -10,12 +10,15 @@ from digital_twin.domain.resampling import resample
 from digital_twin.domain.tariff import DEFAULT_TARIFF, DynamicPrice, Price, price_path
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
-from digital_twin.services.history import community_series
+from digital_twin.services.history import OWN_READINGS, KnownSeries, community_series
 from digital_twin.services.ports import Transaction
 from digital_twin.services.provenance import Provenance
 
 DEFAULT_EMISSION_FACTOR_KG_PER_KWH = 0.21
 """Greenhouse-gas intensity of electricity in the EU-27 in 2023 (European Environment Agency, 2024)."""
+
+LEAST_KNOWN_FACTORS = 0.9
+"""Emission factors with more gaps than a tenth do not count."""
 
 MARKET_SERIES, EXPORT_SERIES = "import_price_per_kwh", "export_price_per_kwh"
 ZONAL_PRICE = "zonal_price_per_kwh"
@@ -83,11 +86,12 @@ async def _price(  # noqa: PLR0913
     uploaded = await _uploaded(tx, community, grid, name, provenance)
     if isinstance(price, DynamicPrice):
         market = uploaded if name == MARKET_SERIES else await _uploaded(tx, community, grid, MARKET_SERIES, provenance)
-        provenance.sources[name] = f"dynamic tariff on {MARKET_SERIES} readings"
-        return price_path(price, local_clock(grid, community.timezone or "UTC"), market)
-    if uploaded is not None and np.isfinite(uploaded).all() and community.tariff is None:
-        provenance.sources[name] = "readings"
-        return uploaded
+        provenance.sources[name] = f"dynamic tariff on {MARKET_SERIES} {_told_by(market)}"
+        values = None if market is None else market.values.values
+        return price_path(price, local_clock(grid, community.timezone or "UTC"), values)
+    if uploaded is not None and np.isfinite(uploaded.values.values).all() and community.tariff is None:
+        provenance.sources[name] = _told_by(uploaded)
+        return uploaded.values.values
     provenance.sources[name] = THE_TARIFF
     return price_path(price, local_clock(grid, community.timezone or "UTC"))
 
@@ -100,9 +104,12 @@ async def _emission_factor(
         provenance.sources[name] = "the request"
         return spread(given, grid, name)
     uploaded = await _uploaded(tx, community, grid, name, provenance)
-    if uploaded is not None and np.isfinite(uploaded).all():
-        provenance.sources[name] = "readings"
-        return uploaded
+    known = 0.0 if uploaded is None else float(np.isfinite(uploaded.values.values).mean())
+    if uploaded is not None and known >= LEAST_KNOWN_FACTORS:
+        provenance.sources[name] = _told_by(uploaded)
+        if known < 1:
+            provenance.assume(f"where {name} is not known ({100 * (1 - known):.1f} %) it is its mean")
+        return _mean_in_gaps(uploaded.values.values)
     if community.emission_factor_kg_per_kwh is not None:
         return np.full(grid.steps, community.emission_factor_kg_per_kwh)
     provenance.assume(
@@ -113,9 +120,17 @@ async def _emission_factor(
 
 async def _uploaded(
     tx: Transaction, community: Community, grid: TimeGrid, name: str, provenance: Provenance
-) -> Array | None:
+) -> KnownSeries | None:
     known = await community_series(tx, community, name, grid.start, grid.end, provenance.as_of)
-    return None if known is None else resample(known.values, grid).values
+    return None if known is None else KnownSeries(resample(known.values, grid), known.source)
+
+
+def _told_by(known: KnownSeries | None) -> str:
+    return "readings" if known is None or known.source == OWN_READINGS else known.source
+
+
+def _mean_in_gaps(values: Array) -> Array:
+    return np.where(np.isfinite(values), values, np.nanmean(values))
 
 
 def spread(given: Array | float, grid: TimeGrid, name: str) -> Array:
