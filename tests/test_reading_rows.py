@@ -71,12 +71,25 @@ def test_a_day_that_comes_slot_by_slot_for_all_homes_is_one_stretch_for_each() -
     assert [one.grid for one in gather(QUARTERS, rows_of(rows)).readings] == [TimeGrid(MONDAY, 96, 15)] * 3
 
 
-@pytest.mark.parametrize("start_s", [MONDAY_S + 420, -900, 4_102_444_800])
-def test_a_time_that_no_reading_can_have_is_refused_with_its_row(start_s: int) -> None:
-    starts = np.array([MONDAY_S, start_s, start_s])
-    with pytest.raises(InvalidInput) as refused:
-        gather(QUARTERS, ReadingRows(np.zeros(3, dtype=np.int64), starts, np.ones(3)))
-    assert refused.value.facts["row"] == 1
+@pytest.mark.parametrize(
+    ("start_s", "reason"),
+    [
+        (MONDAY_S + 423, "multiple of 15 minutes; the interval that holds it starts at 2026-03-02T00:00:00+00:00"),
+        (-900, "device's clock"),
+        (4_102_444_800, "device's clock"),
+        (-(2**62), "device's clock"),
+        (2**62, "device's clock"),
+    ],
+)
+def test_a_time_that_no_reading_can_have_is_refused_with_its_row_and_the_others_stay(start_s: int, reason: str) -> None:
+    starts = np.array([start_s, MONDAY_S + 900, start_s, MONDAY_S, start_s])
+    values = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
+    gathered = gather(QUARTERS, ReadingRows(np.zeros(5, dtype=np.int64), starts, values))
+    assert [row for row, _ in gathered.misplaced] == [0, 4], "where nothing is told, nothing can be wrong"
+    assert all(rejection.key == HOMES[0] and reason in rejection.reason for _, rejection in gathered.misplaced)
+    [kept] = gathered.readings
+    assert (kept.grid, kept.values.tolist()) == (TimeGrid(MONDAY, 2, 15), [4, 2])
+    assert [gathered.row(0, offset) for offset in range(2)] == [3, 1]
 
 
 def test_a_resolution_that_no_series_may_have_is_refused() -> None:

@@ -346,7 +346,7 @@ def test_prices_of_tomorrow_are_welcome_and_those_of_in_two_years_are_not(operat
         ({"name": "load"}, "/series/0/name"),
         ({"name": "heat_kwh"}, "/series/0/name"),
         ({"name": "Load_kW"}, "/series/0/name"),
-        ({"start": "2026-03-02T00:07:00Z"}, "/series/0/start"),
+        ({"start": "2026-03-02T00:07:00Z"}, "/series/0/values/0"),
         ({"start": "2026-03-02T00:00:00"}, "/series/0/start"),
         ({"resolution_minutes": 7}, "/series/0/resolution_minutes"),
         ({"resolution_minutes": 0}, "/series/0/resolution_minutes"),

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.quality import Flags
-from digital_twin.domain.readings import Series, SeriesValues
-from digital_twin.domain.time import EARLIEST, LATEST, TimeGrid, time_grid
+from digital_twin.domain.readings import Rejection, Series, SeriesValues
+from digital_twin.domain.time import EARLIEST, LATEST, TimeGrid, floor_to_step, time_grid
 from digital_twin.domain.units import Array
 
 Places = NDArray[np.int64]
+
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999, which have a name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,8 @@ class GatheredRows:
     readings: list[SeriesValues]
     _first: Places  # of each stretch, its place among the rows in order
     _order: Places | None  # of each row in order, its place among the rows as they came; None where they came in order
+    misplaced: Sequence[tuple[int, Rejection]] = ()
+    """Rows whose start no interval has, with why; devices with wrong clocks send them."""
 
     def row(self, stretch: int, offset: int) -> int:
         """Which row a value of a stretch was."""
@@ -50,14 +54,29 @@ def gather(series: Sequence[Series], rows: ReadingRows) -> GatheredRows:
     """The rows by series and time; of several for one slot the last one stays last.
 
     Raises:
-        InvalidInput: a start outside 1970..2099 or on no multiple of its series' resolution, `row` says whose; or a
-            resolution that no series may have.
+        InvalidInput: a resolution that no series may have.
     """
     if not rows.owner.size:
         return GatheredRows([], rows.owner, None)
     step_minutes = np.array([_checked_resolution(one.resolution_minutes) for one in series], dtype=np.int64)
     step_s = 60 * step_minutes[rows.owner]
-    _check_starts(rows.start_s, step_s)
+    outside = (rows.start_s < EARLIEST.timestamp()) | (rows.start_s >= LATEST.timestamp())
+    is_misplaced = outside | (rows.start_s % step_s != 0)
+    if not is_misplaced.any():
+        return GatheredRows(*_stretches(series, rows, step_s))
+    kept = np.flatnonzero(~is_misplaced)
+    readings, first, order = _stretches(series, rows.chosen(kept), step_s[kept])
+    told = np.flatnonzero(is_misplaced & ~np.isnan(rows.values)).tolist()
+    misplaced = [(row, _rejection(series, rows, row)) for row in told]
+    return GatheredRows(readings, first, kept if order is None else kept[order], misplaced)
+
+
+def _stretches(
+    series: Sequence[Series], rows: ReadingRows, step_s: Places
+) -> tuple[list[SeriesValues], Places, Places | None]:
+    """Rows that start with an interval by series and time; the first row of each stretch, and the order of the rows."""
+    if not rows.owner.size:
+        return [], rows.owner, None
     slot = rows.start_s // step_s
     order = _order(rows.owner, slot)
     if order is not None:
@@ -76,7 +95,7 @@ def gather(series: Sequence[Series], rows: ReadingRows) -> GatheredRows:
             rows.owner[first].tolist(), rows.start_s[first].tolist(), first.tolist(), ends.tolist(), strict=True
         )
     ]
-    return GatheredRows(found, first, order)
+    return found, first, order
 
 
 def _checked_resolution(minutes: int) -> int:
@@ -89,14 +108,20 @@ def _grid(start_s: int, steps: int, step_minutes: int) -> TimeGrid:
     return time_grid(datetime.fromtimestamp(start_s, UTC), steps, step_minutes)
 
 
-def _check_starts(start_s: Places, step_s: Places) -> None:
-    outside = (start_s < EARLIEST.timestamp()) | (start_s >= LATEST.timestamp())
-    if outside.any():
-        raise InvalidInput("start must lie in 1970..2100", row=int(np.argmax(outside)))
-    off_grid = start_s % step_s != 0
-    if off_grid.any():
-        row = int(np.argmax(off_grid))
-        raise InvalidInput(f"start must be a multiple of {step_s[row] // 60} minutes", row=row)
+def _rejection(series: Sequence[Series], rows: ReadingRows, row: int) -> Rejection:
+    owner, start_s = series[rows.owner[row]], int(rows.start_s[row])
+    start = EARLIEST + timedelta(seconds=min(max(start_s, _FIRST_S), _LAST_S))
+    return Rejection(owner.key, start, why_misplaced(start, owner.resolution_minutes))
+
+
+def why_misplaced(start: datetime, step_minutes: int) -> str:
+    """Why no interval starts then."""
+    if not EARLIEST <= start < LATEST:
+        return "start must lie in 1970..2100; look at the device's clock"
+    meant = floor_to_step(start, step_minutes)
+    return (
+        f"start must be a multiple of {step_minutes} minutes; the interval that holds it starts at {meant.isoformat()}"
+    )
 
 
 def _order(owner: Places, slot: Places) -> Places | None:

@@ -20,7 +20,23 @@ MAX_STEPS = 1_054_080
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
+LAST_COUNTED_YEAR = 2554
+"""Of devices whose clock is wrong: 32-bit counters of seconds run over in 2106, 64-bit ones of nanoseconds in 2554."""
+
 _DAY_SECONDS = 86_400
+
+
+def any_utc(instant: datetime, field: str = "time") -> datetime:
+    """The same instant in UTC, in any year that a counter reaches. Raises InvalidInput when the time has no zone."""
+    if instant.tzinfo is None:
+        raise InvalidInput(f"{field} must carry a time zone, got {instant.isoformat()}; write ...Z", field=field)
+    try:
+        utc = instant.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput(f"{field} must lie in 1970..2100", field=field) from error
+    if utc.year > LAST_COUNTED_YEAR:
+        raise InvalidInput(f"{field} must lie in 1970..2100, got {utc.isoformat()}", field=field)
+    return utc
 
 
 def as_utc(instant: datetime, field: str = "time") -> datetime:
@@ -29,12 +45,7 @@ def as_utc(instant: datetime, field: str = "time") -> datetime:
     Raises:
         InvalidInput: the time has no zone, or lies outside 1970..2100.
     """
-    if instant.tzinfo is None:
-        raise InvalidInput(f"{field} must carry a time zone, got {instant.isoformat()}; write ...Z", field=field)
-    try:
-        utc = instant.astimezone(UTC)
-    except OverflowError as error:
-        raise InvalidInput(f"{field} must lie in 1970..2100", field=field) from error
+    utc = any_utc(instant, field)
     if not EARLIEST <= utc < LATEST:
         raise InvalidInput(f"{field} must lie in 1970..2100, got {utc.isoformat()}", field=field)
     return utc

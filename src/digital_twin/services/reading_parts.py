@@ -30,18 +30,9 @@ def in_columns(index: int, offset: int) -> str:
     return f"series.{index}.values.{offset}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadingPart:
-    """Readings of a body, or of a part of it."""
-
-    readings: Sequence[SeriesValues]
-    field: Callable[[int, int], str] = in_columns
-    """Where a value stood in the body, by the place of its series and its own place in that."""
-
-
-async def one_part(readings: Sequence[SeriesValues]) -> AsyncGenerator[ReadingPart, None]:
-    """Readings that come all together."""
-    yield ReadingPart(readings)
+def pointer(field: str) -> str:
+    """A place in a body as problems point to it."""
+    return "/" + field.replace(".", "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +48,22 @@ class Refusal:
         ids = {"series": key.name, "member_id": key.member_id, "asset_id": key.asset_id}
         start, reason = self.rejection.start.isoformat(), self.rejection.reason
         return {**ids, "start": start, "position": self.position, "reason": reason}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadingPart:
+    """Readings of a body, or of a part of it."""
+
+    readings: Sequence[SeriesValues]
+    field: Callable[[int, int], str] = in_columns
+    """Where a value stood in the body, by the place of its series and its own place in that."""
+    misplaced: Sequence[Refusal] = ()
+    """Readings of no interval, which are not among the others."""
+
+
+async def one_part(readings: Sequence[SeriesValues]) -> AsyncGenerator[ReadingPart, None]:
+    """Readings that come all together."""
+    yield ReadingPart(readings)
 
 
 class Sieve:
@@ -76,6 +83,7 @@ class Sieve:
             InvalidInput: at the end, when something was refused and it is not lenient; all of it is named.
         """
         async for part in parts:
+            self._note(part.misplaced)
             kept: Sequence[SeriesValues] = part.readings
             if not are_plain(part.readings, self._now):
                 kept = [self._check(part, index, series) for index, series in enumerate(part.readings)]
@@ -87,11 +95,15 @@ class Sieve:
 
     def _check(self, part: ReadingPart, index: int, series: SeriesValues) -> SeriesValues:
         kept, rejections = check_readings(series, self._now)
-        self.refused_count += len(rejections)
-        for one in rejections[: REFUSALS_NAMED - len(self.refused)]:
-            offset = (one.start - series.grid.start) // series.grid.step
-            self.refused.append(Refusal(one, "/" + part.field(index, offset).replace(".", "/")))
+        named = rejections[: REFUSALS_NAMED - len(self.refused)]
+        offsets = [(one.start - series.grid.start) // series.grid.step for one in named]
+        self._note([Refusal(one, pointer(part.field(index, at))) for one, at in zip(named, offsets, strict=True)])
+        self.refused_count += len(rejections) - len(named)
         return kept
+
+    def _note(self, refusals: Sequence[Refusal]) -> None:
+        self.refused_count += len(refusals)
+        self.refused += refusals[: REFUSALS_NAMED - len(self.refused)]
 
     def _problem(self) -> InvalidInput:
         first = self.refused[0].rejection.reason

@@ -15,7 +15,7 @@ from digital_twin.api.reading_formats.table_rows import Listed, TableRows, check
 from digital_twin.api.schemas.model import parse_instant
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.reading_rows import Places
-from digital_twin.domain.time import as_utc
+from digital_twin.domain.time import any_utc
 from digital_twin.services.reading_parts import ReadingPart
 
 BLOCK_BYTES = 8 * 2**20
@@ -140,7 +140,7 @@ class _Block:
 @lru_cache(maxsize=65_536)
 def _second_of(start: str) -> int:
     """Seconds since 1970; files repeat the same times for every series."""
-    instant = as_utc(parse_instant(start), "start")
+    instant = any_utc(parse_instant(start), "start")
     if instant.microsecond:
         raise ValueError("start lies between two seconds")
     return int(instant.timestamp())

@@ -12,7 +12,7 @@ from digital_twin.domain.quality import WORDS, Flags, Quality, told_flags
 from digital_twin.domain.reading_rows import Places, ReadingRows, gather
 from digital_twin.domain.readings import Series, series_key
 from digital_twin.domain.units import Array
-from digital_twin.services.reading_parts import ReadingPart
+from digital_twin.services.reading_parts import ReadingPart, Refusal, pointer
 
 REQUIRED = ("series", "start", "value")
 OPTIONAL = ("member_id", "asset_id", "resolution_minutes", "quality")
@@ -76,10 +76,11 @@ class TableRows:
         rows = ReadingRows(owner.places, self.start_s, self.values, self._flags())
         series = [self._series(ids, owner, number) for number, ids in enumerate(owner.values)]
         try:
-            stretches = gather(series, rows)
+            gathered = gather(series, rows)
         except InvalidInput as error:
-            raise self._wrong(error.facts.get("row", 0), error.message) from error
-        return ReadingPart(stretches.readings, lambda index, offset: self.place(stretches.row(index, offset)))
+            raise self._wrong(0, error.message) from error
+        misplaced = [Refusal(rejection, pointer(self.place(row))) for row, rejection in gathered.misplaced]
+        return ReadingPart(gathered.readings, lambda index, offset: self.place(gathered.row(index, offset)), misplaced)
 
     def _column(self, name: str) -> Listed:
         return self.listed.get(name) or Listed.absent(self.start_s.size)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import IDENTIFIER_PATTERN
-from digital_twin.domain.time import as_utc
+from digital_twin.domain.time import any_utc, as_utc
 from digital_twin.domain.units import Array
 
 MAX_STEPS_IN_BODY = 35_136
@@ -57,6 +57,13 @@ def _in_utc(value: datetime) -> datetime:
         raise InvalidValue(error.message.partition(", got")[0]) from error
 
 
+def _in_any_year(value: datetime) -> datetime:
+    try:
+        return any_utc(value)
+    except InvalidInput as error:
+        raise InvalidValue(error.message.partition(", got")[0]) from error
+
+
 def is_uuid(value: str) -> bool:
     """Whether it is one in its usual form."""
     try:
@@ -91,6 +98,13 @@ Instant = Annotated[
     AfterValidator(_in_utc),
     Field(examples=["2026-03-01T00:00:00Z"], json_schema_extra={"format": "date-time"}),
 ]
+AnyInstant = Annotated[
+    datetime,
+    BeforeValidator(parse_instant),
+    AfterValidator(_in_any_year),
+    Field(examples=["2026-03-01T00:00:00Z"], json_schema_extra={"format": "date-time"}),
+]
+"""What a device says, whose clock may say 1970 or 2106: of a reading that is then refused by itself."""
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 PowerKw = Annotated[float, Field(ge=0, le=1e6)]

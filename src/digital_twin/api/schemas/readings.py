@@ -1,8 +1,8 @@
 """Readings as JSON: columns of series, and rows one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from digital_twin.api.schemas.model import (
     MAX_STEPS_IN_BODY,
     PLAIN_DIGITS,
     Answer,
+    AnyInstant,
     Body,
     Identifier,
     Instant,
@@ -21,11 +22,11 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.identifiers import SERIES_NAME_PATTERN
 from digital_twin.domain.quality import WORDS, Flags, Quality, QualityWord, quality_words, told_flags
 from digital_twin.domain.reading_rows import ReadingRows as Rows
-from digital_twin.domain.reading_rows import gather
-from digital_twin.domain.readings import Series, SeriesSummary, SeriesValues, series_key
+from digital_twin.domain.reading_rows import gather, why_misplaced
+from digital_twin.domain.readings import Rejection, Series, SeriesSummary, SeriesValues, series_key
 from digital_twin.domain.time import time_grid
 from digital_twin.domain.units import Array, SeriesKind, canonical_unit
-from digital_twin.services.reading_parts import ReadingPart, Refusal
+from digital_twin.services.reading_parts import ReadingPart, Refusal, in_columns, pointer
 from digital_twin.services.readings import IngestReport, SeriesAnswer
 
 MAX_COLUMNS = 10_000
@@ -56,7 +57,7 @@ class SeriesColumn(Body):
     kind: Literal["mean", "energy", "instant"] = "mean"
     member_id: Identifier | None = None
     asset_id: Identifier | None = None
-    start: Instant
+    start: AnyInstant
     resolution_minutes: ResolutionMinutes
     values: Annotated[list[Value | None], Field(min_length=1, max_length=MAX_STEPS_IN_BODY)]
     quality: Annotated[list[QualityWord | None], Field(max_length=MAX_STEPS_IN_BODY)] | None = Field(
@@ -70,6 +71,15 @@ class SeriesColumn(Body):
         values = np.array(self.values, dtype=np.float64)
         readings = SeriesValues.from_unit(key, grid, values, self.unit, SeriesKind(self.kind))
         return readings if self.quality is None else replace(readings, flags=self._flags(values))
+
+    def misplaced(self, index: int) -> Iterator[Refusal]:
+        """All readings of this column of the body, whose start is that of no interval."""
+        key, step = series_key(self.name, self.member_id, self.asset_id), timedelta(minutes=self.resolution_minutes)
+        reason = why_misplaced(self.start, self.resolution_minutes)
+        for place, value in enumerate(self.values):
+            if value is not None:
+                start = self.start + place * step
+                yield Refusal(Rejection(key, start, reason), pointer(in_columns(index, place)))
 
     def _flags(self, values: Array) -> Flags | None:
         words = self.quality or []
@@ -94,21 +104,26 @@ class ReadingColumns(Body):
 
     def to_domain(self) -> ReadingPart:
         """Raises InvalidInput naming the column."""
-        columns: list[SeriesValues] = []
+        columns: dict[int, SeriesValues] = {}
+        misplaced: list[Refusal] = []
         for index, column in enumerate(self.series):
             try:
-                columns.append(column.to_domain())
+                columns[index] = column.to_domain()
             except InvalidInput as error:
+                if error.facts.get("field") == "start":
+                    misplaced += column.misplaced(index)
+                    continue
                 field = f"series.{index}.{error.facts.get('field', 'values')}"
                 raise InvalidInput(error.message, field=field) from error
-        return ReadingPart(columns)
+        places = list(columns)
+        return ReadingPart(list(columns.values()), lambda index, offset: in_columns(places[index], offset), misplaced)
 
 
 class ReadingRow(Body):
     """One reading in the unit that its series' name ends in."""
 
     series: SeriesName
-    start: Instant
+    start: AnyInstant
     value: Value
     member_id: Identifier | None = None
     asset_id: Identifier | None = None
@@ -157,7 +172,10 @@ class ReadingRows(Body):
         except InvalidInput as error:
             field = f"readings.{error.facts['row']}" if "row" in error.facts else error.facts.get("field", "readings")
             raise InvalidInput(error.message, field=field) from error
-        return ReadingPart(gathered.readings, lambda index, offset: f"readings.{gathered.row(index, offset)}")
+        misplaced = [Refusal(rejection, pointer(f"readings.{row}")) for row, rejection in gathered.misplaced]
+        return ReadingPart(
+            gathered.readings, lambda index, offset: f"readings.{gathered.row(index, offset)}", misplaced
+        )
 
 
 def _second(start: datetime, row: int) -> int:
@@ -180,7 +198,7 @@ class RejectedReading(Answer):
     series: str
     member_id: str | None = None
     asset_id: str | None = None
-    start: Instant
+    start: AnyInstant
     position: str | None = Field(
         default=None,
         description="Where it stood in the body: /series/0/values/3, /readings/3, /line 5 of CSV, whose header is "
