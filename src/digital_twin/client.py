@@ -4,33 +4,32 @@ with TwinClient("http://localhost:8000", api_key="dt_live_...") as twin:
     plan = twin.dispatch("green_village", objective="minimize_cost")
 """
 
-import threading
+# pyarrow has no types of its own
+# pyright: reportUnknownParameterType=false
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import httpx
 
-from digital_twin.client_errors import SignInNeeded, error_class, error_of
+from digital_twin import client_tables as tables
+from digital_twin.client_connection import Connection, Tokens, no_address
+from digital_twin.client_errors import SignInNeeded, error_of
 from digital_twin.domain import errors
 from digital_twin.domain.readings import SeriesValues
-from digital_twin.domain.units import canonical_unit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Document", "SignInNeeded", "Tokens", "TwinClient"]
 
 Document = dict[str, Any]
 
-_NO_TOKENS_NEEDED = ("/auth/login", "/auth/refresh", "/auth/register")
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What a log-in gives."""
-
-    access_token: str
-    refresh_token: str
+ARROW = "application/vnd.apache.arrow.stream"
+ARROW_FROM = 10_000
+"""So many values are sent as Arrow: below, JSON is as quick and names refused ones by series."""
 
 
 class TwinClient:
@@ -59,13 +58,10 @@ class TwinClient:
         """
         headers = {} if forwarded_for is None else {"X-Forwarded-For": forwarded_for}
         try:
-            self._http = httpx.Client(base_url=url, timeout=timeout_s, headers=headers)
+            http = httpx.Client(base_url=url, timeout=timeout_s, headers=headers)
         except httpx.InvalidURL as error:
-            raise _no_address(url) from error
-        self._api_key = api_key
-        self._tokens = tokens
-        self._on_refresh = on_refresh
-        self._refreshing = threading.Lock()
+            raise no_address(url) from error
+        self._connection = Connection(http, api_key=api_key, tokens=tokens, on_refresh=on_refresh)
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +73,7 @@ class TwinClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._connection.close()
 
     # Access
 
@@ -89,13 +85,13 @@ class TwinClient:
     def login(self, username: str, password: str) -> Tokens:
         """Log in; the client uses the tokens from here on."""
         answer = self._json("POST", "/auth/login", {"username": username, "password": password})
-        self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
-        return self._tokens
+        self._connection.tokens = Tokens(answer["access_token"], answer["refresh_token"])
+        return self._connection.tokens
 
     def logout(self) -> None:
         """End the session that a log-in began; its tokens are dead at once."""
-        self._send("POST", "/auth/logout")
-        self._tokens = None
+        self._connection.send("POST", "/auth/logout")
+        self._connection.tokens = None
 
     def me(self) -> Document:
         """Who is signed in."""
@@ -136,13 +132,41 @@ class TwinClient:
         *,
         assumed_delay_minutes: int | None = None,
         idempotency_key: str | None = None,
+        lenient: bool = False,
     ) -> Document:
-        """Store readings; when this returns they are committed."""
-        body: Document = {"series": [_column(series) for series in readings]}
-        if assumed_delay_minutes is not None:
-            body["assumed_delay_minutes"] = assumed_delay_minutes
-        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return self._json("POST", f"/communities/{community_id}/readings", body, headers=headers)
+        """Store readings, all or none; when this returns they are committed.
+
+        A lenient one stores what is believable, and its answer names the others.
+        """
+        request = _delivery(assumed_delay_minutes, idempotency_key, lenient=lenient)
+        if sum(series.values.size for series in readings) >= ARROW_FROM:
+            return self._record(community_id, tables.table(readings), request)
+        body: Document = {"series": [tables.column(series) for series in readings]}
+        return self._json("POST", f"/communities/{community_id}/readings", body, **request)
+
+    def record_table(
+        self,
+        community_id: str,
+        table: Any,
+        *,
+        assumed_delay_minutes: int | None = None,
+        idempotency_key: str | None = None,
+        lenient: bool = False,
+    ) -> Document:
+        """The same for a table of pyarrow, pandas or polars, of any length.
+
+        It has the columns series, start (with a time zone) and value, and may have member_id, asset_id,
+        resolution_minutes and quality.
+        """
+        import pyarrow as pa
+
+        request = _delivery(assumed_delay_minutes, idempotency_key, lenient=lenient)
+        return self._record(community_id, pa.table(table), request)
+
+    def _record(self, community_id: str, table: "pa.Table", request: Document) -> Document:
+        headers = {**request.pop("headers"), "Content-Type": ARROW}
+        content = tables.ArrowStream(table)
+        return self._json("POST", f"/communities/{community_id}/readings", content=content, headers=headers, **request)
 
     def series(self, community_id: str) -> list[Document]:
         """What is stored."""
@@ -156,13 +180,28 @@ class TwinClient:
             "series"
         ]
 
-    def readings_csv(
+    def readings_table(
         self, community_id: str, names: Sequence[str], start: datetime, end: datetime, **options: Any
-    ) -> str:
-        """The same as CSV text."""
-        path = f"/communities/{community_id}/readings"
-        params = _query(names, start, end, options)
-        return self._send("GET", path, params=params, headers={"Accept": "text/csv"}).text
+    ) -> "pa.Table":
+        """The same as a table with a row for each reading there is, of any length."""
+        path, params = f"/communities/{community_id}/readings", _query(names, start, end, options)
+        return tables.read_table(self._connection.send("GET", path, params=params, headers={"Accept": ARROW}).content)
+
+    def download(
+        self,
+        community_id: str,
+        names: Sequence[str],
+        start: datetime,
+        end: datetime,
+        *,
+        file: BinaryIO,
+        media_type: str = "text/csv",
+        **options: Any,
+    ) -> None:
+        """Write the same into a file, piece by piece: as CSV, Arrow or Parquet."""
+        path, params = f"/communities/{community_id}/readings", _query(names, start, end, options)
+        for piece in self._connection.download(path, params=params, headers={"Accept": media_type}):
+            file.write(piece)
 
     def quality(
         self, community_id: str, start: datetime, end: datetime, names: Sequence[str] = (), **options: Any
@@ -284,75 +323,17 @@ class TwinClient:
             params = {**(query or {}), "cursor": page["next"]}
 
     def _json(self, method: str, path: str, body: Document | None = None, **options: Any) -> Document:
-        response = self._send(method, path, json=body, **options)
+        response = self._connection.send(method, path, **({} if body is None else {"json": body}), **options)
         try:
             return response.json()
         except ValueError as error:
-            raise errors.Unavailable(f"what answers at {self._http.base_url} is no digital twin") from error
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {**options.pop("headers", {}), **self._credentials()}
-        tokens = self._tokens
-        response = self._request(method, path, headers=headers, **options)
-        if response.status_code == 401 and tokens is not None and path not in _NO_TOKENS_NEEDED:
-            self._refresh(tokens)
-            headers |= self._credentials()
-            response = self._request(method, path, headers=headers, **options)
-        if response.is_error:
-            raise _error(response)
-        return response
-
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            return self._http.request(method, path, **options)
-        except httpx.UnsupportedProtocol as error:
-            raise _no_address(str(self._http.base_url)) from error
-        except httpx.TransportError as error:
-            raise errors.Unavailable(
-                f"no answer from {self._http.base_url}; is the server running? start one with: digital-twin serve",
-                retry_after_s=1,
-            ) from error
-        except ValueError as error:  # JSON has no word for them
-            raise errors.InvalidInput("numbers must be finite; NaN and infinity cannot be sent") from error
-
-    def _credentials(self) -> dict[str, str]:
-        if self._api_key is not None:
-            return {"X-API-Key": self._api_key}
-        return {} if self._tokens is None else {"Authorization": f"Bearer {self._tokens.access_token}"}
-
-    def _refresh(self, used: Tokens) -> None:
-        """Exchange the pair that was refused, unless another thread already did: a pair is good once."""
-        with self._refreshing:
-            if self._tokens is not used:
-                return
-            response = self._request("POST", "/auth/refresh", json={"refresh_token": used.refresh_token})
-            if response.is_error:
-                raise _error(response)
-            answer = response.json()
-            self._tokens = Tokens(answer["access_token"], answer["refresh_token"])
-            if self._on_refresh is not None:
-                self._on_refresh(self._tokens)
+            raise errors.Unavailable(f"what answers at {self._connection.url} is no digital twin") from error
 
 
-def _no_address(url: str) -> errors.InvalidInput:
-    return errors.InvalidInput(f"the server must be an address such as http://127.0.0.1:8000, got {url!r}", field="url")
-
-
-def _column(series: SeriesValues) -> Document:
-    unit, kind = canonical_unit(series.key.name)
-    column: Document = {
-        "name": series.key.name,
-        "unit": unit,
-        "kind": kind.value,
-        "start": series.grid.start.isoformat(),
-        "resolution_minutes": series.grid.step_minutes,
-        "values": [None if value != value else value for value in series.values.tolist()],
-    }
-    if series.key.member_id is not None:
-        column["member_id"] = series.key.member_id
-    if series.key.asset_id is not None:
-        column["asset_id"] = series.key.asset_id
-    return column
+def _delivery(assumed_delay_minutes: int | None, idempotency_key: str | None, *, lenient: bool) -> Document:
+    """How readings are to be taken, as parts of a request."""
+    headers = {"Idempotency-Key": idempotency_key, "Prefer": "handling=lenient" if lenient else None}
+    return {"headers": _plain(headers), "params": _plain({"assumed_delay_minutes": assumed_delay_minutes})}
 
 
 def _query(names: Sequence[str], start: datetime, end: datetime, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -366,11 +347,3 @@ def _plain(fields: Mapping[str, Any]) -> Document:
         for name, value in fields.items()
         if value is not None
     }
-
-
-def _error(response: httpx.Response) -> errors.TwinError:
-    """The domain's error that an answer stands for."""
-    try:
-        return error_of(response.json(), error_class(response.status_code))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return errors.Unavailable(f"the server answered {response.status_code} without a problem document")

@@ -329,15 +329,17 @@ def test_an_api_key_of_the_environment_needs_no_login(
 # Readings, forecasts, plans
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
 def test_an_export_imports_again_as_nothing_but_duplicates(
-    line: CommandLine, community: str, day: Path, tmp_path: Path
+    line: CommandLine, community: str, day: Path, tmp_path: Path, ending: str
 ) -> None:
     first = line.output("import", str(day), "--community", community)
     assert count(first, "members added") == 2
     assert count(first, "stored") == 48
-    out = tmp_path / "out.csv"
+    out = tmp_path / f"out.{ending}"
     options = ("--series", "load_kw", "--start", START, "--end", END, "--member", "home_1", "--output", str(out))
     line.output("export", "--community", community, *options)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == [out.name]
     again = line.output("import", str(out), "--community", community)
     assert count(again, "stored") == 0
     assert count(again, "already there with the same value") == 24

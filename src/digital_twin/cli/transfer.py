@@ -1,9 +1,11 @@
 """`digital-twin import` and `export`: readings from files to the twin and back."""
 
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -18,7 +20,9 @@ def _flag(panel: str, text: str, *names: str) -> Any:
 
 WHAT, WHEN, WHERE, DOUBT = "What the values are", "When they were", "Where they stand", "What is doubtful"
 
-File = Annotated[Path, typer.Argument(help="CSV, Parquet or XLSX; one column per home, or one row per home and time")]
+File = Annotated[
+    Path, typer.Argument(help="CSV, Parquet, Arrow or XLSX; one column per home, or one row per home and time")
+]
 SeriesName = Annotated[str | None, _flag(WHAT, "load_kw, pv_kw, net_load_kw, temperature_c, ...")]
 Unit = Annotated[str | None, _flag(WHAT, "kWh or Wh per interval, kW or W")]
 Cumulative = Annotated[bool | None, _flag(WHAT, "Whether values are a register's count")]
@@ -120,15 +124,40 @@ def export_readings(  # noqa: PLR0913  each is a flag
     start: Annotated[datetime, typer.Option(help="UTC unless it says otherwise", parser=instant, metavar="TIME")],
     end: Annotated[datetime, typer.Option(help="UTC unless it says otherwise", parser=instant, metavar="TIME")],
     member: Annotated[str | None, typer.Option(help="One member's series")] = None,
-    output: Annotated[Path | None, typer.Option(help="A file; default: standard output")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help=".csv, .parquet or .arrow; default: CSV on standard output")
+    ] = None,
     url: Url = None,
 ) -> None:
-    """Write readings as CSV, in a form that import takes without a flag."""
+    """Write readings as CSV, Parquet or Arrow, of any length, in a form that import takes without a flag."""
     from digital_twin.cli.credentials import connect
 
-    with connect(url) as client:
-        text = client.readings_csv(community, comma_separated(series), start, end, member_id=member)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8", newline="")
+    media_type = _MEDIA_TYPES.get(".csv" if output is None else output.suffix.lower())
+    if media_type is None:
+        raise errors.InvalidInput(f"--output must end in {', '.join(_MEDIA_TYPES)}", field="output")
+    with connect(url) as client, _written(output) as file:
+        client.download(
+            community, comma_separated(series), start, end, file=file, media_type=media_type, member_id=member
+        )
+
+
+_MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
+    ".arrow": "application/vnd.apache.arrow.stream",
+}
+
+
+@contextmanager
+def _written(path: Path | None) -> Generator[BinaryIO]:
+    """A file that bears its name only when it is whole, or standard output."""
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -55,7 +55,9 @@ def _record(client: TwinClient, community_id: str, batch: Sequence[SeriesValues]
     delay_minutes = int(ASSUMED_DELAY.total_seconds() // 60)
     for attempt in range(1, TRIES + 1):
         try:
-            return client.record(community_id, batch, assumed_delay_minutes=delay_minutes, idempotency_key=key)
+            return client.record(
+                community_id, batch, assumed_delay_minutes=delay_minutes, idempotency_key=key, lenient=True
+            )
         except Unavailable as error:
             if attempt == TRIES:
                 raise
@@ -83,5 +85,6 @@ def _pieces(columns: Iterable[SeriesValues]) -> Iterator[SeriesValues]:
         for first in range(0, column.grid.steps, STEPS_PER_COLUMN):
             values = column.values[first : first + STEPS_PER_COLUMN]
             grid = TimeGrid(column.grid.instant(first), values.size, column.grid.step_minutes)
+            flags = None if column.flags is None else column.flags[first : first + STEPS_PER_COLUMN]
             if (values == values).any():
-                yield SeriesValues(column.key, grid, values)
+                yield SeriesValues(column.key, grid, values, flags)

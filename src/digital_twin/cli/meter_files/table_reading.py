@@ -1,4 +1,4 @@
-"""Files as tables: CSV in the dialects of the world, Parquet, Excel."""
+"""Files as tables: CSV in the dialects of the world, Parquet, Arrow, Excel."""
 
 # what pandas says of its own types is too wide to check against
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_ROWS = 2_000
+_ARROW_FILE = b"ARROW1"
 _DELIMITERS = (";", "\t", "|", ",")
 
 
@@ -36,17 +37,8 @@ def read_table(path: Path, options: ImportOptions, notes: Notes) -> "tuple[pd.Da
         raise InvalidInput(f"there is no file {path}", field="file")
     if path.stat().st_size == 0:
         raise InvalidInput(f"{path.name} is empty", field="file")
-    suffix = path.suffix.lower()
-    decimal: str = options.decimal or "."
     try:
-        if suffix in (".parquet", ".pq"):
-            table = pd.read_parquet(path)
-        elif suffix in (".xlsx", ".xlsm"):
-            table = _read_excel(path, options, notes)
-        elif suffix in (".csv", ".txt", ".tsv"):
-            table, decimal = _read_csv(path, options, notes)
-        else:
-            raise InvalidInput(f"the file must be .csv, .parquet or .xlsx, got {suffix or 'no ending'}", field="file")
+        table, decimal = _read(path, options, notes)
     except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(f"{path.name} cannot be read: {reason}", field="file") from error
@@ -59,6 +51,35 @@ def read_table(path: Path, options: ImportOptions, notes: Notes) -> "tuple[pd.Da
     if len(twice):
         raise InvalidInput(f"two columns are called {twice[0]!r}; which is which?", field="file")
     return table, decimal
+
+
+def _read(path: Path, options: ImportOptions, notes: Notes) -> "tuple[pd.DataFrame, str]":
+    import pandas as pd
+
+    suffix = path.suffix.lower()
+    decimal: str = options.decimal or "."
+    if suffix in (".csv", ".txt", ".tsv"):
+        return _read_csv(path, options, notes)
+    if suffix in (".parquet", ".pq"):
+        return pd.read_parquet(path), decimal
+    if suffix in (".arrow", ".feather"):
+        return _read_arrow(path), decimal
+    if suffix in (".xlsx", ".xlsm"):
+        return _read_excel(path, options, notes), decimal
+    allowed = ".csv, .parquet, .arrow or .xlsx"
+    raise InvalidInput(f"the file must be {allowed}, got {suffix or 'no ending'}", field="file")
+
+
+def _read_arrow(path: Path) -> "pd.DataFrame":
+    """A file or a stream: both are called so."""
+    import pyarrow as pa
+    import pyarrow.ipc as ipc
+
+    with pa.memory_map(str(path)) as source:
+        is_file = source.read(len(_ARROW_FILE)) == _ARROW_FILE
+        source.seek(0)
+        with ipc.open_file(source) if is_file else ipc.open_stream(source) as reader:
+            return reader.read_pandas()
 
 
 def _read_excel(path: Path, options: ImportOptions, notes: Notes) -> "pd.DataFrame":
