@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from digital_twin.adapters.children import child
 from digital_twin.adapters.clock import SystemClock
@@ -59,7 +59,7 @@ from digital_twin.services.simulations import SimulationService
 from digital_twin.services.states import StateService
 from digital_twin.services.tariffs import TariffService
 from digital_twin.services.topics import TopicService
-from digital_twin.settings import Environment, Settings
+from digital_twin.settings import Environment, Settings, read_settings
 
 __all__ = [
     "ALL_QUEUES",
@@ -90,19 +90,6 @@ PRELOADED = (
     "pvlib",
 )
 ALL_QUEUES = QUEUES
-
-
-def read_settings(**given: Any) -> Settings:
-    """The settings of the environment and `config/.env`; what is given and not None goes before them.
-
-    Raises:
-        InvalidInput: a setting breaks its rule.
-    """
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        rules = [f"{'.'.join(map(str, one['loc'])).upper()} {one['msg']}".strip() for one in error.errors()]
-        raise InvalidInput(f"the settings are not valid: {'; '.join(rules)}") from error
 
 
 class Computing(ComputePool, ParallelMap, Protocol):

@@ -3,11 +3,13 @@
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from digital_twin.domain.errors import InvalidInput
 
 WEAK_SECRETS = ("secret", "change", "example", "password", "default", "insecure")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -176,3 +178,16 @@ class Settings(BaseSettings):
                     'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
                 )
         return self
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings of the environment and `config/.env`; what is given and not None goes before them.
+
+    Raises:
+        InvalidInput: a setting breaks its rule.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        rules = [f"{'.'.join(map(str, one['loc'])).upper()} {one['msg']}".strip() for one in error.errors()]
+        raise InvalidInput(f"the settings are not valid: {'; '.join(rules)}") from error
