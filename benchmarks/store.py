@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from tests.builders import community
 
 from benchmarks.measure import Result, Spread, Timings, milliseconds, report, rounds_asked, significant, take_turns
-from digital_twin.adapters.postgres import binary
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.assets import Member
 from digital_twin.domain.readings import Receipt, SeriesKey, SeriesValues
-from digital_twin.domain.series_days import DayRows
 from digital_twin.domain.time import TimeGrid
 
 METERS, SLOTS = 10_000, 96
@@ -73,6 +71,18 @@ def messy_batch(number: int) -> list[SeriesValues]:
     return found
 
 
+def copy_rows(start: datetime, values: Values) -> bytes:
+    """COPY BINARY of (community bigint, day date, series int, slots real[])."""
+    head = [("n", ">i2"), ("l1", ">i4"), ("community", ">i8"), ("l2", ">i4"), ("day", ">i4"), ("l3", ">i4")]
+    array = [("series", ">i4"), ("l4", ">i4"), ("array", ">i4", 5), ("slots", [("l", ">i4"), ("value", ">f4")], SLOTS)]
+    rows = np.zeros(METERS, np.dtype([*head, *array]))
+    rows["n"], rows["l1"], rows["l2"], rows["l3"], rows["l4"] = 4, 8, 4, 4, 20 + 8 * SLOTS
+    rows["day"], rows["series"] = (start - datetime(2000, 1, 1, tzinfo=UTC)).days, np.arange(METERS)
+    rows["array"] = (1, 0, 700, SLOTS, 1)  # dimensions, no nulls, real, size, lower bound
+    rows["slots"]["l"], rows["slots"]["value"] = 4, values
+    return b"PGCOPY\n\xff\r\n\0" + b"\0" * 8 + rows.tobytes() + b"\xff\xff"
+
+
 class Floors:
     """What the server does by itself, in a table like ours."""
 
@@ -87,9 +97,7 @@ class Floors:
         self._changed = {number: self._rows(number, 1.0) for number in range(-1, rounds)}
 
     def _rows(self, number: int, change_kw: float) -> bytes:
-        days = np.full(METERS, int(day_of(number).timestamp()) // 86_400)
-        slots = values_of(number, change_kw).astype(np.float32)
-        return b"".join(binary.copy_chunks(1, DayRows(days, np.arange(METERS), slots)))
+        return copy_rows(day_of(number), values_of(number, change_kw))
 
     def copy(self, number: int) -> None:
         self._copy("raw_rows", self._ready[number])

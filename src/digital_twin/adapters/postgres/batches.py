@@ -64,22 +64,23 @@ class BatchWriter:
         first_open = await open_from(self._connection, self._community)
         merger = DayRowMerger(self._connection, self._community, first_open)
         ids = await self._series.ids(told.series)
-        batch = await self._stamp(key, assumed_delay)
-        consequences = Consequences(self._connection, self._community, batch=batch, series=told.series, ids=ids)
-        received = stored = corrected = superseded = 0
-        for resolution, portion in told.portions():
-            rows, counts = to_day_rows(portion.owned_by(ids), resolution)
-            undo = await merger.merge(rows)
-            await consequences.take(resolution, undo)
-            received += counts.received
-            superseded += counts.superseded
-            stored += int(np.count_nonzero(undo.first))
-            corrected += int(np.count_nonzero(undo.corrected))
-        await consequences.tell()
-        receipt = (received, stored, received - stored - corrected - superseded, corrected, superseded)
-        await self._connection.execute(
-            f"update batch set ({_COUNTS}) = (%s, %s, %s, %s, %s) where id = %s", (*receipt, batch.id)
-        )
+        async with self._connection.pipeline():
+            batch = await self._stamp(key, assumed_delay)
+            consequences = Consequences(self._connection, self._community, batch=batch, series=told.series, ids=ids)
+            received = stored = corrected = superseded = 0
+            for resolution, portion in told.portions():
+                rows, counts = to_day_rows(portion.owned_by(ids), resolution)
+                undo = await merger.merge(rows)
+                await consequences.take(resolution, undo)
+                received += counts.received
+                superseded += counts.superseded
+                stored += int(np.count_nonzero(undo.first))
+                corrected += int(np.count_nonzero(undo.corrected))
+            await consequences.tell()
+            receipt = (received, stored, received - stored - corrected - superseded, corrected, superseded)
+            await self._connection.execute(
+                f"update batch set ({_COUNTS}) = (%s, %s, %s, %s, %s) where id = %s", (*receipt, batch.id)
+            )
         return Receipt(*receipt, received_at=batch.received_at)
 
     async def _stamp(self, key: str, assumed_delay: timedelta | None) -> Batch:
