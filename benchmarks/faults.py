@@ -15,18 +15,22 @@ from numpy.typing import NDArray
 from tests.faults.audit import Findings
 from tests.faults.disturbance import Survival, cuts, kills, running, running_behind_cutter, survive
 from tests.faults.full_disk import can_mount, survive_full_disk
+from tests.faults.messages import running_with_broker, survive_messages
 from tests.faults.orders import OrdersTried, try_orders
+from tests.mosquitto import has_mosquitto
 
 from benchmarks.measure import Result, report, significant
 
-KILLS = {"server": 40, "worker": 24, "database": 40}
+KILLS = {"server": 40, "worker": 20, "database": 40}
 CUTS = {"before": 25, "after": 25}
+MESSAGE_KILLS = {"ingester": 20, "database": 10}
 ORDERS = 50
 FULL_FOR_S = 20.0
 SEED = 2026
 NAMES = {
     "server": "kill -9 of the API's server",
     "worker": "kill -9 of the worker",
+    "ingester": "kill -9 of the ingester",
     "database": "kill -9 of the postmaster",
     "before": "connection cut before COMMIT arrives",
     "after": "connection cut before COMMIT is answered",
@@ -45,6 +49,12 @@ def survive_kills(share: float) -> Survival:
         return survive(installation, folder, kills(installation), times=_share_of(KILLS, share), seed=SEED)
 
 
+def survive_broken_messages(share: float) -> Survival:
+    with _folder() as folder, running_with_broker(folder) as (installation, broker):
+        times = _share_of(MESSAGE_KILLS, share)
+        return survive_messages(installation, broker, folder, times=times, seed=SEED)
+
+
 def survive_cuts(share: float) -> tuple[Survival, OrdersTried]:
     with _folder() as folder, running_behind_cutter(folder) as (installation, cutter):
         survival = survive(installation, folder, cuts(cutter), times=_share_of(CUTS, share), seed=SEED)
@@ -56,8 +66,8 @@ def _share_of(times: dict[str, int], share: float) -> dict[str, int]:
     return {kind: max(1, round(share * number)) for kind, number in times.items()}
 
 
-def rows_of(survival: Survival) -> list[list[str]]:
-    return [[NAMES[kind], str(len(times)), recovery(times)] for kind, times in survival.recovery_s.items()]
+def rows_of(survival: Survival, by: str) -> list[list[str]]:
+    return [[f"{by}: {NAMES[kind]}", str(len(times)), recovery(times)] for kind, times in survival.recovery_s.items()]
 
 
 def recovery(seconds: NDArray[np.float64]) -> str:
@@ -78,15 +88,20 @@ def main() -> None:
     share = float(parser.parse_args().share)
     killed = survive_kills(share)
     cut, tried = survive_cuts(share)
-    findings, rows = killed.findings + cut.findings, [*rows_of(killed), *rows_of(cut)]
+    findings, rows = killed.findings + cut.findings, [*rows_of(killed, "HTTP"), *rows_of(cut, "HTTP")]
+    if has_mosquitto():
+        messages = survive_broken_messages(share)
+        findings += messages.findings
+        rows += rows_of(messages, "MQTT")
+    else:
+        print("messages from a broker: skipped, mosquitto is not installed")
     orders = f"the same in the end {tried.same_values}, every copy counted as such {tried.exact_counts}"
     rows.append(["the same readings in a random order, each three times", str(tried.tried), orders])
-    notes = []
+    notes: list[str] = []
     if can_mount():
         full = survive_full_disk(full_for_s=FULL_FOR_S, seed=SEED)
         findings += full.findings
-        healed = f"{significant(full.healed_s)} after there is room"
-        rows.append(["disk full, then without room for its write-ahead log", "1", healed])
+        rows.append(["disk full, then without room for its write-ahead log", "1", recovery(np.array([full.healed_s]))])
         notes.append(
             f"With the disk full {full.refused} attempts to write were refused, and {full.reads_answered} of "
             f"{full.reads} reads were answered; once there was no room for the log either, {full.reads_without_log}."

@@ -18,16 +18,24 @@ SYSTEM_PROGRAMS = "/usr/sbin"
 """Where Debian keeps servers, which not every PATH names."""
 
 
+def has_mosquitto() -> bool:
+    """Whether there is a broker to start."""
+    return _installed() is not None
+
+
+def _installed() -> str | None:
+    return shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), SYSTEM_PROGRAMS)))
+
+
 class Mosquitto:
     """One broker on a port of its own; what it holds for those who are away is on disk while it does not run."""
 
     def __init__(self, directory: Path, *listener: str) -> None:
-        found = shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), SYSTEM_PROGRAMS)))
         self._log = directory / "mosquitto.log"
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         settings = directory / "mosquitto.conf"
-        self._command = [found or program("mosquitto", package="mosquitto"), "-c", str(settings)]
+        self._command = [_installed() or program("mosquitto", package="mosquitto"), "-c", str(settings)]
         self._process: subprocess.Popen[bytes] | None = None
         lines = (
             f"user {getpass.getuser()}",  # as root it would turn into another

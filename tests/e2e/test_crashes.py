@@ -10,10 +10,12 @@ from tests.e2e.serving import Installation
 from tests.faults.audit import Findings
 from tests.faults.disturbance import cuts, kills, running, running_behind_cutter, survive
 from tests.faults.full_disk import can_mount, survive_full_disk
+from tests.faults.messages import running_with_broker, survive_messages
 from tests.faults.orders import try_orders
 
 KILLS = {"server": 2, "worker": 1, "database": 2}
 CUTS = {"before": 3, "after": 3}
+MESSAGE_KILLS = {"ingester": 2, "database": 1}
 ORDERS = 3
 FULL_FOR_S = 3.0
 LONGEST_WAIT_S = 30.0
@@ -43,6 +45,13 @@ def test_a_connection_cut_at_commit_neither_loses_nor_doubles(tmp_path: Path) ->
     assert_nothing_went_wrong(survival.findings)
     assert {kind: len(times) for kind, times in survival.recovery_s.items()} == CUTS
     assert survival.longest_wait_s < LONGEST_WAIT_S
+
+
+def test_no_message_that_the_broker_took_is_lost_when_the_ingester_or_the_database_is_killed(tmp_path: Path) -> None:
+    with running_with_broker(tmp_path) as (installation, broker):
+        survival = survive_messages(installation, broker, tmp_path, times=MESSAGE_KILLS, seed=7)
+    assert not any(survival.findings.faults.values()), survival.findings
+    assert survival.findings.values > 100
 
 
 def test_readings_end_up_the_same_in_whatever_order_and_however_often_they_come(installation: Installation) -> None:

@@ -57,7 +57,7 @@ class Account:
             else:
                 self.seen.append(entry)
 
-    def _book(self, batch: Batch, receipt: Mapping[str, int]) -> None:
+    def _book(self, batch: Batch, receipt: Mapping[str, int] | None) -> None:
         """What is acknowledged goes over what was there, and its receipt must say exactly so."""
         place = self._place(batch)
         before, is_said = self._values[place], np.isfinite(batch.values)
@@ -69,7 +69,7 @@ class Account:
             "corrected": batch.size - int(is_new.sum()) - int(is_same.sum()),
             "superseded": 0,
         }
-        self.doubled += any(receipt[name] != count for name, count in expected.items())
+        self.doubled += receipt is not None and any(receipt[name] != count for name, count in expected.items())
         self.acknowledged += 1
         self._values[place] = np.where(is_said, batch.values, before)
 

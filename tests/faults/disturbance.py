@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,19 +172,30 @@ class Progress:
                 self._told.release()
 
 
-@contextmanager
-def senders(client: httpx.Client, ledgers: Sequence[Path], seed: int) -> Iterator[Progress]:
-    """Processes that send until the block ends, and then come to the end of what they began."""
+def senders(client: httpx.Client, ledgers: Sequence[Path], seed: int) -> AbstractContextManager[Progress]:
+    """Senders with their members and ledgers, who speak with this client's rights."""
     token = client.headers["Authorization"].removeprefix("Bearer ")
-    common = [sys.executable, "-m", "tests.faults.sender", str(client.base_url), COMMUNITY]
+    return processes(
+        [
+            ("tests.faults.sender", str(client.base_url), COMMUNITY, str(path), str(number * MEMBERS_EACH),
+             str(MEMBERS_EACH), str(seed))
+            for number, path in enumerate(ledgers)
+        ],
+        TOKEN=token,
+    )  # fmt: skip
+
+
+@contextmanager
+def processes(modules: Sequence[Sequence[str]], **environment: str) -> Iterator[Progress]:
+    """Modules with their arguments that send until the block ends, and then come to the end of what they began."""
     started = [
         subprocess.Popen(
-            [*common, str(path), str(number * MEMBERS_EACH), str(MEMBERS_EACH), str(seed)],
+            [sys.executable, "-m", *module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "TOKEN": token},
+            env={**os.environ, **environment},
         )
-        for number, path in enumerate(ledgers)
+        for module in modules
     ]
     progress = Progress(started)
     try:

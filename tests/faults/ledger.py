@@ -16,9 +16,10 @@ FIRST_DAY = datetime(2016, 1, 1, tzinfo=UTC)
 SERIES = "load_kw"
 
 Values = NDArray[np.float32]
-Way = Literal["columns", "csv", "run", "once", "cut"]
+Way = Literal["columns", "csv", "run", "once", "cut", "message"]
 """How a batch travels. As columns, CSV or a Run it is sent until it is acknowledged; `once` it is sent as columns and
-given up when there is no answer; `cut` its upload ends in the middle, so that nothing of it may ever be there."""
+given up when there is no answer; `cut` its upload ends in the middle, so that nothing of it may ever be there. As
+messages it goes to a broker, which acknowledges it without a receipt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +46,7 @@ class Acknowledged:
     """The answer to a batch; times are those of the machine's monotonic clock."""
 
     key: str
-    receipt: dict[str, Any]
+    receipt: dict[str, Any] | None
     sent_at: float  # the attempt that was answered
     answered_at: float
     attempts: int

@@ -1,6 +1,6 @@
 """The rig itself: it finds what is planted, and nothing where nothing is."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import count, islice
@@ -22,7 +22,8 @@ from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.errors import Unavailable
 from digital_twin.domain.readings import Receipt, SeriesValues
 
-MEMBERS, BATCHES, SEED = 3, 24, 5
+MEMBERS, BATCHES, SEED = 2, 20, 5
+Parts = AsyncIterable[Sequence[SeriesValues]]
 COMMUNITIES = (f"planted_{number}" for number in count())
 
 
@@ -49,6 +50,14 @@ def found(client: httpx.Client, folder: Path) -> Findings:
     return audit(client, community, [folder / "ledger"], members=MEMBERS)
 
 
+async def one_part(readings: Sequence[SeriesValues]) -> AsyncIterator[Sequence[SeriesValues]]:
+    yield readings
+
+
+async def gathered(parts: Parts) -> list[SeriesValues]:
+    return [one async for part in parts for one in part]
+
+
 def names_of_faults(findings: Findings) -> set[str]:
     return {name for name, number in findings.faults.items() if number}
 
@@ -65,7 +74,7 @@ def test_a_store_that_acknowledges_before_it_commits_loses(
     client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a kill between the two leaves it: every third transaction that wrote readings is rolled back in silence."""
-    record, transaction, batches = PostgresReadings.record, PostgresStore.community, count(1)
+    record, transaction, batches = PostgresReadings.record_parts, PostgresStore.community, count(1)
     doomed: set[int] = set()
 
     async def remember(self: PostgresReadings, *args: Any, **options: Any) -> Receipt:
@@ -81,7 +90,7 @@ def test_a_store_that_acknowledges_before_it_commits_loses(
                 doomed.remove(id(tx.readings._connection))
                 await tx.readings._connection.rollback()
 
-    monkeypatch.setattr(PostgresReadings, "record", remember)
+    monkeypatch.setattr(PostgresReadings, "record_parts", remember)
     monkeypatch.setattr(PostgresStore, "community", forget)
     assert "lost" in names_of_faults(found(client, tmp_path))
 
@@ -89,16 +98,16 @@ def test_a_store_that_acknowledges_before_it_commits_loses(
 def test_a_store_that_drops_one_value_of_a_batch_loses_it(
     client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = PostgresReadings.record
+    record = PostgresReadings.record_parts
 
-    async def drop(self: PostgresReadings, readings: Sequence[SeriesValues], **options: Any) -> Receipt:
-        first, *others = readings
+    async def drop(self: PostgresReadings, parts: Parts, **options: Any) -> Receipt:
+        first, *others = await gathered(parts)
         values = first.values.copy()
         values[np.flatnonzero(np.isfinite(values))[:1]] = np.nan
-        receipt = await record(self, [replace(first, values=values), *others], **options)
+        receipt = await record(self, one_part([replace(first, values=values), *others]), **options)
         return replace(receipt, received=receipt.received + 1, stored=receipt.stored + 1)
 
-    monkeypatch.setattr(PostgresReadings, "record", drop)
+    monkeypatch.setattr(PostgresReadings, "record_parts", drop)
     assert {"lost", "sums"} <= names_of_faults(found(client, tmp_path))
 
 
@@ -106,12 +115,12 @@ def test_a_store_that_stores_a_batch_twice_when_it_is_sent_twice_counts_it_twice
     client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It forgets the key of a batch whose first answer was lost."""
-    record, transaction, attempts = PostgresReadings.record, PostgresStore.community, count()
+    record, transaction, attempts = PostgresReadings.record_parts, PostgresStore.community, count()
     written: set[int] = set()
 
-    async def without_key(self: PostgresReadings, readings: Sequence[SeriesValues], **options: Any) -> Receipt:
+    async def without_key(self: PostgresReadings, parts: Parts, **options: Any) -> Receipt:
         written.add(id(self._connection))
-        return await record(self, readings, **{**options, "key": f"attempt {next(attempts)}"})
+        return await record(self, parts, **{**options, "key": f"attempt {next(attempts)}"})
 
     @asynccontextmanager
     async def answer_late(self: PostgresStore, community_id: str) -> AsyncGenerator[Any, None]:
@@ -122,7 +131,7 @@ def test_a_store_that_stores_a_batch_twice_when_it_is_sent_twice_counts_it_twice
         if wrote and next(attempts) % 3 == 0:
             raise Unavailable("the answer is lost", retry_after_s=1)
 
-    monkeypatch.setattr(PostgresReadings, "record", without_key)
+    monkeypatch.setattr(PostgresReadings, "record_parts", without_key)
     monkeypatch.setattr(PostgresStore, "community", answer_late)
     assert "doubled" in names_of_faults(found(client, tmp_path))
 
@@ -130,12 +139,13 @@ def test_a_store_that_stores_a_batch_twice_when_it_is_sent_twice_counts_it_twice
 def test_a_store_that_rounds_changes_values(
     client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = PostgresReadings.record
+    record = PostgresReadings.record_parts
 
-    async def round_off(self: PostgresReadings, readings: Sequence[SeriesValues], **options: Any) -> Receipt:
-        return await record(self, [replace(one, values=one.values.round(3)) for one in readings], **options)
+    async def round_off(self: PostgresReadings, parts: Parts, **options: Any) -> Receipt:
+        rounded = [replace(one, values=one.values.round(3)) for one in await gathered(parts)]
+        return await record(self, one_part(rounded), **options)
 
-    monkeypatch.setattr(PostgresReadings, "record", round_off)
+    monkeypatch.setattr(PostgresReadings, "record_parts", round_off)
     assert "changed" in names_of_faults(found(client, tmp_path))
 
 
@@ -143,17 +153,18 @@ def test_a_store_that_keeps_half_of_a_batch_without_an_answer_is_found_torn(
     client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each series is committed alone, and the answer to what is sent once never comes."""
-    record = PostgresReadings.record
+    record = PostgresReadings.record_parts
     once = {batch.day for batch in planned() if batch.way == "once"}
 
-    async def tear(self: PostgresReadings, readings: Sequence[SeriesValues], *, key: str, **options: Any) -> Receipt:
+    async def tear(self: PostgresReadings, parts: Parts, **options: Any) -> Receipt:
+        readings = await gathered(parts)
         if (readings[0].grid.start - FIRST_DAY).days not in once:
-            return await record(self, readings, key=key, **options)
-        await record(self, readings[:1], key=key, **options)
+            return await record(self, one_part(readings), **options)
+        await record(self, one_part(readings[:1]), **options)
         await self._connection.commit()
         raise Unavailable("the answer is lost", retry_after_s=1)
 
-    monkeypatch.setattr(PostgresReadings, "record", tear)
+    monkeypatch.setattr(PostgresReadings, "record_parts", tear)
     assert "torn" in names_of_faults(found(client, tmp_path))
 
 
