@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import jsonpath
 import orjson
 import pytest
 from hypothesis import given
@@ -140,6 +141,23 @@ def test_a_path_that_is_none_or_leads_to_many_places_is_refused(path: str) -> No
     ):
         with pytest.raises(InvalidInput, match="must be a JSON path"):
             PayloadReader(mapping)
+
+
+PATHS = st.lists(st.sampled_from([".x", ".q", "[0]", "[-1]", "['a b']"]), max_size=3).map(
+    lambda steps: "".join(["$", *steps])
+)
+
+
+@given(PATHS, JSON)
+def test_a_path_leads_where_the_library_says(path: str, document: Any) -> None:
+    payload = json.dumps(document).encode()
+    expected = jsonpath.JSONPathEnvironment(strict=True).compile(path).findall(orjson.loads(payload))
+    value = replace(POWER, path=path, unit=None)
+    findings = read(replace(METER, values=(value,), time=None), payload)
+    is_there = f"load_kw: there is nothing at {path}" not in findings.reasons
+    assert is_there == bool(expected)
+    if findings.samples:
+        assert [sample.value for sample in findings.samples] == expected
 
 
 # Payloads

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonpath
 import orjson
+from jsonpath.selectors import NameSelector
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.quality import WORDS, Quality
@@ -145,14 +146,25 @@ def _compiled(path: str, field_name: str) -> Find:
         raise InvalidInput(rule, field=field_name) from error
     if not isinstance(query, jsonpath.JSONPath) or not query.singular_query():
         raise InvalidInput(rule, field=field_name)
+    steps = [_step_of(segment.selectors[0]) for segment in query.segments]
 
     def find(document: Any) -> Any:
-        places = query.findall(document)
-        if not places:
-            raise InvalidInput(f"there is nothing at {path}")
-        return places[0]
+        place = document
+        for key, kind in steps:  # the library's own walk, which allows for much more, takes ten times as long
+            try:
+                if not isinstance(place, kind):
+                    raise LookupError
+                place = place[key]
+            except LookupError as error:
+                raise InvalidInput(f"there is nothing at {path}") from error
+        return place
 
     return find
+
+
+def _step_of(selector: Any) -> tuple[str | int, type[Any]]:
+    """What a selector of a singular query takes, and of what."""
+    return (selector.name, dict) if isinstance(selector, NameSelector) else (selector.index, list)
 
 
 def _number(given: Any, path: str) -> float:
