@@ -17,6 +17,7 @@ from benchmarks.households import (
     HOUSEHOLDS,
     PLACE,
     SWISS,
+    coincidence,
     differences,
     figures,
     halves,
@@ -35,6 +36,7 @@ VIENNA = Place(48.2, 16.4, "Europe/Vienna")
 YEAR = TimeGrid(datetime(2025, 1, 1, tzinfo=UTC), 35_040, 15)
 HOMES, MANY = 40, 10_000
 TEST_SEED = 7
+CURVE = (2, 5, 10, 20, 50, 100, 200, 500)
 COLUMNS = ("synthetic", "ours", "peer", "floor or chance", "ours / floor")
 
 
@@ -48,6 +50,27 @@ def believable_homes() -> Iterator[list[str]]:
     made = np.stack([home.load_kw for home in SyntheticCommunity(recipe, measured_sky()).series()])
     found = [dict(differences(figures(load_kw), real)) for load_kw in (made, scaled, others)]
     yield from _rows("homes", *found)
+
+
+def coincidence_text() -> str:
+    """The curves of all metered homes and of as many synthetic ones, and the law of Rusck (1956) that fits each."""
+    real = metered_homes()
+    recipe = replace(SWISS, homes=len(real), seed=TEST_SEED)
+    made = np.stack([home.load_kw for home in SyntheticCommunity(recipe, measured_sky()).series()])
+    curves = [np.array([coincidence(load_kw, group) for group in CURVE]) for load_kw in (real, made)]
+    texts = [", ".join(f"{one:.2f}" for one in curve) for curve in curves]
+    limits = [rusck_limit(np.array(CURVE), curve) for curve in curves]
+    groups = ", ".join(map(str, CURVE))
+    return (
+        f"Coincidence of the peaks of {groups} homes: measured {texts[0]}; synthetic {texts[1]}. "
+        f"By g + (1 - g) / sqrt(n) (Rusck 1956) g is {limits[0]:.2f} and {limits[1]:.2f}."
+    )
+
+
+def rusck_limit(groups: Array, curve: Array) -> float:
+    """Least squares for the coincidence of very many homes."""
+    root = 1 / np.sqrt(groups)
+    return float(((curve - root) @ (1 - root)) / ((1 - root) @ (1 - root)))
 
 
 def believable_sky() -> Iterator[list[str]]:
@@ -150,12 +173,14 @@ def main() -> None:
         return
     rounds = rounds_asked(__doc__ or "", 5)
     rows: list[list[str]] = []
+    notes: list[str] = []
     if HOUSEHOLDS.exists():
         rows += believable_homes()
+        notes.append(coincidence_text())
     if GOLDEN.exists():
         rows += believable_sky()
     rows += speed(rounds)
-    notes = [measured_community(), "The clock is the processor's."]
+    notes += [measured_community(), "The clock is the processor's."]
     report(Result("synthetic", COLUMNS, rows, notes), "scripts/bench synthetic")
 
 

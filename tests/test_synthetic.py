@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from digital_twin.domain.assets import Battery
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.forecasting.priors import standard_household_kw
+from digital_twin.simulation import homes as kernels
 from digital_twin.simulation.homes import Habits, calendar_of, home_load_kw
 from digital_twin.simulation.place import Place
 from digital_twin.simulation.synthetic import HomeSeries, Recipe, Shares, SyntheticCommunity
@@ -90,6 +93,19 @@ def test_a_home_peaks_at_four_to_eight_kilowatts_and_many_together_far_below() -
     annual_kwh = load_kw.mean(axis=1) * 8_760
     assert 2_800 < annual_kwh.mean() < 4_000
     assert annual_kwh.std() / annual_kwh.mean() > 0.25
+
+
+def test_many_homes_together_follow_the_standard_profile() -> None:
+    """BDEW H0, which was measured on hundreds of German homes and stands in another package."""
+    homes = SyntheticCommunity(Recipe(150, VIENNA, YEAR, 3, NONE)).series()
+    together = np.sum([home.load_kw for home in homes], axis=0).reshape(-1, 4).mean(axis=1)
+    clock = local_clock(YEAR, VIENNA.timezone)
+    standard = standard_household_kw(clock).reshape(-1, 4).mean(axis=1)
+    assert np.corrcoef(together, standard)[0, 1] > 0.88
+    difference = together / together.mean() - standard / standard.mean()
+    assert np.abs(difference).mean() < 0.17
+    by_month = [one[: 364 * 24].reshape(13, -1).mean(axis=1) / one.mean() for one in (together, standard)]
+    assert np.abs(by_month[0] - by_month[1]).max() < 0.1
 
 
 def test_people_live_by_the_local_clock_before_and_after_it_changes() -> None:
@@ -160,6 +176,25 @@ def test_the_hourly_series_of_a_home_is_the_mean_of_its_quarters() -> None:
     habits = Habits(boiler=1.0, night_heating=1.0)
     fine, coarse = (home_load_kw(np.random.default_rng(3), calendar, habits) for calendar in calendars)
     np.testing.assert_allclose(fine.reshape(-1, 4).mean(axis=1), coarse, rtol=1e-9)
+
+
+def test_compiled_homes_are_those_of_plain_python() -> None:
+    rates = np.tile(np.array([0.2, 1.5, 0.7]), 56)
+    appliances = np.array([[2.0, 20.0, 6.0], [0.1, 100.0, 2.0], [1.0, 5.0, 0.0]])
+    meals = np.array([[7.0, 1.0, 20.0, 0.9], [18.0, 2.0, 40.0, 0.5]])
+    midnights = 1440.0 * np.arange(7)
+    calls: tuple[tuple[Any, tuple[object, ...]], ...] = (
+        (kernels._switch_by_chance, (appliances, rates, 15.0, 10.0)),
+        (kernels._keep_meals, (meals, midnights, 15.0, 10.0)),
+        (kernels._keep_timer, (2.5, midnights + 1_320, np.full(7, 90.0), 15.0)),
+        (kernels._cycle_fridge, (10_080.0, 15.0, 10.0)),
+    )
+    for kernel, arguments in calls:
+        compiled, plain = np.zeros(672), np.zeros(672)
+        kernel(np.random.default_rng(1), *arguments, compiled)
+        kernel.py_func(np.random.default_rng(1), *arguments, plain)
+        assert compiled.sum() > 0
+        np.testing.assert_allclose(compiled, plain, rtol=1e-12)
 
 
 # Balances and ranges

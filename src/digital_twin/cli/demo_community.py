@@ -106,7 +106,8 @@ class DemoCommunity:
                 if home.roof:
                     found.append(self._series("pv_kw", home.member_id, pv_kw, start, end))
         start = known_until.get("", self._start)
-        return [*found, self._series("storage_soc_kwh", None, _followed(surplus_kw), start, self._end)]
+        of_all = {"storage_soc_kwh": _followed(surplus_kw), "temperature_c": np.round(self._made.sky.temperature_c, 2)}
+        return found + [self._series(name, None, values, start, self._end) for name, values in of_all.items()]
 
     def _series(self, name: str, member_id: str | None, values: Array, start: datetime, end: datetime) -> SeriesValues:
         grid = TimeGrid.spanning(start, end, RESOLUTION_MINUTES)
