@@ -19,8 +19,8 @@ from digital_twin.api.reading_formats.media_types import ARROW, ARROW_FILE, CSV,
 from digital_twin.domain.errors import InvalidInput, Unavailable
 from digital_twin.services.reading_parts import ReadingPart
 
-IN_MEMORY_BYTES = 2**20
-"""A body up to this size needs no file."""
+SMALL_BYTES = 2**20
+"""A body up to this size needs no file, and no thread to read it in."""
 
 _READERS = {CSV: csv_parts, ARROW: arrow_parts, ARROW_FILE: arrow_file_parts}
 
@@ -51,13 +51,16 @@ async def arrived(request: Request, folder: Path) -> AsyncGenerator[Arrived, Non
         raise HttpProblem(415, "send the body as it is, without a Content-Encoding")
     if content_type == JSON:
         body = await request.body()
-        part, delay = await asyncio.to_thread(parse_json, body)
+        part, delay = parse_json(body) if len(body) <= SMALL_BYTES else await asyncio.to_thread(parse_json, body)
         yield Arrived(_one(part), hashlib.sha256(body).digest(), delay)
         return
-    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(folder)) as spool:
+    with tempfile.SpooledTemporaryFile(SMALL_BYTES, dir=str(folder)) as spool:
         file = cast(BinaryIO, spool)
         fingerprint = await _take_in(request, file)
-        yield Arrived(_one_by_one(_READERS[content_type](file)), fingerprint, None)
+        size = file.tell()
+        file.seek(0)
+        parts = _READERS[content_type](file)
+        yield Arrived(_one_by_one(parts, in_thread=size > SMALL_BYTES), fingerprint, None)
 
 
 async def _take_in(request: Request, file: BinaryIO) -> bytes:
@@ -69,7 +72,6 @@ async def _take_in(request: Request, file: BinaryIO) -> bytes:
             file.write(chunk)
     except OSError as error:
         raise Unavailable("there is no space for the body now; try again later", retry_after_s=60) from error
-    file.seek(0)
     return digest.digest()
 
 
@@ -77,10 +79,10 @@ async def _one(part: ReadingPart) -> AsyncGenerator[ReadingPart, None]:
     yield part
 
 
-async def _one_by_one(parts: Iterator[ReadingPart]) -> AsyncGenerator[ReadingPart, None]:
-    """Each made in a thread, so that other requests are answered meanwhile."""
+async def _one_by_one(parts: Iterator[ReadingPart], *, in_thread: bool) -> AsyncGenerator[ReadingPart, None]:
+    """Each made, where that takes long, in a thread, so that other requests are answered meanwhile."""
     found = False
-    while (part := await asyncio.to_thread(next, parts, None)) is not None:
+    while (part := await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)) is not None:
         found = found or bool(part.readings)
         yield part
     if not found:
