@@ -16,6 +16,7 @@ from digital_twin.domain.readings import (
     MAX_FUTURE,
     PLANNED_SERIES,
     SUMMED_SERIES,
+    are_plain,
     check_readings,
 )
 from digital_twin.domain.time import TimeGrid, local_clock
@@ -147,3 +148,12 @@ def test_each_interval_is_judged_by_itself(shift: int, steps: int, name: str) ->
         is_believed = name == "ghi_wm2" or measured_until <= MONDAY + CLOCK_TOLERANCE
         assert np.isfinite(kept.values[index]) == is_believed
     assert len(refused) + np.isfinite(kept.values).sum() == steps
+
+
+@given(
+    st.integers(-60, 60), st.integers(1, 9), st.sampled_from(["load_kw", "ghi_wm2"]), st.sampled_from([1.0, -9.0, 1e9])
+)
+def test_what_is_plain_at_a_glance_holds_a_close_look(shift: int, steps: int, name: str, value: float) -> None:
+    given = [series(name, [value] * steps, start=MONDAY + shift * QUARTER), series("load_kw", [np.nan], start=MONDAY)]
+    if are_plain(given, MONDAY):
+        assert not any(check_readings(one, MONDAY)[1] for one in given)
