@@ -20,7 +20,7 @@ PROMETHEUS, GRAFANA = ROOT / "deployment" / "prometheus", ROOT / "deployment" / 
 DOCKERFILE = (ROOT / "deployment" / "docker" / "Dockerfile").read_text()
 EXAMPLE = (ROOT / "config" / ".env.example").read_text()
 DEPLOY = ROOT / "scripts" / "deployment" / "deploy.sh"
-OURS = ("api", "worker", "dashboard")
+OURS = ("api", "worker", "ingest", "dashboard")
 SERVICES = (*OURS, "db", "redis", "prometheus", "grafana")
 SETTINGS = {name.upper() for name in Settings.model_fields}
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:[-?])([^}]*))?\}")
@@ -68,7 +68,7 @@ def test_the_project_its_services_and_its_volume_have_the_names_of_the_guide() -
 def test_every_setting_reaches_the_service_that_reads_it() -> None:
     """A new setting: add its name below x-settings in docker-compose.yml, or to the dashboard."""
     program, dashboard = set(service("api")["environment"]), set(service("dashboard")["environment"])
-    assert set(service("worker")["environment"]) == program
+    assert set(service("worker")["environment"]) == set(service("ingest")["environment"]) == program
     assert program | dashboard == SETTINGS
 
 
@@ -140,15 +140,16 @@ def test_ports_are_published_on_this_machine_alone_unless_it_is_said(name: str) 
 def test_database_and_redis_are_reached_by_the_program_alone() -> None:
     assert compose()["networks"]["data"]["internal"] is True
     within = {name for name in SERVICES if "data" in service(name)["networks"]}
-    assert within == {"api", "worker", "db", "redis"}
+    assert within == {"api", "worker", "ingest", "db", "redis"}
     for name in ("db", "redis"):
         assert service(name)["networks"] == ["data"]
         assert "ports" not in service(name)
 
 
 def test_who_needs_the_database_waits_until_it_is_healthy() -> None:
-    for name in ("api", "worker"):
+    for name in ("api", "worker", "ingest"):
         assert service(name)["depends_on"]["db"] == {"condition": "service_healthy"}
+    for name in ("api", "worker"):
         assert service(name)["depends_on"]["redis"] == {"condition": "service_started"}  # it may be missing
     assert service("dashboard")["depends_on"]["api"] == {"condition": "service_healthy"}
 
@@ -161,13 +162,15 @@ def test_addresses_between_services_name_services_and_the_ports_that_they_have()
     assert database
     assert settings["REDIS_URL"] == "redis://redis:6379/0"
     ports = {"api": settings["API_PORT"], "worker": settings["WORKER_METRICS_PORT"]}
+    ports["ingest"] = settings["INGEST_METRICS_PORT"]
     assert service("dashboard")["environment"]["API_URL"] == f"http://api:{ports['api']}"
     scraped = {
         one["job_name"]: one for one in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
     }
     assert scraped["api"]["static_configs"] == [{"targets": [f"api:{ports['api']}"]}]
-    (lookup,) = scraped["worker"]["dns_sd_configs"]
-    assert (lookup["names"], lookup["port"]) == (["worker"], ports["worker"])
+    for name in ("worker", "ingest"):
+        (lookup,) = scraped[name]["dns_sd_configs"]
+        assert (lookup["names"], lookup["port"]) == ([name], ports[name])
     for job in ports:
         assert set(service(job)["networks"]) & set(service("prometheus")["networks"])
     for name, port in ports.items():
@@ -184,6 +187,15 @@ def test_the_worker_does_the_work_of_every_queue_and_the_api_starts_no_other() -
     for what in ("worker", "dashboard"):
         assert f"--no-{what}" in service("api")["command"]
         assert service("api")["environment"][f"START_{what.upper()}"] == "false"
+
+
+def test_the_ingester_is_started_where_there_is_a_broker_and_sees_the_certificates_for_it() -> None:
+    assert service("ingest")["command"] == ["worker", "--ingest"]
+    assert [name for name in SERVICES if "profiles" in service(name)] == ["ingest"]
+    assert service("ingest")["profiles"] == ["mqtt"]
+    assert "COMPOSE_PROFILES=mqtt" in EXAMPLE
+    assert "./config/mqtt:/etc/digital-twin/mqtt:ro" in service("ingest")["volumes"]
+    assert (ROOT / "config" / "mqtt").is_dir()
 
 
 def test_the_image_is_built_from_hashes_in_stages_and_does_not_run_as_root() -> None:
