@@ -73,6 +73,20 @@ def test_a_redis_may_want_a_password_and_tls() -> None:
     assert settings.redis_url.get_secret_value() == "rediss://:secret@cache.example.org:6380/2"
 
 
+@pytest.mark.parametrize(
+    "address", ["broker", "http://broker", "mqtt://", "mqtt://twin:canary@broker", "mqtt://broker/canary", "mqtt://b:high"]
+)
+def test_an_address_that_is_no_broker_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(InvalidInput, match=r"MQTT_URL .*must look like mqtt://") as refused:
+        read_settings(mqtt_url=address)
+    assert "canary" not in refused.value.message
+
+
+@pytest.mark.parametrize("address", ["mqtt://broker", "mqtts://broker.example.org:8883", "mqtt://127.0.0.1:1883/"])
+def test_a_broker_is_named_by_its_host_and_the_port_that_it_has(address: str) -> None:
+    assert read_settings(mqtt_url=address).mqtt_url == address
+
+
 def test_a_log_level_is_one_of_five_in_any_case() -> None:
     assert read_settings(log_level="debug").log_level == "DEBUG"
     with pytest.raises(InvalidInput, match="DEBUG, INFO, WARNING, ERROR, CRITICAL"):
