@@ -33,7 +33,8 @@ from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.tariff import DynamicPrice, FlatPrice, Tariff
 from digital_twin.services.access import Caller, Grant, Role
-from digital_twin.services.feed_updates import FeedSources, FeedUpdates
+from digital_twin.services.feed_sources import FeedSources
+from digital_twin.services.feed_updates import FeedUpdates
 from digital_twin.services.feeds import FeedService, FeedStatus
 from digital_twin.services.ports import Outcome
 from digital_twin.telemetry import FEED_AGE, FEED_FETCHES
@@ -442,6 +443,18 @@ async def test_a_fault_changes_no_value_and_flags_all_that_lie_ahead(fed: Fed, f
     await fed.later(minutes=66)
     assert words(await fed.read("temperature_c", NOON + hours(3), 24)) == {Quality.ESTIMATED}
     assert (await fed.status(FeedKind.WEATHER)).stored.failures == 0
+
+
+@pytest.mark.parametrize("said", ["\x00", "\ud800", "\x1b[2J", "x" * 10_000])
+async def test_what_a_source_says_of_itself_is_told_legibly(fed: Fed, said: str):
+    await fed.put(WeatherFeed())
+    fed.server.fail(as_json({"error": True, "reason": f"because {said} of this"}))
+    await fed.update()
+    attempt = (await fed.status(FeedKind.WEATHER)).attempt
+    assert attempt is not None
+    assert (attempt.note or "").startswith("open-meteo refuses the question: because ")
+    assert (attempt.note or "").isprintable()
+    assert len(attempt.note or "") <= 400
 
 
 async def test_a_source_that_stays_down_is_asked_ever_more_rarely(fed: Fed):

@@ -8,7 +8,7 @@ import httpx
 
 from digital_twin.adapters.entsoe import entsoe
 from digital_twin.adapters.open_meteo import open_meteo
-from digital_twin.services.feed_updates import FeedSources
+from digital_twin.services.feed_sources import FeedSources
 from digital_twin.services.ports import Clock
 from digital_twin.services.provenance import CODE_VERSION
 
