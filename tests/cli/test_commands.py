@@ -367,6 +367,15 @@ def test_a_file_may_be_imported_again_with_the_right_flag(line: CommandLine, com
     assert count(once_more, "already there with the same value") == 48
 
 
+def test_a_community_that_names_no_zone_takes_times_that_name_theirs(
+    line: CommandLine, community: str, tmp_path: Path
+) -> None:
+    hours = [f"2026-01-12T{hour:02d}:00:00Z,1.5" for hour in range(24)]
+    (tmp_path / "hours.csv").write_text("\n".join(["time,load [kW]", *hours]))
+    done = line.output("import", str(tmp_path / "hours.csv"), "--community", community, "--member", "home_1")
+    assert count(done, "stored") == 24
+
+
 def test_a_dry_run_sends_nothing_and_needs_no_server(stranger: CommandLine, day: Path) -> None:
     done = stranger.run("import", str(day), "--community", "x", "--dry-run")
     assert done.returncode == 0, done.stderr

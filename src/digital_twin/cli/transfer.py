@@ -111,7 +111,7 @@ def _community_zone(community: str, url: str | None, *, is_needed: bool) -> str 
 
     try:
         with connect(url) as client:
-            return str(client.community(community)["timezone"])
+            return client.community(community)["timezone"]  # none where the community names none
     except (errors.NotAllowed, errors.Unavailable) as error:
         if is_needed and (error.kind != errors.NotAllowed.kind):  # a key may be there to write readings alone
             raise
