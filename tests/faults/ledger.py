@@ -16,10 +16,10 @@ FIRST_DAY = datetime(2016, 1, 1, tzinfo=UTC)
 SERIES = "load_kw"
 
 Values = NDArray[np.float32]
-Way = Literal["columns", "csv", "run", "once", "cut", "message"]
-"""How a batch travels. As columns, CSV or a Run it is sent until it is acknowledged; `once` it is sent as columns and
-given up when there is no answer; `cut` its upload ends in the middle, so that nothing of it may ever be there. As
-messages it goes to a broker, which acknowledges it without a receipt."""
+Way = Literal["columns", "csv", "arrow", "run", "once", "cut", "message"]
+"""How a batch travels. As columns, CSV, Arrow or a Run it is sent until it is acknowledged; `once` it is sent as
+columns and given up when there is no answer; `cut` its upload ends in the middle, so that nothing of it may ever be
+there. As messages it goes to a broker, which acknowledges it without a receipt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

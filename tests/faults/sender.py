@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
+import pyarrow as pa
 from tests.faults.ledger import SERIES, SLOTS, Acknowledged, Batch, Ledger, Seen, Values, Way, member_id, midnight
 
 PATIENCE_S = 300.0
 PAUSE_S = 0.05
 ATTEMPT_TIMEOUT_S = 60.0
-WAYS: tuple[Way, ...] = ("columns", "csv", "run", "once", "cut")
+WAYS: tuple[Way, ...] = ("columns", "csv", "arrow", "run", "once", "cut")
 LATEST_DAYS = 40
 """So many days back reach corrections."""
 
@@ -31,7 +32,7 @@ class Meters:
     def __init__(self, first_member: int, members: int, seed: int, *, runs: bool = True) -> None:
         self._first_member, self._members = first_member, members
         self._random = np.random.default_rng([seed, first_member])
-        self._shares = np.array([0.6, 0.15, 0.1 if runs else 0.0, 0.1, 0.05])
+        self._shares = np.array([0.5, 0.15, 0.1, 0.1 if runs else 0.0, 0.1, 0.05])
         self._known: dict[int, Values] = {}
         self._next_day = 0
 
@@ -99,10 +100,11 @@ class Sender:
         return True
 
     def _post(self, batch: Batch, attempts: "Attempts") -> httpx.Response | None:
-        headers = {"Idempotency-Key": batch.key, "Content-Type": "text/csv" if batch.way == "csv" else JSON}
+        content_type, encode = FORMATS.get(batch.way, (JSON, json_columns))
+        headers = {"Idempotency-Key": batch.key, "Content-Type": content_type}
         if batch.way == "run":
             headers["Prefer"] = "respond-async"
-        body = csv_rows(batch) if batch.way == "csv" else json_columns(batch)
+        body = encode(batch)
 
         def post() -> httpx.Response:
             return self._client.post(self._address, content=body, headers=headers)
@@ -123,14 +125,15 @@ class Sender:
         return attempts.until_answered(lambda: self._client.get(address)).json()
 
     def _cut(self, batch: Batch) -> None:
-        """Send half of the body, of which the end was promised, and hang up."""
-        body = csv_rows(batch)
+        """Send half of a body that is streamed in, of which the end was promised, and hang up."""
+        content_type, encode = FORMATS["arrow" if batch.day % 2 else "csv"]
+        body = encode(batch)
 
         def half() -> Iterator[bytes]:
             yield body[: len(body) // 2]
             raise HungUp
 
-        headers = {"Content-Type": "text/csv", "Content-Length": str(len(body)), "Idempotency-Key": batch.key}
+        headers = {"Content-Type": content_type, "Content-Length": str(len(body)), "Idempotency-Key": batch.key}
         try:
             self._client.post(self._address, content=half(), headers=headers)
         except (HungUp, httpx.TransportError):
@@ -183,9 +186,6 @@ class HungUp(Exception):
     """The upload ends here."""
 
 
-JSON = "application/json"
-
-
 def json_columns(batch: Batch) -> bytes:
     common = {"name": SERIES, "unit": "kW", "start": midnight(batch.day).isoformat(), "resolution_minutes": 15}
     columns = [
@@ -203,6 +203,31 @@ def csv_rows(batch: Batch) -> bytes:
             f"{SERIES},{times[slot]}Z,{row[slot]!s},{member_id(member)},15" for slot in np.flatnonzero(np.isfinite(row))
         ]
     return "\n".join(lines).encode()
+
+
+def arrow_rows(batch: Batch) -> bytes:
+    member, slot = np.nonzero(np.isfinite(batch.values))
+    first = np.datetime64(midnight(batch.day).replace(tzinfo=None), "s")
+    table = pa.table(
+        {
+            "series": pa.array([SERIES] * member.size),
+            "start": pa.array(first + 900 * slot.astype("m8[s]"), pa.timestamp("s", "UTC")),
+            "value": batch.values[member, slot],
+            "member_id": pa.array([member_id(batch.first_member + int(one)) for one in member]),
+            "resolution_minutes": pa.array(np.full(member.size, 15, np.int32)),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+JSON = "application/json"
+FORMATS: dict[str, tuple[str, Callable[[Batch], bytes]]] = {
+    "csv": ("text/csv", csv_rows),
+    "arrow": ("application/vnd.apache.arrow.stream", arrow_rows),
+}
 
 
 def day_as_of(client: httpx.Client, address: str, member: int, day: int, as_of: str) -> httpx.Response:
