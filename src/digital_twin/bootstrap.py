@@ -36,6 +36,7 @@ from digital_twin.services.feeds import FeedService
 from digital_twin.services.forecasts import ForecastService
 from digital_twin.services.imports import ImportService
 from digital_twin.services.ingest import IngestService
+from digital_twin.services.keeping import KeepingService
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
 from digital_twin.services.models import ModelService
@@ -124,6 +125,7 @@ class Twin:
     memberships: MembershipService
     communities: CommunityService
     members: MemberService
+    keeping: KeepingService
     readings: ReadingService
     feeds: FeedService
     quality: QualityService
@@ -167,6 +169,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         memberships=MembershipService(store),
         communities=CommunityService(store, max_prosumers=settings.max_prosumers_per_community),
         members=MemberService(store),
+        keeping=KeepingService(store, clock),
         readings=ReadingService(store, clock),
         feeds=FeedService(store, clock),
         quality=QualityService(store, clock),

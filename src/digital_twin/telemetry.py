@@ -75,6 +75,19 @@ FEED_AGE = Gauge(
     ("feed",),
     registry=REGISTRY,
 )
+UPKEEP = Counter(
+    "digital_twin_upkeep_total",
+    "What upkeep did: days closed or removed, runs of journal entries merged, parts of the journal cut or purged",
+    ("step",),
+    registry=REGISTRY,
+)
+UPKEEP_STEP_DURATION = Histogram(
+    "digital_twin_upkeep_step_duration_seconds",
+    "Time of one transaction of upkeep, the longest that a batch may have to wait for it",
+    ("step",),
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+    registry=REGISTRY,
+)
 LOGINS = Counter("digital_twin_logins_total", "Log-in attempts by outcome", ("outcome",), registry=REGISTRY)
 DATABASE_READY = Gauge(
     "digital_twin_database_ready", "1 while the database answers readiness checks, else 0", registry=REGISTRY

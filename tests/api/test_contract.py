@@ -209,6 +209,7 @@ class World:
             "import_id": self._new_import,
             "kind": lambda: "conflict",
             "mapping_id": self._mapping,
+            "member_id": lambda: "home_1",
             "feed": self._feed,
         }
         return {name: make() for name, make in makers.items() if f"{{{name}}}" in label}
@@ -255,6 +256,8 @@ class World:
 
     def _new_community(self) -> str:
         community = self._api.community(self._owner, latitude=48.2, longitude=16.4)
+        members = {"members": [{"member_id": "home_1"}]}
+        answered(self._owner.post(f"/communities/{community}/members", json=members), 201)
         me = answered(self._client.get("/auth/me"))
         body = {"username": me["username"], "role": "viewer" if self._role == "viewer" else "operator"}
         answered(self._api.admin.put(f"/communities/{community}/memberships", json=body))
@@ -319,8 +322,13 @@ class World:
 CHANGES_ALL = ("DELETE /communities/{community_id}", "PUT /communities/{community_id}/sharing")
 """Operations after which the others would not work in the same community."""
 
-OF_THEIR_OWN = (*CHANGES_ALL, "PUT /communities/{community_id}/feeds/weather")
-"""Those, and one that wants the place that replacing a community by the example has taken away."""
+OF_THEIR_OWN = (
+    *CHANGES_ALL,
+    "PUT /communities/{community_id}/feeds/weather",
+    "DELETE /communities/{community_id}/members/{member_id}",
+)
+"""Those, one that wants the place that replacing a community by the example has taken away, and one that a Run which is
+not done forbids."""
 
 QUERIES: dict[str, dict[str, Any]] = {
     "GET /communities/{community_id}/readings": {

@@ -42,6 +42,9 @@ DELETE /communities/{community_id}                                1      3    3 
 PUT    /communities/{community_id}/sharing                        1      3    3      +        4         3   +      community:write
 POST   /communities/{community_id}/members                        1      3    3      +        4         3   +      members:write
 GET    /communities/{community_id}/members                        1      3    +      +        4         3   +      members:read
+DELETE /communities/{community_id}/members/{member_id}            1      3    3      +        4         3   +      -
+GET    /communities/{community_id}/retention                      1      +    +      +        4         +   +      community:read
+PUT    /communities/{community_id}/retention                      1      3    3      +        4         3   +      -
 POST   /communities/{community_id}/assets                         1      3    3      +        4         3   +      members:write
 GET    /communities/{community_id}/assets                         1      3    +      +        4         3   +      members:read
 POST   /communities/{community_id}/readings                       1      3    3      +        4         3   +      readings:write
@@ -158,6 +161,7 @@ def probe(
         "community_id": community,
         "account_id": 1,
         "username": "root_admin",
+        "member_id": "nobody",
         "session_id": "none",
         "key_id": "none",
         "result_id": "00000000-0000-0000-0000-000000000000",

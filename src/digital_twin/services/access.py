@@ -44,6 +44,7 @@ class Permission(StrEnum):
     COMMUNITY_DELETE = "community:delete"
     MEMBERS_READ = "members:read"
     MEMBERS_WRITE = "members:write"
+    MEMBERS_ERASE = "members:erase"
     MEMBERSHIPS_MANAGE = "memberships:manage"
     READINGS_READ = "readings:read"
     READINGS_WRITE = "readings:write"
@@ -74,6 +75,7 @@ _OPERATOR_IN_COMMUNITY = _VIEWER_IN_COMMUNITY | {
     Permission.COMMUNITY_WRITE,
     Permission.COMMUNITY_DELETE,
     Permission.MEMBERS_WRITE,
+    Permission.MEMBERS_ERASE,
     Permission.MEMBERSHIPS_MANAGE,
     Permission.READINGS_WRITE,
     Permission.FORECASTS_RUN,
@@ -86,8 +88,12 @@ _OWN_DATA = frozenset({Permission.COMMUNITY_READ, Permission.READINGS_READ})
 COMMUNITY_PERMISSIONS = _OPERATOR_IN_COMMUNITY
 """Permissions that hold inside one community."""
 
-KEY_SCOPES = COMMUNITY_PERMISSIONS - {Permission.MEMBERSHIPS_MANAGE, Permission.COMMUNITY_DELETE}
-"""What an API key may be given: it never manages people."""
+KEY_SCOPES = COMMUNITY_PERMISSIONS - {
+    Permission.MEMBERSHIPS_MANAGE,
+    Permission.MEMBERS_ERASE,
+    Permission.COMMUNITY_DELETE,
+}
+"""What an API key may be given: it never manages people, nor removes for good."""
 
 _ON_PLATFORM = {
     Role.ADMIN: frozenset(Permission),

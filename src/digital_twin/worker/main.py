@@ -1,4 +1,4 @@
-"""The worker: carries out Runs, takes up those of workers that are gone, and keeps states and feeds current."""
+"""The worker: carries out Runs, takes up those of lost workers, keeps states and feeds current and the store tidy."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from digital_twin.services.runs import ADVANCE_STATE, CARRY_OUT_RUN, INGEST, STA
 from digital_twin.telemetry import configure_logging, get_logger, serve_metrics
 from digital_twin.worker.rounds import every
 
-REAP_EVERY_S, SWEEP_EVERY_S, RECONNECT_S = 1.0, 60.0, 1.0
+REAP_EVERY_S, SWEEP_EVERY_S, RECONNECT_S, KEEP_UP_EVERY_S = 1.0, 60.0, 1.0, 900.0
 
 
 async def work(settings: Settings, queues: Sequence[str]) -> None:
@@ -36,6 +36,7 @@ async def run(worker: Worker, stop: asyncio.Event) -> None:
         beside.append(asyncio.create_task(every(RECONNECT_S, lambda: follow_readings(worker))))
         beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_states(worker))))
         beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(ADVANCE_STATE))))
+        beside.append(asyncio.create_task(every(KEEP_UP_EVERY_S, worker.twin.keeping.keep_up_all)))
     if INGEST in worker.queues:
         beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_feeds(worker))))
         beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(UPDATE_FEEDS))))

@@ -1,0 +1,128 @@
+"""Upkeep of real databases: what it leaves, what it never changes, and that it stands in nobody's way."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import psycopg
+import pytest
+from tests.adapters.test_erasure import HOMES, load_sum, open_community, record
+from tests.adapters.test_keeping import live_day
+from tests.builders import MONDAY, community, series
+from tests.databases import DatabaseServer
+
+from digital_twin.adapters.postgres.database import open_pool
+from digital_twin.adapters.postgres.store import PostgresStore
+from digital_twin.domain.readings import Receipt, SeriesKey
+from digital_twin.domain.retention import Retention
+from digital_twin.services.keeping import KeepingService
+from digital_twin.telemetry import REGISTRY
+from digital_twin.testing import FakeClock
+
+DAY = timedelta(days=1)
+TODAY = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
+IN_THREE_DAYS = TODAY + 3 * DAY
+ROUNDS = 12
+
+
+@pytest.fixture(params=["embedded", "given"])
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    return request.getfixturevalue(f"{request.param}_server")
+
+
+async def count(address: str, table: str) -> int:
+    async with await psycopg.AsyncConnection.connect(address) as connection:
+        row = await (await connection.execute(f"select count(*) from {table}")).fetchone()  # type: ignore[arg-type]
+        assert row is not None
+        return int(row[0])
+
+
+async def test_upkeep_leaves_one_entry_a_month_and_the_newest_key(server: DatabaseServer) -> None:
+    merged = ("digital_twin_upkeep_total", {"step": "journal_runs_merged"})
+    before = REGISTRY.get_sample_value(*merged) or 0
+    async with server.database() as address, open_pool(address, size=2) as pool:
+        store = PostgresStore(pool)
+        await live_day(store, homes_a_batch=10, homes=20)
+        async with store.platform() as tx:
+            await tx.communities.create(community("another"))
+        await KeepingService(store, FakeClock(datetime.now(UTC))).keep_up_all()
+        assert await count(address, "journal") == 192  # what came today is left alone
+        assert await count(address, "batch") == 192
+        await KeepingService(store, FakeClock(IN_THREE_DAYS)).keep_up_all()
+        assert await count(address, "journal") == 1
+        assert await count(address, "batch") == 1
+    assert REGISTRY.get_sample_value(*merged) == before + 1
+
+
+async def test_upkeep_removes_what_is_kept_no_longer(server: DatabaseServer) -> None:
+    async with server.database() as address, open_pool(address, size=2) as pool:
+        store = PostgresStore(pool)
+        await open_community(store)
+        start = TODAY - 60 * DAY
+        week = [series("load_kw", [1.0] * 96 * 7, member=home, start=start) for home in HOMES]
+        await record(store, *week, key="week")
+        async with store.community("solar_valley") as tx:
+            await tx.keeping.retain(Retention(readings_days=60, journal_days=1))
+        await KeepingService(store, FakeClock(IN_THREE_DAYS)).keep_up_all()
+        async with store.community("solar_valley") as tx:
+            [load] = await tx.readings.read([SeriesKey("load_kw", HOMES[0])], start, start + 7 * DAY)
+        np.testing.assert_array_equal(load.values, [np.nan] * 96 * 3 + [1.0] * 96 * 4)
+        assert (await load_sum(store, start=start, hours=7 * 24))[0] == [6.0] * 96 * 7
+        assert await count(address, "journal") == 0
+
+
+async def test_upkeep_finishes_an_erasure_that_was_cut_off(server: DatabaseServer) -> None:
+    async with server.database() as address, open_pool(address, size=2) as pool:
+        store = PostgresStore(pool)
+        await open_community(store)
+        await record(store, series("load_kw", [1.0], member="home_1"), key="a")
+        async with store.community("solar_valley") as tx:
+            await tx.keeping.erase_member("home_1")
+        assert await count(address, "journal") == 1
+        await KeepingService(store, FakeClock(TODAY)).keep_up("solar_valley")
+        assert await count(address, "journal") == 0
+        assert await count(address, "journal_purge") == 0
+
+
+class Writers:
+    """Write one value to all slots of three homes at a time, each time another."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+        self.receipts: dict[float, Receipt] = {}
+        self.done = asyncio.Event()
+
+    async def write(self) -> None:
+        await asyncio.gather(self._write(1), self._write(101))
+        self.done.set()
+
+    async def _write(self, first: int) -> None:
+        for value in range(first, first + ROUNDS):
+            batch = [series("load_kw", [float(value)] * 96, member=home) for home in HOMES[:3]]
+            self.receipts[value] = await record(self._store, *batch, key=str(value))
+
+    async def check(self) -> None:
+        """Every batch so far is what was known right after it."""
+        for value, receipt in list(self.receipts.items()):
+            async with self._store.community("solar_valley") as tx:
+                keys = [SeriesKey("load_kw", home) for home in HOMES[:3]]
+                found = await tx.readings.read(keys, MONDAY, MONDAY + DAY, as_of=receipt.received_at)
+            assert {known for one in found for known in one.values.tolist()} == {value}
+
+
+async def test_batches_and_questions_go_on_while_the_journal_is_merged(server: DatabaseServer) -> None:
+    async with server.database() as address, open_pool(address, size=6) as pool:
+        store = PostgresStore(pool)
+        await open_community(store)
+        writers, upkeep = Writers(store), KeepingService(store, FakeClock(IN_THREE_DAYS))
+
+        async def keep_up() -> None:
+            while not writers.done.is_set():
+                await upkeep.keep_up_all()
+                await writers.check()
+
+        await asyncio.gather(writers.write(), keep_up())
+        assert len(writers.receipts) == 2 * ROUNDS
+        await upkeep.keep_up_all()
+        assert await count(address, "journal") == 1
+        await writers.check()
