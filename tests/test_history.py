@@ -7,7 +7,8 @@ from tests.builders import MONDAY, community, series
 
 from digital_twin.domain.assets import Member
 from digital_twin.domain.quality import Quality
-from digital_twin.services.history import KnownSeries, community_series
+from digital_twin.domain.time import TimeGrid
+from digital_twin.services.history import KnownSeries, community_series, history_of
 from digital_twin.testing import FakeClock, MemoryStore
 
 HOMES = ("home_1", "home_2", "home_3", "home_4")
@@ -49,6 +50,26 @@ async def test_what_a_source_suspects_is_no_history():
         found = await community_series(tx, wanted, "load_kw", MONDAY, told.grid.end, told.grid.end)
     assert found is not None
     np.testing.assert_array_equal(found.values.values, [1.0, np.nan, 3.0, 4.0])
+
+
+async def test_a_spike_and_a_day_in_watts_are_no_history():
+    store, wanted = MemoryStore(FakeClock(MONDAY)), community()
+    values = 40 + 10 * np.random.default_rng(0).random(96 * 9)
+    told = values.copy()
+    told[96 * 4 : 96 * 5] *= 1000
+    told[200] = 9000
+    async with store.platform() as tx:
+        await tx.communities.create(wanted)
+    async with store.community(wanted.community_id) as tx:
+        readings = series("load_kw", told.tolist())
+        await tx.readings.record([readings], key="k")
+        end = readings.grid.end
+        found = await history_of(tx, wanted, "load_kw", TimeGrid(end, 96, 15), end)
+    assert found is not None
+    believed = np.delete(np.arange(values.size), [200, *range(96 * 4, 96 * 5)])
+    np.testing.assert_allclose(found.values.values[believed], values[believed], rtol=1e-6)
+    assert np.isnan(found.values.values).sum() == 97
+    assert found.source == "community-level readings, without 97 that are hard to believe"
 
 
 async def test_generation_is_not_scaled_to_those_who_have_no_roof():

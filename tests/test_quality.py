@@ -153,7 +153,11 @@ def test_the_rare_pulse_of_a_coarse_meter_is_no_spike() -> None:
 def test_days_in_watts_are_told() -> None:
     values = lively(960)
     values[192:384] *= 1000
-    assert meters("load_kw", values) == [SuspectStretch(0, 192, 384, Reason.UNIT)]
+    values[600] = 90
+    assert meters("load_kw", values) == [
+        SuspectStretch(0, 192, 384, Reason.UNIT),
+        SuspectStretch(0, 600, 601, Reason.SPIKE),
+    ]
 
 
 @pytest.mark.parametrize("name", PLANNED_SERIES)

@@ -60,8 +60,10 @@ def suspect_stretches(name: str, grid: TimeGrid, values: Array, flags: Flags | N
         day = grid.starts.astype(np.int64) // DAY_S
         found += _runs(stuck_runs(name, values, grid.step_hours), Reason.STUCK)
         found += _runs(zero_runs(name, values, grid.step_hours), Reason.ZEROS)
-        found += _stretches(spikes(name, values, grid.step_hours), Reason.SPIKE)
-        found += _stretches(slipped_days(name, values, day), Reason.UNIT)
+        slipped = slipped_days(name, values, day)
+        found += _stretches(slipped, Reason.UNIT)
+        # in the spread of the others, which a day in watts would hide
+        found += _stretches(spikes(name, np.where(slipped, np.nan, values), grid.step_hours), Reason.SPIKE)
     return sorted(found)
 
 

@@ -1,7 +1,7 @@
 """What a community's series were, as known at one instant: its own series win, else the sum over members stands in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,6 +10,7 @@ from digital_twin.domain.community import Community
 from digital_twin.domain.feeds import FEED_OF
 from digital_twin.domain.readings import SUMMED_SERIES, SeriesKey, SeriesValues
 from digital_twin.domain.resampling import resample
+from digital_twin.domain.suspicion import Reason, suspect_readings, suspect_stretches
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.services.ports import CommunitySum, Outcome, Transaction
 from digital_twin.services.provenance import instant_text
@@ -21,6 +22,10 @@ SOME_HAVE = ("pv_kw", "storage_soc_kwh")
 
 HISTORY_DAYS = 400
 """A year and a month: the same season of last year is always in it."""
+
+
+FOOLING = (Reason.SPIKE, Reason.UNIT)
+"""What is found in readings and would spoil what is learned from them: few values, but a thousand times as high."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +94,20 @@ async def history_of(
     known = await community_series(tx, community, name, end - timedelta(days=HISTORY_DAYS), end, as_of)
     if known is None:
         return None
+    known = sound(known)
     step_minutes = max(grid.step_minutes, known.values.grid.step_minutes)
     return trimmed(KnownSeries(_on_step(known.values, step_minutes), known.source))
+
+
+def sound(known: KnownSeries) -> KnownSeries:
+    """Without single values that stand out, and days in watts."""
+    series = known.values
+    found = suspect_stretches(series.key.name, series.grid, series.values[None])
+    suspect = suspect_readings(series.values[None], [one for one in found if one.reason in FOOLING])[0]
+    if not suspect.any():
+        return known
+    values = replace(series, values=np.where(suspect, np.nan, series.values))
+    return KnownSeries(values, f"{known.source}, without {suspect.sum()} that are hard to believe")
 
 
 def _on_step(series: SeriesValues, step_minutes: int) -> SeriesValues:
