@@ -142,6 +142,14 @@ def test_a_kettle_and_a_car_that_charges_are_no_spikes() -> None:
     assert meters("load_kw", quiet) == []
 
 
+def test_a_storage_may_dip_but_not_lose_and_regain_a_third_of_its_energy() -> None:
+    full = np.full(180, 10.0)
+    full[[20, 60]] = 9.99, 9.0
+    assert meters("storage_soc_kwh", full) == []
+    full[90] = 6.5
+    assert meters("storage_soc_kwh", full) == [SuspectStretch(0, 90, 91, Reason.SPIKE)]
+
+
 def test_the_rare_pulse_of_a_coarse_meter_is_no_spike() -> None:
     rare = np.zeros(180)
     rare[90] = 4.0

@@ -19,21 +19,30 @@ SPIKE_SPREADS = 4.0
 PLUG_KW = 3.68
 """16 A at 230 V: what a kettle or a car on a plug may draw at any time."""
 
+LEVEL_SHARE = 0.25
+"""Of the usual peak of a level: so much of its energy a storage does not take in and give back within an interval."""
+
 SLIP_RATIO, SLIP_LEVEL_KW = 250.0, 20.0
 """A day so many times above the usual one, and above what a home can draw for a day, is in another unit."""
 
 
 def spikes(name: str, values: Array, step_hours: float) -> Mask:
     """Whether each value stands out from its neighbours, one or two readings wide."""  # values (M, T)
-    kind = canonical_unit(name)[1]
-    least = 0.0 if kind is SeriesKind.INSTANT else PLUG_KW * (step_hours if kind is SeriesKind.ENERGY else 1.0)
     away = np.abs(values - usual_peaks(values, 0.5)[:, None])
     spread = usual_peaks(away)
-    limit = np.maximum(SPIKE_SPREADS * spread, least)
+    limit = np.maximum(SPIKE_SPREADS * spread, _least(name, values, step_hours))
     found = np.zeros(values.shape, dtype=np.bool_)
     chosen = np.flatnonzero(np.fmax.reduce(away, axis=1) > limit)  # the others, nearly all, are not looked at
     found[chosen] = _rise(away[chosen]) > np.maximum(limit[chosen], SPIKE_SPREADS * _pulse(away[chosen]))[:, None]
     return found
+
+
+def _least(name: str, values: Array, step_hours: float) -> Array:
+    """What each meter may well show for one interval."""  # values (M, T)
+    kind = canonical_unit(name)[1]
+    if kind is SeriesKind.INSTANT:
+        return LEVEL_SHARE * usual_peaks(np.abs(values))
+    return np.full(values.shape[0], PLUG_KW * (step_hours if kind is SeriesKind.ENERGY else 1.0))
 
 
 def _pulse(away: Array) -> Array:
