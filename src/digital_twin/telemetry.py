@@ -77,7 +77,7 @@ FEED_AGE = Gauge(
 )
 UPKEEP = Counter(
     "digital_twin_upkeep_total",
-    "What upkeep did: days closed or removed, runs of journal entries merged, parts of the journal cut or purged",
+    "What upkeep did: days closed, added up or removed, runs of journal entries merged, parts of it cut or purged",
     ("step",),
     registry=REGISTRY,
 )

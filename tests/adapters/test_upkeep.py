@@ -67,6 +67,7 @@ async def test_upkeep_removes_what_is_kept_no_longer(server: DatabaseServer) -> 
         async with store.community("solar_valley") as tx:
             [load] = await tx.readings.read([SeriesKey("load_kw", HOMES[0])], start, start + 7 * DAY)
         np.testing.assert_array_equal(load.values, [np.nan] * 96 * 3 + [1.0] * 96 * 4)
+        assert await count(address, "dirty_day") == 0  # nobody asked for a sum so far
         assert (await load_sum(store, start=start, hours=7 * 24))[0] == [6.0] * 96 * 7
         assert await count(address, "journal") == 0
 

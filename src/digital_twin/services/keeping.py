@@ -81,6 +81,7 @@ class KeepingService:
         retention = await steps.one("retention_read", lambda keeping: keeping.retention())
         if retention is not None:
             await self._remove_old(steps, retention, today)
+        await steps.all("days_added_up", lambda keeping: keeping.add_up_day(today))
         await steps.all("journal_runs_merged", lambda keeping: _merge_run(keeping, today))
         await steps.one("keys_forgotten", lambda keeping: keeping.forget_keys(today - KEYS_KEPT_FOR))
 

@@ -85,7 +85,7 @@ class ReadingService:
         sieve = Sieve(self._clock.now(), lenient=delivery.lenient)
         believable = sieve.believable(parts)
         key, fingerprint = f"{grant.caller.account_id}:{delivery.idempotency_key}", delivery.fingerprint
-        # batches are kept for ever and keys for a day: with the body in its key, no later body is taken for this one
+        # a batch is known for longer than the key holds: with the body in it, no later body is taken for this one
         batch = f"{key}:{fingerprint.hex()}" if delivery.idempotency_key else secrets.token_urlsafe(24)
         async with self._store.community(str(grant.community_id)) as tx:
             receipt = await tx.readings.record_parts(believable, key=batch, assumed_delay=delivery.assumed_delay)

@@ -53,6 +53,9 @@ class MemoryKeeping:
     async def close_day(self) -> int | None:
         return None
 
+    async def add_up_day(self, before: datetime) -> bool:
+        return False
+
     async def compact(self, received_before: datetime) -> Compacted | None:
         return None
 

@@ -6,11 +6,12 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from digital_twin.adapters.postgres.compaction import Compaction
-from digital_twin.adapters.postgres.day_rows import day_of
+from digital_twin.adapters.postgres.day_rows import DayRowReader, day_of
 from digital_twin.adapters.postgres.erasure import Erasure
 from digital_twin.adapters.postgres.expiry import Expiry
-from digital_twin.adapters.postgres.locks import hold_community, hold_upkeep, try_upkeep
+from digital_twin.adapters.postgres.locks import hold_community, hold_upkeep, share_community, try_upkeep
 from digital_twin.adapters.postgres.open_days import close_day
+from digital_twin.adapters.postgres.rollup import Rollup
 from digital_twin.adapters.postgres.series_spans import SeriesSpans
 from digital_twin.domain.retention import Retention
 from digital_twin.services.ports import Compacted, Erased
@@ -45,6 +46,11 @@ class PostgresKeeping:
     async def close_day(self) -> int | None:
         await hold_community(self._connection, self._community)
         return await close_day(self._connection, self._community)
+
+    async def add_up_day(self, before: datetime) -> bool:
+        await share_community(self._connection, self._community)
+        rollup = Rollup(self._connection, self._community)
+        return await rollup.refresh_oldest(day_of(before), DayRowReader(self._connection, self._community).rows_of_days)
 
     async def compact(self, received_before: datetime) -> Compacted | None:
         return await Compaction(self._connection, self._community).step(received_before)

@@ -64,6 +64,19 @@ class Rollup:
                 for sums in await self._summed(name, resolution, due, fetch):
                     await self._store(name, sums)
 
+    async def refresh_oldest(self, before: int, fetch: FetchDays) -> bool:
+        """Bring the oldest changed day before this one up to date; whether there was one."""
+        cursor = await self._connection.execute(
+            "select min(day)::timestamp at time zone 'UTC' from dirty_day "
+            "where community = %s and day < date '1970-01-01' + %s",
+            (self._community, before),
+        )
+        row = await cursor.fetchone()
+        if row is None or row[0] is None:
+            return False
+        await self.refresh(row[0], row[0] + timedelta(days=1), fetch)
+        return True
+
     async def _due(self, start: datetime, end: datetime) -> Indices:
         """Days that changed, and those whose sums have another resolution than their series together have now."""
         binary.register(self._connection.adapters)

@@ -46,6 +46,10 @@ class Keeping(Protocol):
         """
         ...
 
+    async def add_up_day(self, before: datetime) -> bool:
+        """Bring the sums of the oldest day up to date that needs it and ended by then; whether there was one."""
+        ...
+
     async def compact(self, received_before: datetime) -> Compacted | None:
         """Merge some entries of the journal that are older than this; None when there is nothing left to merge."""
         ...
