@@ -121,6 +121,18 @@ async def test_a_state_of_nowhere_is_not_found(world: World) -> None:
 # With readings
 
 
+async def test_a_load_that_rests_for_a_day_is_noted_and_a_full_battery_is_not(world: World) -> None:
+    await world.open(homes=2)
+    resting = [*daily(48, mean=0.4), *[0.7] * 25]
+    await world.record(
+        series("load_kw", resting, member="h0", start=START, minutes=60),
+        series("storage_soc_kwh", [8.0] * 73, member="h1", start=START, minutes=60),
+    )
+    world.clock.advance(days=3, hours=1, minutes=5)
+    [note] = [one for one in (await world.service.state(GRANT))["provenance"]["notes"] if "for a day" in one]
+    assert note == "1 load_kw meters have shown one value for a day: h0"
+
+
 async def test_what_its_source_suspects_moves_nothing(world: World) -> None:
     plain, last = World(), START + timedelta(hours=71)
     flags = np.array([Quality.SUSPECT], dtype=np.uint8)

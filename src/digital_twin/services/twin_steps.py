@@ -29,6 +29,10 @@ class TwinSetting:
     metering: tuple[Metering, ...]
 
 
+MAY_REST = ("pv_kw", "storage_soc_kwh")
+"""A dark roof, and a storage that is empty or full, show one value for days."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinTask:
     """Readings to advance over, from a kept state or, without one, from a calibration on these same readings."""
@@ -96,7 +100,7 @@ def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -
         state = advanced.state
         tracks.append(advanced.track)
     whole = Track(*(np.concatenate([getattr(one, name) for one in tracks]) for name in Track.__slots__))
-    stuck = {name: stuck_meters(state, model, index) for index, name in enumerate(OBSERVED) if name != "pv_kw"}
+    stuck = {name: stuck_meters(state, model, index) for index, name in enumerate(OBSERVED) if name not in MAY_REST}
     return TwinAnswer(
         model=model.to_bytes(),
         state=state.to_bytes(),
