@@ -15,6 +15,8 @@ from digital_twin.simulation import heat_pumps, home_batteries, vehicles
 from digital_twin.simulation.heat_pumps import HeatedHome, Heating, HeatingWeather, cop, draw_heated_home, heat
 from digital_twin.simulation.home_batteries import follow_surplus
 from digital_twin.simulation.homes import Calendar, calendar_of
+from digital_twin.simulation.place import Place
+from digital_twin.simulation.sky import design_temperature_c
 from digital_twin.simulation.vehicles import CHARGE_EFFICIENCY, ChargingSessions, Vehicle, charge_at_home, draw_vehicle
 
 YEAR = TimeGrid(datetime(2025, 1, 1, tzinfo=UTC), 35_040, 15)
@@ -125,16 +127,17 @@ def weather(grid: TimeGrid, temperature_c: float | Array, ghi_wm2: float = 0.0) 
 
 
 def homes(count: int, locked: float = 0.3) -> list[HeatedHome]:
-    return [draw_heated_home(np.random.default_rng(seed), Heating(locked=locked)) for seed in range(count)]
+    return [draw_heated_home(np.random.default_rng(seed), Heating(locked=locked), -12.0) for seed in range(count)]
 
 
 def test_the_cop_is_that_of_the_published_curves() -> None:
     # Ruhnau et al. (2019), table 1, times 0.85, by hand
     assert cop(False, 35.0, 0.0) == pytest.approx(0.85 * (6.08 - 0.09 * 35 + 0.0005 * 35**2))
     assert cop(True, 50.0, -10.0) == pytest.approx(0.85 * (10.29 - 0.21 * 45 + 0.0012 * 45**2))
-    falling = [cop(False, 40.0, outside) for outside in (15.0, 5.0, -5.0, -15.0)]
-    assert sorted(falling, reverse=True) == falling
-    assert cop(False, 60.0, -60.0) >= 1.0
+    for is_ground_source in (False, True):
+        falling = [cop(is_ground_source, flow, -10.0) for flow in range(0, 200, 5)]
+        assert sorted(falling, reverse=True) == falling
+        assert falling[-1] >= 1.0
 
 
 def test_in_steady_cold_a_heat_pump_gives_what_the_building_loses() -> None:
@@ -160,6 +163,16 @@ def test_rooms_stay_near_their_set_point_in_winter_and_nothing_heats_in_a_heat_w
         warm_kw, warm_c = heat(np.random.default_rng(1), home, weather(grid, 24.0, 300.0), 15)
         assert warm_kw.sum() / 4 / 14 < home.hot_water_kwh_per_day
         assert warm_c.max() <= home.set_point_c + 4 + 1e-9
+
+
+def test_a_home_of_the_far_north_is_warm_on_its_coldest_days() -> None:
+    design_c = design_temperature_c(Place(66.0, 25.0, "Europe/Helsinki"))
+    assert design_c < -20
+    grid = TimeGrid(datetime(2025, 1, 6, tzinfo=UTC), 14 * 96, 15)
+    for seed in range(20):
+        home = draw_heated_home(np.random.default_rng(seed), Heating(locked=0.0), design_c)
+        _, rooms_c = heat(np.random.default_rng(1), home, weather(grid, design_c + 4), 15)
+        assert rooms_c.min() > home.set_point_c - 4
 
 
 def test_locked_heat_pumps_stand_still_and_make_up_for_it() -> None:

@@ -28,7 +28,7 @@ Share = dict[str, Any](min=0.0, max=1.0)
 
 
 def make_synthetic(  # noqa: PLR0913  each is a flag
-    homes: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many")],
+    homes: Annotated[int, typer.Option(min=1, max=100_000, help="How many")],
     out: Annotated[Path | None, typer.Option(help="A folder for Parquet files")] = None,
     community: Annotated[str | None, typer.Option(help="Or the community whose members they become")] = None,
     year: Annotated[int | None, _flag(WHERE, "In UTC; default: the last one", min=1970, max=2100)] = None,

@@ -18,18 +18,19 @@ from digital_twin.domain.time import local_clock
 from digital_twin.domain.units import Array
 from digital_twin.simulation.sky import Sky
 
-_LOSS_KW_PER_M2_C = (0.0026, 0.0019, 0.0013, 0.0008)
+_LOSS_KW_PER_M2_C, _AGES = (0.0026, 0.0019, 0.0013, 0.0008), (0.15, 0.2, 0.3, 0.35)
 _CAPACITY_KWH_PER_M2_C = (0.046, 0.072)
-"""Built before 1979 and mended since, before 1995, before 2010, later; medium to heavy."""
+"""Built before 1979 and mended since, before 1995, before 2010, later, and how many of those with heat pumps; medium to
+heavy."""
 _AREA_M2, _AREA_SPREAD = 140.0, 0.3
 _SET_POINT_C, _SET_POINT_SPREAD_C = 21.0, 0.8
 _SETS_BACK, _SETBACK_C, _NIGHT_HOURS = 0.4, 1.5, (22.0, 5.5)
 _INNER_GAINS_KW_PER_M2, _GLASS_PER_M2 = 0.003, 0.035
-_DESIGN_C, _OVERSIZED, _LEAST_HEAT_KW = -12.0, (1.0, 1.4), 3.0
+_OVERSIZED, _LEAST_HEAT_KW = (1.0, 1.4), 3.0
 _WINDOWS_OPEN_C = 4.0  # above the set point
 
 _COP_AIR, _COP_GROUND = (6.08, -0.09, 0.0005), (10.29, -0.21, 0.0012)
-_REAL_COP, _LEAST_LIFT_C = 0.85, 15.0
+_REAL_COP, _LEAST_LIFT_C, _MOST_LIFT_C = 0.85, 15.0, 80.0
 _HEATING_FLOW = ((30.0, -0.5), (40.0, -1.0))  # floors, radiators: at 0 C outside, by degree
 _HOT_WATER_FLOW_C = 50.0
 _BRINE_C = 5.0
@@ -56,15 +57,13 @@ _PART_MINUTES = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Heating:
-    """What differs between populations of homes with heat pumps; ages from the oldest to the newest."""
+    """What differs between populations of homes with heat pumps."""
 
-    ages: tuple[float, float, float, float] = (0.15, 0.2, 0.3, 0.35)
     locked: float = 0.3  # share that grid operators lock
     loss: float = 1.0  # of the median building, against its age's
     loss_spread: float = 0.2
 
     def __post_init__(self) -> None:
-        check_range(sum(self.ages), "ages", 0.999, 1.001)
         check_range(self.locked, "locked", 0, 1)
         check_range(self.loss, "loss", 0, 10)
         check_range(self.loss_spread, "loss_spread", 0, 3)
@@ -98,18 +97,18 @@ class HeatedHome(NamedTuple):
         return HeatPump(self.electric_kw, self.capacity_kwh_per_c, self.loss_kw_per_c, rated)
 
 
-def draw_heated_home(generator: np.random.Generator, heating: Heating) -> HeatedHome:
+def draw_heated_home(generator: np.random.Generator, heating: Heating, design_c: float) -> HeatedHome:
     """A building of some age with a heat pump that just carries it through the coldest day."""
-    age = int(generator.choice(4, p=np.array(heating.ages) / sum(heating.ages)))
+    age = int(generator.choice(4, p=_AGES))
     area = float(np.clip(_AREA_M2 * generator.lognormal(0.0, _AREA_SPREAD), 50.0, 400.0))
     loss = heating.loss * _LOSS_KW_PER_M2_C[age] * area * generator.lognormal(0.0, heating.loss_spread)
     persons = int(generator.choice(4, p=_PERSONS)) + 1
     is_ground_source = bool(generator.uniform() < _GROUND_SOURCE)
     flow, per_degree = _HEATING_FLOW[int(generator.uniform() < _RADIATORS_BY_AGE[age])]
     set_point = generator.normal(_SET_POINT_C, _SET_POINT_SPREAD_C)
-    heat_kw = max(loss * (set_point - _DESIGN_C) * generator.uniform(*_OVERSIZED), _LEAST_HEAT_KW)
+    heat_kw = max(loss * (set_point - design_c) * generator.uniform(*_OVERSIZED), _LEAST_HEAT_KW)
     return HeatedHome(
-        electric_kw=heat_kw / cop(is_ground_source, flow + per_degree * _DESIGN_C, _DESIGN_C),
+        electric_kw=heat_kw / cop(is_ground_source, flow + per_degree * design_c, design_c),
         capacity_kwh_per_c=area * generator.uniform(*_CAPACITY_KWH_PER_M2_C),
         loss_kw_per_c=loss,
         is_ground_source=is_ground_source,
@@ -133,7 +132,8 @@ def draw_heated_home(generator: np.random.Generator, heating: Heating) -> Heated
 def cop(is_ground_source: bool, flow_c: float, outside_c: float) -> float:
     """Heat over power at a flow temperature; the ground is as warm in every season."""
     constant, slope, bend = _COP_GROUND if is_ground_source else _COP_AIR
-    lift = max(flow_c - (_BRINE_C if is_ground_source else outside_c), _LEAST_LIFT_C)
+    lift = flow_c - (_BRINE_C if is_ground_source else outside_c)
+    lift = min(max(lift, _LEAST_LIFT_C), _MOST_LIFT_C)  # beyond, the parabola turns
     return max(_REAL_COP * (constant + slope * lift + bend * lift * lift), 1.0)
 
 

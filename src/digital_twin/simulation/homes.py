@@ -62,10 +62,9 @@ to 8 kW; compared with metered homes in `benchmarks/synthetic.py`."""
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What differs from one population to another; as it stands, homes of Central Europe that do not heat by
-    electricity."""
+    """What differs between populations; as it stands, Central Europe's homes that do not heat by electricity."""
 
-    liveliness: float = 1.0  # of the median home: how often things are switched on
+    liveliness: float = 1.0  # in the mean: how often things are switched on
     liveliness_spread: float = 0.5
     standby_kw: float = 0.065  # of the median home
     standby_spread: float = 0.4

@@ -37,6 +37,8 @@ _LOWEST_SUN, _MOST_DNI_WM2 = 0.065, 1_000.0
 
 _EQUATOR_C, _COOLING_PER_DEGREE, _SWING_PER_DEGREE = 27.0, 0.33, 0.215
 """A straight line in latitude through Vienna's normals: 11 C in the mean, 10 C less in January and more in July."""
+_DESIGN_BELOW_C = 12.7
+"""Heating is designed for so much less than January's mean: -12 C in Vienna (EN 12831, national annex)."""
 _ANOMALY_HOURS, _ANOMALY_C = 72.0, 3.3
 _CLEAR_SUMMER_C, _CLEAR_WINTER_C = 1.6, -1.6
 _CLEAR_DAY_SWING_C, _DULL_DAY_SWING_C = 6.0, 1.5
@@ -98,6 +100,11 @@ def moving_sky(generator: np.random.Generator, grid: TimeGrid, place: Place, bri
     ghi, dni, dhi, clear = _spread(grid, daylight)
     temperature_c, wind_speed_ms = _temperature(generator, grid, place, spell), _wind(generator, grid, place, spell)
     return Sky(grid, place, temperature_c, wind_speed_ms, ghi, dni, dhi, clear, daylight)
+
+
+def design_temperature_c(place: Place) -> float:
+    """What heating is designed for."""
+    return _EQUATOR_C - (_COOLING_PER_DEGREE + _SWING_PER_DEGREE) * abs(place.latitude) - _DESIGN_BELOW_C
 
 
 def _spread(grid: TimeGrid, daylight: Daylight) -> Array:

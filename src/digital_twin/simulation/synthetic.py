@@ -28,7 +28,7 @@ from digital_twin.simulation.home_batteries import draw_battery, follow_surplus
 from digital_twin.simulation.homes import Calendar, Habits, calendar_of, home_load_kw
 from digital_twin.simulation.place import Place
 from digital_twin.simulation.roofs import Roof, draw_roof, roof_kw
-from digital_twin.simulation.sky import SIDE_KM, Sky, Spot, moving_sky
+from digital_twin.simulation.sky import SIDE_KM, Sky, Spot, design_temperature_c, moving_sky
 from digital_twin.simulation.streams import Purpose, stream
 from digital_twin.simulation.vehicles import ChargingSessions, Vehicle, charge_at_home, draw_vehicle
 
@@ -159,23 +159,24 @@ class SyntheticCommunity:
 
     def series(self, first: int = 0, after: int | None = None) -> Iterator[HomeSeries]:
         """The homes from `first` until before `after`, one at a time."""
-        return (self._series(home) for home in self.homes[first:after])
+        return (self._series(self._home(number)) for number in range(self.recipe.homes)[first:after])
 
     def _home(self, number: int) -> Home:
-        shares = self.recipe.shares
+        shares, place = self.recipe.shares, self.recipe.place
         roof, battery, vehicle, heating = (
             self._stream(purpose, number)
             for purpose in (Purpose.ROOF, Purpose.BATTERY, Purpose.VEHICLE, Purpose.HEATING)
         )
         has_roof, has_battery = roof.uniform() < shares.pv, battery.uniform() < shares.battery
-        place = self._stream(Purpose.SPOT, number).uniform(-SIDE_KM / 2, SIDE_KM / 2, 2)
-        on_top = draw_roof(roof, self.recipe.place, Spot(*place)) if has_roof else None
+        spot = Spot(*self._stream(Purpose.SPOT, number).uniform(-SIDE_KM / 2, SIDE_KM / 2, 2))
+        on_top = draw_roof(roof, place, spot) if has_roof else None
+        design_c = design_temperature_c(place)
         return Home(
             number,
             on_top,
             draw_battery(battery, on_top.photovoltaics) if on_top and has_battery else None,
             draw_vehicle(vehicle) if vehicle.uniform() < shares.vehicle else None,
-            draw_heated_home(heating, self.recipe.heating) if heating.uniform() < shares.heat_pump else None,
+            draw_heated_home(heating, self.recipe.heating, design_c) if heating.uniform() < shares.heat_pump else None,
         )
 
     def _series(self, home: Home) -> HomeSeries:
