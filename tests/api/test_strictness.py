@@ -67,6 +67,9 @@ def ids(api: Api) -> dict[str, Any]:
         "key_id": "unknown",
         "result_id": "00000000-0000-0000-0000-000000000000",
         "kind": "unknown",
+        "member_id": "unknown",
+        "mapping_id": "unknown",
+        "feed": "weather",
     }
 
 
