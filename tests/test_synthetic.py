@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,11 @@ def test_a_home_is_the_same_bits_from_its_seed_alone(seed: int, homes: int, one:
     assert alone.sessions is not None
     assert among_others.sessions is not None
     np.testing.assert_array_equal(alone.sessions.energy_kwh, among_others.sessions.energy_kwh)
+
+
+def test_of_a_million_homes_only_those_are_made_that_are_asked_for() -> None:
+    homes = SyntheticCommunity(Recipe(1_000_000, VIENNA, DAYS, 5, ALL)).series(999_990)
+    assert [home.home.number for home in islice(homes, 2)] == [999_990, 999_991]
 
 
 def test_another_seed_is_another_community() -> None:

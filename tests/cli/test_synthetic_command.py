@@ -11,6 +11,7 @@ import pytest
 from tests.cli.command_line import CommandLine
 from tests.e2e.serving import Installation
 
+from digital_twin.cli.synthetic_files import Folder
 from digital_twin.domain.time import TimeGrid
 from digital_twin.simulation.place import Place
 from digital_twin.simulation.synthetic import Recipe, Shares, SyntheticCommunity
@@ -72,6 +73,20 @@ def test_the_files_hold_the_homes_of_the_recipe(line: CommandLine, tmp_path: Pat
     assert len(pd.read_parquet(out / "members.parquet")) == HOMES
     weather = pd.read_parquet(out / "weather.parquet")
     np.testing.assert_allclose(weather.ghi_wm2, made.sky.ghi_wm2, atol=0.00051)
+
+
+def test_a_community_that_was_not_finished_leaves_no_files(tmp_path: Path) -> None:
+    made = made_as_by_hand(Place(48.2, 16.4, "Europe/Vienna"), Shares())
+
+    def stop_half_way() -> None:
+        with Folder(tmp_path) as folder:
+            folder.write_home(made.recipe.grid, next(made.series()))
+            assert (tmp_path / "readings.parquet").exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_half_way()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_devices_take_and_give_adds_up_to_what_the_meters_say(line: CommandLine, tmp_path: Path) -> None:

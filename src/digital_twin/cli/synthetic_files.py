@@ -49,8 +49,9 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
+        self._paths = {name: path / f"{name}.parquet" for name in _FILES}
         self._writers = {
-            name: pq.ParquetWriter(path / f"{name}.parquet", _schema(name), compression="zstd") for name in _FILES
+            name: pq.ParquetWriter(file, _schema(name), compression="zstd") for name, file in self._paths.items()
         }
         self._rows = dict.fromkeys(_FILES, 0)
 
@@ -58,8 +59,11 @@ class Folder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for writer in self._writers.values():
+        """Close the files; those of a community that was not finished go away."""
+        for name, writer in self._writers.items():
             writer.close()
+            if kind is not None:
+                self._paths[name].unlink()
 
     def contents(self) -> Iterator[tuple[str, str, int]]:
         """Each file, what it holds, and its rows."""

@@ -137,7 +137,10 @@ class SyntheticCommunity:
     """The homes of a recipe, each made when it is asked for, so that only some need to be in memory."""
 
     def __init__(self, recipe: Recipe, sky: Sky | None = None) -> None:
-        """Args: sky: weather on the recipe's grid that is known; otherwise it is drawn."""
+        """
+        Args:
+            sky: weather on the recipe's grid that is known; otherwise it is drawn.
+        """
         self.recipe = recipe
         self._sky = sky
 
