@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, timedelta
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.builders import MONDAY
-from tests.feed_sources import Answer, SourceServer, as_json, radiation_wm2, temperature_c
+from tests.feed_sources import Answer, SourceServer, as_json, radiation_wm2, temperature_c, weather
 
-from digital_twin.adapters.open_meteo import OpenMeteo, open_meteo
-from digital_twin.domain.errors import InvalidInput
+from digital_twin.adapters.open_meteo import OpenMeteo, open_meteo, read_reply
+from digital_twin.adapters.web_source import Reply
+from digital_twin.domain.errors import InvalidInput, TwinError
 from digital_twin.domain.feeds import FED_SERIES, FeedKind, Place
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.services.ports import WeatherAnswer
@@ -176,3 +179,36 @@ async def test_what_is_no_answer_is_refused(server: SourceServer, answer: Answer
     server.fail(answer)
     with pytest.raises(InvalidInput, match=sentence):
         await forecast(server)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.just(-(10**400))
+    | st.floats()
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+QUERY = {"latitude": "48.21", "longitude": "16.37", "hourly": "temperature_2m", "past_days": "0", "forecast_days": "1"}
+
+
+@given(st.data(), VALUES)
+def test_one_wrong_value_anywhere_gives_an_answer_or_a_sentence(data: st.DataObject, wrong: Any):
+    names = "temperature_2m,shortwave_radiation,direct_normal_irradiance,diffuse_radiation,wind_speed_10m"
+    document = weather("/v1/forecast", QUERY | {"hourly": names}, NOON)
+    part: Any = document
+    while isinstance(part, dict | list) and part:
+        keys = sorted(part) if isinstance(part, dict) else range(len(part))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(part[key], dict | list) or data.draw(st.booleans()):
+            part[key] = wrong
+            break
+        part = part[key]
+    reply = Reply(200, "application/json", json.dumps(document).encode())
+    told = None
+    with suppress(TwinError):
+        told = read_reply(reply, VIENNA, 60)
+    assert told is None or [one.grid.steps for one in told] == [24] * 5

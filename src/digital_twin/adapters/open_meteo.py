@@ -6,6 +6,7 @@ those of the instant. Source: Open-Meteo, documentation of the Weather Forecast 
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -75,19 +76,19 @@ class OpenMeteo:
         }
 
         def read(reply: Reply) -> WeatherAnswer:
-            document = _document(reply)
-            _check_place(document, place)
-            return WeatherAnswer(self._clock.now(), read_section(document, section, step_minutes))
+            return WeatherAnswer(self._clock.now(), read_reply(reply, place, step_minutes))
 
         return await web.get(address, query, read, secrets=self._secrets)
 
 
-def read_section(document: Mapping[str, Any], section: str, step_minutes: int) -> tuple[SeriesValues, ...]:
-    """The series of a document that was asked for in our units.
+def read_reply(reply: Reply, place: Place, step_minutes: int) -> tuple[SeriesValues, ...]:
+    """The series that were asked for, in our units.
 
     Raises:
-        InvalidInput: another unit, another step, or what is no number.
+        InvalidInput: no such document, another place, unit or step, or what is no number.
     """
+    document, section = _document(reply), _SECTIONS[step_minutes]
+    _check_place(document, place)
     columns, units = document.get(section), document.get(f"{section}_units")
     if not isinstance(columns, dict) or not isinstance(units, dict):
         raise InvalidInput(f"{NAME} answers without {section} and its units")
@@ -123,7 +124,10 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
+    """Whether it is null or a finite number that a float holds."""
+    if value is None:
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max
 
 
 def _document(reply: Reply) -> dict[str, Any]:
