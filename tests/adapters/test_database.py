@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
@@ -19,6 +20,7 @@ from digital_twin.adapters.postgres.database import APP_ROLE, Pool, migrate, ope
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.assets import Asset, Fuse, Member
 from digital_twin.domain.errors import Conflict, NotFound, Unavailable
+from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import Receipt, SeriesKey
 from digital_twin.services.ports import Invite, Membership, Run, RunState, Session, StoredResult
 
@@ -83,6 +85,10 @@ class Database:
             yield connection
 
 
+def today() -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 async def fill(store: PostgresStore, *names: str) -> None:
     """Something in every table that belongs to communities."""
     await fill_first_tables(store, *names)
@@ -95,6 +101,9 @@ async def fill(store: PostgresStore, *names: str) -> None:
             await tx.events.add("run", {})
             await tx.states.save(state_update(1, MONDAY, 96, midnights=1))
             await tx.trained_models.add(trained_version(run_id), b"model")
+            minutes = [series("pv_kw", [1.0] * 4, member="h1", start=start, minutes=1) for start in (MONDAY, today())]
+            suspect = np.full(4, Quality.SUSPECT, dtype=np.uint8)
+            await tx.readings.record([replace(one, flags=suspect) for one in minutes], key="minutes")
 
 
 async def fill_first_tables(store: PostgresStore, *names: str) -> None:
@@ -106,7 +115,7 @@ async def fill_first_tables(store: PostgresStore, *names: str) -> None:
         for name in names:
             await tx.communities.create(community(name))
             await tx.accounts.put_membership(Membership(account.account_id, "ada", name, "viewer"))
-    old, new = MONDAY, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    old, new = MONDAY, today()
     for index, name in enumerate(names):
         async with store.community(name) as tx:
             await tx.members.put_members([Member("h1")])
@@ -153,7 +162,7 @@ async def test_the_application_writes_into_no_community_but_the_entered_one(data
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
                 await connection.execute(statement, other)  # type: ignore[arg-type]
         await connection.execute("delete from reading_closed")
-        assert await database.count("reading_closed") == 1
+        assert await database.count("reading_closed") == 2
 
 
 async def test_the_application_works_as_a_role_without_power(database: Database) -> None:
@@ -187,19 +196,33 @@ async def test_data_of_the_first_schema_survive_the_way_to_this_one(address: str
         await psycopg.AsyncConnection.connect(address, autocommit=True) as owner,
         open_pool(address, size=2) as pool,
     ):
-        # where today's program notes what is due, which the first schema had no place for
-        await owner.execute("create table state_due (community bigint, changed_from timestamptz, changed_until text)")
-        await owner.execute(f"grant insert on state_due to {APP_ROLE}")
-        await fill_first_tables(PostgresStore(pool), "one")
-        await owner.execute("drop table state_due")
+        store = PostgresStore(pool)
+        async with store.platform() as tx:
+            await tx.communities.create(community("one"))
+        async with store.community("one") as tx:
+            await tx.members.put_members([Member("h1")])
+        await owner.execute(
+            "insert into series (community, name, member_id, resolution_minutes) "
+            "select id, name, 'h1', minutes from community, (values ('load_kw', 15), ('pv_kw', 1)) given(name, minutes)"
+        )
+        for table, day in (("reading_closed", MONDAY), ("reading_open", today())):
+            await owner.execute(
+                f"insert into {table} select community, %s, id, "
+                "array(select slot::real from generate_series(1, 1440 / resolution_minutes) slot) from series",  # type: ignore[arg-type]
+                (day.date(),),
+            )
         await migrate(address)
-        async with PostgresStore(pool).community("one") as tx:
-            [found] = await tx.readings.read([SeriesKey("load_kw", "h1")], MONDAY, MONDAY + timedelta(hours=1))
+        for day in (MONDAY, today()):
+            async with store.community("one") as tx:
+                keys = [SeriesKey("load_kw", "h1"), SeriesKey("pv_kw", "h1")]
+                quarters, minutes = await tx.readings.read(keys, day, day + timedelta(days=1))
+            assert quarters.values.tolist() == list(range(1, 97))
+            assert minutes.values.tolist() == list(range(1, 1441))
+        async with store.community("one") as tx:
             due = await tx.states.due()
-    assert found.values.tolist() == [1.0] * 4
     assert due is not None
     assert due.changed_from == MONDAY
-    assert due.changed_until > datetime.now(UTC)
+    assert due.changed_until > today()
 
 
 async def test_a_database_of_a_newer_program_is_left_alone(address: str) -> None:
@@ -350,11 +373,23 @@ async def test_a_connection_cut_by_the_server_is_unavailable_and_replaced(databa
 async def test_plain_sql_reads_what_was_stored(database: Database) -> None:
     await fill(database.store, "one")
     found = await database.rows(
-        "select community_id, name, member_id, asset_id, start, value from reading order by start limit 5"
+        "select community_id, name, member_id, asset_id, start, value, quality from reading order by name, start"
     )
     quarters = [MONDAY + timedelta(minutes=15 * slot) for slot in range(4)]
-    assert found[:4] == [("one", "load_kw", "h1", None, start, 1.0) for start in quarters]
-    assert len(found) == 5
+    assert found[:4] == [("one", "load_kw", "h1", None, start, 1.0, "measured") for start in quarters]
+    assert len(found) == 16
+
+
+async def test_plain_sql_reads_days_that_lie_in_pieces(database: Database) -> None:
+    await fill_first_tables(database.store, "one")
+    flags = np.array([Quality.MEASURED] * 1000 + [Quality.ESTIMATED] * 440, dtype=np.uint8)
+    async with database.store.community("one") as tx:
+        await tx.readings.record([replace(series("pv_kw", range(1440), minutes=1), flags=flags)], key="minutes")
+    found = await database.rows("select start, value, quality from reading where name = 'pv_kw' order by start")
+    assert found == [
+        (MONDAY + timedelta(minutes=minute), minute, "estimated" if minute >= 1000 else "measured")
+        for minute in range(1440)
+    ]
 
 
 async def test_a_connection_that_the_server_has_closed_is_not_handed_out(database: Database) -> None:

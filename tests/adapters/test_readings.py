@@ -262,6 +262,31 @@ async def test_parts_that_fail_leave_nothing(store: Store) -> None:
     assert outcome(await record(store, series("load_kw", [1], member="h1"), key="a")) == (1, 1, 0, 0, 0)
 
 
+@pytest.mark.parametrize("minutes", [1, 5, 10, 30, 60])
+async def test_every_resolution_is_stored_corrected_and_read(store: Store, minutes: int) -> None:
+    await open_community(store)
+    key, slots = SeriesKey("load_kw", "h1"), 1440 // minutes
+    start = MONDAY + timedelta(hours=20)
+    night = [1 + float(slot % 7) for slot in range(slots)]  # until 20:00 of the next day
+    first = await record(store, series("load_kw", night, member="h1", start=start, minutes=minutes), key="a")
+    assert outcome(first) == (slots, slots, 0, 0, 0)
+    last_hour = [NAN] * (slots - 60 // minutes) + [9.0] * (60 // minutes)
+    change = replace(
+        series("load_kw", last_hour, member="h1", start=start, minutes=minutes), flags=np.ones(slots, dtype=np.uint8)
+    )
+    second = await record(store, change, key="b")
+    assert outcome(second) == (60 // minutes, 0, 0, 60 // minutes, 0)
+    after = night[: -60 // minutes] + [9.0] * (60 // minutes)
+    assert await read(store, key, start, 24) == after
+    assert await read(store, key, start, 24, first.received_at) == night
+    async with store.community("solar_valley") as tx:
+        [found] = await tx.readings.read([key], start, start + timedelta(hours=24))
+        total = await tx.readings.community_sum("load_kw", start, start + timedelta(hours=24))
+    assert flags_of(found) == [0] * (slots - 60 // minutes) + [1] * (60 // minutes)
+    assert total is not None
+    assert total.total.tolist() == after
+
+
 async def test_a_community_sum_says_how_many_took_part(store: Store) -> None:
     await open_community(store)
     await record(
@@ -431,7 +456,7 @@ async def test_writers_at_once_lose_nothing_and_count_exactly(store: Store) -> N
 # Random histories against the plainest possible store
 
 SLOTS = 200
-"""Two days of quarters and a little more, around the border of open and closed days."""
+"""Two days of quarters and a little more, around the border of open and closed days; or some hours of minutes."""
 
 SERIES = [SeriesKey("load_kw", "h1"), SeriesKey("load_kw", "h2"), SeriesKey("load_kw", "h3"), SeriesKey("pv_kw")]
 
@@ -449,18 +474,27 @@ _number = count()
 
 
 @pytest.mark.parametrize("store", ["embedded", "given"], indirect=True)
-@pytest.mark.parametrize("days_ago", [1, 36, 400], ids=["open", "across the border", "closed"])
+@pytest.mark.parametrize(
+    ("days_ago", "minutes"),
+    [(1, 15), (36, 15), (400, 15), (36, 1)],
+    ids=["open", "across the border", "closed", "minutes across the border"],
+)
 @settings(max_examples=25)
 @given(batches=history, instants=st.lists(st.floats(-0.2, 1.2), min_size=1, max_size=4))
 async def test_any_history_reads_back_as_a_dictionary_would(
     store: Store,
     days_ago: int,
+    minutes: int,
     batches: list[tuple[list[tuple[SeriesKey, int, list[tuple[float, int]], bool, bool]], bool, int]],
     instants: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(spool, "READINGS_AT_ONCE", 50)  # else everything here would be one portion
+    step = timedelta(minutes=minutes)
     start = datetime.combine(datetime.now(UTC).date() - timedelta(days=days_ago), datetime.min.time(), UTC)
+    if minutes == 1:
+        start += timedelta(hours=20)  # the slots reach into the day that follows
+    end = start + 320 * step
     name, clock = f"c{next(_number)}", FakeClock(datetime(2020, 1, 1, tzinfo=UTC))
     oracle = MemoryStore(clock)
     for one in (store, oracle):
@@ -470,7 +504,7 @@ async def test_any_history_reads_back_as_a_dictionary_would(
         readings: list[SeriesValues] = []
         parts: list[list[SeriesValues]] = []
         for series_key, slot, told, has_flags, begins_part in stretches:
-            grid = TimeGrid(start + slot * timedelta(minutes=15), len(told), 15)
+            grid = TimeGrid(start + slot * step, len(told), minutes)
             values = np.array([value for value, _ in told])
             flags = np.array([flag for _, flag in told], dtype=np.uint8) if has_flags else None
             readings.append(SeriesValues(series_key, grid, values, flags))
@@ -489,16 +523,18 @@ async def test_any_history_reads_back_as_a_dictionary_would(
         stamps.append(receipt.received_at)
     first, last = min(stamps), max(stamps)
     between = [first + fraction * (last - first) for fraction in instants]
-    in_history = [start + fraction * timedelta(days=3) for fraction in instants]
+    in_history = [start + fraction * (end - start) for fraction in instants]
     for as_of in [None, *stamps, *between, *in_history]:
         async with store.community(name) as tx, oracle.community(name) as other:
-            await _assert_equal(tx.readings, other.readings, start, as_of)
+            await _assert_equal(tx.readings, other.readings, (start, end), as_of)
     async with store.community(name) as tx, oracle.community(name) as other:
         assert await tx.readings.series() == await other.readings.series()
 
 
-async def _assert_equal(ours: Readings, oracle: Readings, start: datetime, as_of: datetime | None) -> None:
-    end = start + timedelta(days=4)
+async def _assert_equal(
+    ours: Readings, oracle: Readings, span: tuple[datetime, datetime], as_of: datetime | None
+) -> None:
+    start, end = span
     _assert_same_series(
         await ours.read(SERIES, start, end, as_of=as_of), await oracle.read(SERIES, start, end, as_of=as_of)
     )

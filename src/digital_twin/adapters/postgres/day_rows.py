@@ -15,6 +15,7 @@ from digital_twin.adapters.postgres.journal import Undo, row_keys, undo_rows
 from digital_twin.adapters.postgres.journal_table import Entry, JournalTable
 from digital_twin.adapters.postgres.locks import share_community
 from digital_twin.adapters.postgres.merged_journal import MergedUndo
+from digital_twin.adapters.postgres.pieces import joined, layout_of, pieces_of
 from digital_twin.adapters.postgres.series import KnownSeries
 from digital_twin.domain.retention import not_kept
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, Indices, Mask
@@ -23,12 +24,14 @@ FEW_SERIES = 64
 """So many are looked up row by row: the key begins with the day, and a day's rows of all series are many more."""
 
 _ALL_OF_DAYS = (
-    "select day - date '1970-01-01' as day, series, slots from {table} where community = %(community)s "
+    "select (day - date '1970-01-01') * %(pieces)s + {piece} as day, series, slots from only {table} "
+    "where community = %(community)s "
     "and series = any(%(ids)b) and day between date '1970-01-01' + %(first)s and date '1970-01-01' + %(last)s"
 )
 _EACH_ROW = (  # the offset keeps the planner from turning the look-ups into a scan of all days
-    "select k.day, k.series, t.slots from (select day, series from generate_series(%(first)s::int, %(last)s::int) day, "
-    "unnest(%(ids)b) series) k cross join lateral (select slots from {table} t where t.community = %(community)s "
+    "select k.day * %(pieces)s + t.piece as day, k.series, t.slots "
+    "from (select day, series from generate_series(%(first)s::int, %(last)s::int) day, unnest(%(ids)b) series) k "
+    "cross join lateral (select slots, {piece} as piece from only {table} t where t.community = %(community)s "
     "and t.day = date '1970-01-01' + k.day and t.series = k.series offset 0) t"
 )
 
@@ -87,8 +90,13 @@ class DayRowReader:
     async def _fetch_days(self, ids: Indices, first: int, last: int, resolution: int) -> DayRows:
         binary.register(self._connection.adapters)
         part = _EACH_ROW if ids.size <= FEW_SERIES else _ALL_OF_DAYS
-        both = " union all ".join(part.format(table=table) for table in ("reading_open", "reading_closed"))
-        values = {"community": self._community, "ids": Int4Array(ids), "first": first, "last": last}
+        slots_per_day = DAY_MINUTES // resolution
+        pieces, layout = pieces_of(slots_per_day), layout_of(slots_per_day)
+        piece = "piece" if pieces > 1 else "0"
+        both = " union all ".join(part.format(table=table, piece=piece) for table in (layout.open, layout.closed))
+        values = {
+            "community": self._community, "ids": Int4Array(ids), "first": first, "last": last, "pieces": pieces,
+        }  # fmt: skip
         cursor = await self._connection.execute(
             "select coalesce(string_agg(int4send(day), ''::bytea), ''), "
             "coalesce(string_agg(int4send(series), ''::bytea), ''), "
@@ -101,12 +109,8 @@ class DayRowReader:
         )
         row = await cursor.fetchone()
         assert row is not None
-        rows = DayRows(
-            binary.read_int4(row[0]),
-            binary.read_int4(row[1]),
-            binary.read_slots(row[2], DAY_MINUTES // resolution),
-        )
-        rows = rows.where(np.argsort(row_keys(rows.day, rows.series), kind="stable"))  # type: ignore[arg-type]
+        numbers, series = binary.read_int4(row[0]), binary.read_int4(row[1])
+        rows = joined(DayRows(numbers, series, binary.read_slots(row[2], slots_per_day // pieces)), pieces)
         may_have_flags = bool(row[3]) and rows.size
         return replace(rows, flags=await self._flags.fetch(rows)) if may_have_flags else rows
 

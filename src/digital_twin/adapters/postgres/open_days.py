@@ -1,10 +1,17 @@
 """Recent days are open: their rows change often and are kept where updates stay on the page; later they are closed."""
 
+from typing import LiteralString
+
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 OPEN_DAYS = 35
 CLOSE_EVERY_DAYS = 7
+
+_MOVES: tuple[tuple[LiteralString, LiteralString, LiteralString], ...] = (
+    ("only reading_open", "reading_closed", "day, series"),
+    ("reading_open_piece", "reading_closed_piece", "day, series, piece"),
+)
 
 
 async def open_from(connection: AsyncConnection[TupleRow], community: int) -> int:
@@ -38,15 +45,18 @@ async def _horizon(connection: AsyncConnection[TupleRow], community: int) -> tup
 
 async def _close_days(connection: AsyncConnection[TupleRow], community: int, before: int) -> int:
     """Move rows of days before this one (days since 1970-01-01) to the compact table; how many."""
-    cursor = await connection.execute(
-        "with moved as (delete from reading_open where community = %s "
-        "               and day < date '1970-01-01' + %s returning *) "
-        "insert into reading_closed select * from moved order by day, series",
-        (community, before),
-    )
+    moved = 0
+    for source, target, order in _MOVES:
+        cursor = await connection.execute(
+            f"with moved as (delete from {source} where community = %s "
+            "               and day < date '1970-01-01' + %s returning *) "
+            f"insert into {target} select * from moved order by {order}",
+            (community, before),
+        )
+        moved += cursor.rowcount
     await connection.execute(
         "insert into reading_horizon values (%s, date '1970-01-01' + %s) "
         "on conflict (community) do update set open_from = excluded.open_from",
         (community, before),
     )
-    return cursor.rowcount
+    return moved

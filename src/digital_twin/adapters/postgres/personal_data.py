@@ -8,7 +8,9 @@ from typing import LiteralString
 ERASED_WITH_MEMBER = frozenset({"member", "asset", "series", "sample"})
 """Rows that name the member and go with them by their foreign keys."""
 
-ERASED_WITH_SERIES = frozenset({"reading_open", "reading_closed", "reading_flag"})
+ERASED_WITH_SERIES = frozenset(
+    {"reading_open", "reading_open_piece", "reading_closed", "reading_closed_piece", "reading_flag"}
+)
 """Rows of the member's series, which a trigger removes."""
 
 LINKS = frozenset({"membership", "invite"})
