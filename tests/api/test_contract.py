@@ -336,6 +336,10 @@ QUERIES: dict[str, dict[str, Any]] = {
         "start": "2026-03-01T00:00:00Z",
         "end": "2026-03-02T00:00:00Z",
     },
+    "GET /communities/{community_id}/readings/quality": {
+        "start": "2026-03-01T00:00:00Z",
+        "end": "2026-03-02T00:00:00Z",
+    },
     "GET /communities/{community_id}/state/history": {
         "start": "2026-03-01T00:00:00Z",
         "end": "2026-03-02T00:00:00Z",
