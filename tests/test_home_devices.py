@@ -80,7 +80,8 @@ def test_many_vehicles_peak_far_below_their_chargers(fleet: list[tuple[Vehicle, 
     total = np.sum([charge_kw for _, charge_kw, _ in fleet], axis=0)
     installed = sum(vehicle.charger.power_kw for vehicle, _, _ in fleet)
     assert 0.1 < total.max() / installed < 0.4
-    assert {vehicle.charger.power_kw for vehicle, _, _ in fleet} == {3.7, 7.4, 11.0}
+    kinds = {(vehicle.charger.power_kw, vehicle.charger.minimum_power_kw) for vehicle, _, _ in fleet}
+    assert kinds == {(3.7, 1.38), (7.4, 1.38), (11.0, 4.14)}
 
 
 def test_cold_days_take_more_and_commuters_drive_on_workdays() -> None:

@@ -20,8 +20,8 @@ from digital_twin.simulation.homes import Calendar, run
 CHARGE_EFFICIENCY = 0.9
 """From the socket into the battery; Kostopoulos et al. (2020), Energy Reports 6, lost 12 to 15 %, newer cars less."""
 
-_CHARGER_KW, _CHARGER_SHARES = (3.7, 7.4, 11.0), (0.25, 0.15, 0.6)
-"""One phase of 16 and 32 A, three of 16 A (IEC 61851-1); the shares are ours: most chargers sold have three phases."""
+_CHARGERS, _CHARGER_SHARES = (EvCharger(3.7, 1.38), EvCharger(7.4, 1.38), EvCharger(11.0, 4.14)), (0.25, 0.15, 0.6)
+"""One phase of 16 and 32 A, three of 16 A, at least 6 A (IEC 61851-1); the shares are ours."""
 _BATTERY_KWH = (40.0, 85.0)
 _KWH_PER_KM, _CONSUMPTION_SPREAD = 0.18, 0.15
 _MORE_WHEN_COLD, _MILD_C, _COLDEST_C = 0.5, 20.0, -15.0
@@ -30,7 +30,8 @@ _COMMUTES = 0.6
 _USED = ((0.85, 0.6), (0.55, 0.6))
 _LEAVES = (((7.5, 0.8), (10.8, 2.0)), ((10.0, 2.0), (10.8, 2.0)))
 _RETURNS = (((17.3, 1.6), (17.0, 2.8)), ((15.5, 2.5), (17.0, 2.8)))
-"""By whether it commutes, then by workday and weekend: chance, local hours and their deviations."""
+"""By whether it commutes, then by workday and weekend: chance, local hours and their deviations; ours, so that the year
+has the survey's kilometres and most come home in the early evening."""
 _LEAST_AWAY_HOURS, _LATEST_HOUR = 0.5, 23.9
 _ALWAYS_PLUGS_IN, _PLUGS_IN_BELOW = 0.35, (0.3, 0.8)
 _LEAST_CHARGE = 0.1
@@ -69,10 +70,10 @@ class _Days(NamedTuple):
 
 def draw_vehicle(generator: np.random.Generator) -> Vehicle:
     """A vehicle and the habits of its driver."""
-    power = float(generator.choice(_CHARGER_KW, p=_CHARGER_SHARES))
+    charger = _CHARGERS[generator.choice(len(_CHARGERS), p=_CHARGER_SHARES)]
     always = generator.uniform() < _ALWAYS_PLUGS_IN
     return Vehicle(
-        EvCharger(power),
+        charger,
         generator.uniform(*_BATTERY_KWH),
         _KWH_PER_KM * generator.lognormal(0.0, _CONSUMPTION_SPREAD),
         _KM * generator.lognormal(0.0, _KM_SPREAD_OF_HOMES),
