@@ -1,9 +1,11 @@
 """Old entries of the journal merged into few, while others read and write.
 
 It takes no lock that a batch waits for: batches only add entries, and who reads as of an instant reads all of them in
-one statement, before or after they were merged. Only what else rewrites the journal keeps out of its way.
+one statement, before or after they were merged. Only what else rewrites the journal keeps out of its way. What takes
+the processor is done in a thread: whoever merges has other things to attend to.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -12,7 +14,7 @@ import numpy as np
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from digital_twin.adapters.postgres.journal_table import Group, JournalTable
+from digital_twin.adapters.postgres.journal_table import Entry, Group, JournalTable
 from digital_twin.adapters.postgres.merged_journal import MAX_BATCHES, MergedUndo
 from digital_twin.services.ports import Compacted
 
@@ -45,22 +47,43 @@ class Compaction:
 
     async def _merge(self, group: Group, run: Sequence[int]) -> tuple[Sequence[int], MergedUndo]:
         """As many batches of the run as make up one step, and what they changed."""
-        merged: list[MergedUndo] = []
+        merged = _Merged()
         taken = 0
-        while taken < len(run):
-            some = run[taken : taken + BATCHES_AT_ONCE]
-            entries = await self._journal.entries(group, some)
-            for batch, of_batch in groupby(entries, key=lambda one: one.batch):
-                parts = [one.changes() for one in of_batch]
-                if taken and sum(one.received_us.size for one in merged + parts) > MAX_BATCHES:
-                    return run[:taken], MergedUndo.of(merged)
-                merged += parts
-                taken = run.index(batch) + 1
-                if sum(one.cells for one in merged) > CELLS_AT_ONCE:
-                    merged = [MergedUndo.of(merged)]
-            if sum(one.changes for one in merged) > CHANGES_AT_ONCE:
+        while taken < len(run) and not merged.is_enough:
+            entries = await self._journal.entries(group, run[taken : taken + BATCHES_AT_ONCE])
+            added = await asyncio.to_thread(merged.add, entries)
+            if not added:
                 break
-        return run[:taken], MergedUndo.of(merged)
+            taken += added
+        return run[:taken], await asyncio.to_thread(merged.whole)
+
+
+class _Merged:
+    """Entries in the order of their batches, folded into one from time to time so that memory stays small."""
+
+    def __init__(self) -> None:
+        self._parts: list[MergedUndo] = []
+
+    @property
+    def is_enough(self) -> bool:
+        return sum(one.changes for one in self._parts) > CHANGES_AT_ONCE
+
+    def add(self, entries: Sequence[Entry]) -> int:
+        """Take up the entries of one batch after the other; how many batches, before there are too many for one."""
+        added = 0
+        for _, of_batch in groupby(entries, key=lambda one: one.batch):
+            parts = [one.changes() for one in of_batch]
+            if self._parts and sum(one.received_us.size for one in self._parts + parts) > MAX_BATCHES:
+                break
+            self._parts += parts
+            added += 1
+            if sum(one.cells for one in self._parts) > CELLS_AT_ONCE:
+                self._parts = [MergedUndo.of(self._parts)]
+        return added
+
+    def whole(self) -> MergedUndo:
+        """All of it as one."""
+        return MergedUndo.of(self._parts)
 
 
 def in_pieces(merged: MergedUndo) -> Iterator[MergedUndo]:

@@ -1,5 +1,6 @@
 """The journal in SQL: entries as batches wrote them, and such as many were merged into."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -105,13 +106,14 @@ class JournalTable:
             f"delete from journal where {_OF_GROUP} and batch = any(%s)",
             (self._community, group.month, group.resolution, list(batches)),
         )
+        packed = await asyncio.to_thread(lambda: [piece.pack() for piece in pieces])
         rows: list[tuple[Any, ...]] = [
             (
                 self._community, group.month, group.resolution, max(batches), part, instant(piece.received_us[0]),
                 instant(piece.received_us[-1]), int(piece.day.min()), int(piece.day.max()),
-                piece.cells >= full_cells, piece.pack(),
+                piece.cells >= full_cells, undo,
             )
-            for part, piece in enumerate(pieces)
+            for part, (piece, undo) in enumerate(zip(pieces, packed, strict=True))
         ]  # fmt: skip
         async with self._connection.cursor() as cursor:
             await cursor.executemany(
@@ -145,8 +147,8 @@ class JournalTable:
         cursor = await self._connection.execute(f"select distinct batch from journal where {_OF_GROUP}", values)
         for (batch,) in await cursor.fetchall():
             for entry in await self.entries(group, [batch]):
-                before = entry.told()
-                after = change(before)
+                before = await asyncio.to_thread(entry.told)
+                after = await asyncio.to_thread(change, before)
                 key = (*values, entry.batch, entry.part)
                 if not after.day.size:
                     await self._connection.execute(
@@ -155,5 +157,5 @@ class JournalTable:
                 elif after is not before:
                     await self._connection.execute(
                         f"update journal set undo = %b where {_OF_GROUP} and batch = %s and part = %s",
-                        (after.pack(), *key),
+                        (await asyncio.to_thread(after.pack), *key),
                     )
