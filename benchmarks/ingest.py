@@ -1,14 +1,16 @@
-"""Readings in: fresh, the rest of half-known days, corrected and repeated, against raw COPY into the same server.
+"""Readings in over HTTP, by format: fresh, and then corrected, against the store alone and against only reading a body.
 
-The floor is what a store of rows could reach at best: binary COPY of (series, time, value) into a table without an
-index, made ready beforehand, with no check, no merge, no count and no journal. A batch is one day of 1,000 homes at 15
-minutes: 96,000 readings.
+Every batch is one request to a server of one process, made ready beforehand: checked, merged, counted, journalled and
+committed when it is answered. The store alone takes the same readings as arrays in the same round; the bare server
+(Starlette) takes the same Arrow body and looks at nothing in it.
 """
 
 import asyncio
+import io
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,222 +18,249 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
-import psycopg
-from tests.e2e.serving import Installation
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.ipc as ipc
+from tests import builders
+from tests.e2e.serving import Installation, free_port
 
-from benchmarks.measure import Result, Spread, Timings, report, rounds_asked, significant, take_turns
-from digital_twin.adapters.postgres.database import open_pool
+from benchmarks.bare_server import bare_server
+from benchmarks.measure import Result, Spread, report, rounds_asked, significant, take_turns
+from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.assets import Member
-from digital_twin.domain.readings import SeriesKey, SeriesValues
-from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.readings import SeriesValues, series_key
+from digital_twin.domain.time import time_grid
 from digital_twin.domain.units import Array
 
-HOMES = 1_000
-SLOTS = 96
-READINGS = HOMES * SLOTS
-FLOOR = "floor: binary COPY of rows"
-Work = dict[str, Callable[[int], object]]
-"""What to do with the days of a round; a name with `half` in it means half of the readings."""
+JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
+FORMATS = {"Arrow": ARROW, "JSON columns": JSON, "CSV": CSV}
+LARGEST_HOMES = 10_000
+STORE, BARE = "the store alone", "the body only read"
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def day_of(number: int, *, second: bool = False) -> datetime:
-    """Two days for each round; all of them are recent, as live readings are."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=2 * number + second - 20)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A batch of so many readings of each of so many homes."""
+
+    homes: int
+    slots: int
+
+    @property
+    def readings(self) -> int:
+        return self.homes * self.slots
+
+    def start(self, number: int) -> datetime:
+        """Two days for each round; all of them are recent, as live readings are."""
+        return TODAY + timedelta(days=2 * number - 30)
+
+    def values(self, number: int, change_kw: float) -> Array:
+        """What every home used."""  # (N, S)
+        drawn = np.random.default_rng(number + 100).gamma(2, 0.3, (self.homes, self.slots))
+        return drawn.round(3) + change_kw
+
+    def table(self, number: int, change_kw: float) -> pa.Table:
+        """A row for each reading, home by home."""
+        names = pa.array([f"home_{home}" for home in range(self.homes)])
+        places = pa.array(np.repeat(np.arange(self.homes, dtype=np.int32), self.slots))
+        first_s = int(self.start(number).timestamp())
+        starts = first_s + np.tile(900 * np.arange(self.slots), self.homes)
+        return pa.table(
+            {
+                "series": pa.array(["load_kw"] * self.readings).dictionary_encode(),
+                "member_id": pa.DictionaryArray.from_arrays(places, names),
+                "start": pa.array(starts, pa.timestamp("s", tz="UTC")),
+                "value": self.values(number, change_kw).ravel(),
+            }
+        )
+
+    def body(self, name: str, number: int, change_kw: float) -> bytes:
+        """The batch in a format."""
+        if name == "JSON columns":
+            return orjson.dumps({"series": list(self._columns(number, change_kw))})
+        table, sink = self.table(number, change_kw), io.BytesIO()
+        if name == "CSV":
+            arrow_csv.write_csv(as_text(table), sink)
+        else:
+            with ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table, max_chunksize=100_000)
+        return sink.getvalue()
+
+    def _columns(self, number: int, change_kw: float) -> Iterator[dict[str, Any]]:
+        start = self.start(number).isoformat()
+        for home, values in enumerate(self.values(number, change_kw).tolist()):
+            yield {
+                "name": "load_kw", "unit": "kW", "kind": "mean", "member_id": f"home_{home}", "start": start,
+                "resolution_minutes": 15, "values": values,
+            }  # fmt: skip
+
+    def arrays(self, number: int, change_kw: float) -> list[SeriesValues]:
+        grid, values = time_grid(self.start(number), self.slots, 15), self.values(number, change_kw)
+        return [SeriesValues(series_key("load_kw", f"home_{home}"), grid, values[home]) for home in range(self.homes)]
 
 
-def values_of(number: int, change_kw: float = 0.0) -> Array:
-    """A day of every home."""  # (N, S)
-    return np.random.default_rng(number + 100).gamma(2, 0.3, (HOMES, SLOTS)).round(3) + change_kw
+SHAPES = (Shape(100, 100), Shape(10_000, 1), Shape(1_000, 96), Shape(10_000, 96))
 
 
-class Copy:
-    """The floor."""
-
-    def __init__(self, address: str, rounds: int) -> None:
-        self._connection = psycopg.connect(address)
-        self._connection.execute("create table benchmark_rows (series int, at timestamptz, value real)")
-        self._connection.commit()
-        self._ready = {number: copy_rows(number) for number in range(-1, rounds)}
-
-    def __call__(self, number: int) -> None:
-        with self._connection.cursor() as cursor:
-            with cursor.copy("copy benchmark_rows from stdin binary") as copy:
-                copy.write(self._ready[number])
-            self._connection.commit()
-
-    def close(self) -> None:
-        self._connection.close()
+def as_text(table: pa.Table) -> pa.Table:
+    """What `write_csv` takes: dictionaries spelt out, times in RFC 3339."""
+    starts = np.datetime_as_string(table.column("start").cast(pa.timestamp("s")).to_numpy(), unit="s")
+    plain = {name: table.column(name).cast(pa.string()) for name in ("series", "member_id")}
+    return pa.table({**plain, "start": np.char.add(starts, "Z"), "value": table.column("value")})
 
 
-def copy_rows(number: int) -> bytes:
-    """COPY BINARY of (series int, at timestamptz, value real)."""
-    fields = [("n", ">i2"), ("l1", ">i4"), ("series", ">i4"), ("l2", ">i4"), ("at", ">i8"), ("l3", ">i4"), ("v", ">f4")]
-    rows = np.zeros(READINGS, np.dtype(fields))
-    first = int((day_of(number) - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
-    rows["n"], rows["l1"], rows["l2"], rows["l3"] = 3, 4, 8, 4
-    rows["series"] = np.repeat(np.arange(HOMES), SLOTS)
-    rows["at"] = first + np.tile(np.arange(SLOTS), HOMES) * 900_000_000
-    rows["v"] = values_of(number).ravel()
-    return b"PGCOPY\n\xff\r\n\0" + b"\0" * 8 + rows.tobytes() + b"\xff\xff"
+def community(name: str) -> dict[str, Any]:
+    return {
+        "community_id": name, "num_prosumers": LARGEST_HOMES, "total_pv_capacity_kw": 0,
+        "total_storage_capacity_kwh": 0, "max_storage_power_kw": 0, "grid_import_limit_kw": 50_000,
+        "grid_export_limit_kw": 0, "incentive_budget_daily": 0,
+    }  # fmt: skip
+
+
+def prepare(client: httpx.Client, name: str, homes: int) -> None:
+    """A community with so many members."""
+    client.post("/communities", json=community(name)).raise_for_status()
+    for first in range(0, homes, 5_000):
+        members = [{"member_id": f"home_{home}"} for home in range(first, min(homes, first + 5_000))]
+        client.post(f"/communities/{name}/members", json={"members": members}).raise_for_status()
 
 
 class IntoStore:
-    """Batches handed to the store: merge, counts, journal, commit."""
+    """Batches handed to the store as arrays, on a database of its own."""
 
     def __init__(self, address: str, runner: asyncio.Runner) -> None:
         self._runner = runner
+        runner.run(migrate(address))
         self._pool = open_pool(address, size=2)
         runner.run(self._pool.open())
         self._store = PostgresStore(self._pool)
-        runner.run(self._prepare())
 
-    async def _prepare(self) -> None:
-        async with self._store.community("store_level") as tx:
-            await tx.members.put_members([Member(f"home_{home}") for home in range(HOMES)])
+    def prepare(self, name: str, homes: int) -> None:
+        async def create() -> None:
+            async with self._store.platform() as tx:
+                await tx.communities.create(builders.community(name))
+            async with self._store.community(name) as tx:
+                await tx.members.put_members([Member(f"home_{home}") for home in range(homes)])
 
-    def work(self) -> Work:
-        return {
-            "store, fresh": lambda number: self._record(number, values_of(number)),
-            "store, first half of the days": lambda number: self._record(number, halves(number)[0], second=True),
-            "store, the other half": lambda number: self._record(number, halves(number)[1], second=True),
-            "store, corrected": lambda number: self._record(number, values_of(number, 1.0)),
-            "store, sent again": lambda number: self._record(number, values_of(number, 1.0)),
-        }
+        self._runner.run(create())
 
-    def _record(self, number: int, values: Array, *, second: bool = False) -> None:
-        grid = TimeGrid(day_of(number, second=second), SLOTS, 15)
-        batch = [SeriesValues(SeriesKey("load_kw", f"home_{home}"), grid, values[home]) for home in range(HOMES)]
-        self._runner.run(self._commit(batch, f"{grid.start}{np.random.default_rng().integers(2**62)}"))
+    def record(self, name: str, shape: Shape, number: int, change_kw: float) -> Callable[[int], None]:
+        batch = shape.arrays(number, change_kw)
 
-    async def _commit(self, batch: list[SeriesValues], key: str) -> None:
-        async with self._store.community("store_level") as tx:
-            receipt = await tx.readings.record(batch, key=key)
-        if receipt.received == 0:
-            raise RuntimeError("nothing was received")
+        async def commit() -> None:
+            async with self._store.community(name) as tx:
+                receipt = await tx.readings.record(batch, key=f"{number} {change_kw}")
+            check(receipt.received, shape)
+
+        return lambda _: self._runner.run(commit())
 
     def close(self) -> None:
         self._runner.run(self._pool.close())
 
 
-def halves(number: int) -> tuple[Array, Array]:
-    """The same day twice, with NaN in every other slot: nowhere does one half stand beside itself."""
-    values, even = values_of(number), np.arange(SLOTS) % 2 == 0
-    return np.where(even, values, np.nan), np.where(even, np.nan, values)
+def check(received: int, shape: Shape) -> None:
+    if received != shape.readings:
+        raise RuntimeError(f"{received} of {shape.readings} readings were received")
 
 
-class OverHttp:
-    """The same batches as requests, made ready beforehand."""
+class Contest:
+    """All contestants on one shape: the bodies of a round are made before its turns."""
 
-    def __init__(self, client: httpx.Client, rounds: int) -> None:
-        self._client = client
-        members = [{"member_id": f"home_{home}"} for home in range(HOMES)]
-        for name in ("http_json", "http_csv"):
-            client.post(f"/communities/{name}/members", json={"members": members}).raise_for_status()
-        self._ready: dict[tuple[str, int], bytes] = {}
-        for number in range(-1, rounds):
-            even, odd = halves(number)
-            self._ready["fresh", number] = json_columns(values_of(number), day_of(number))
-            self._ready["half", number] = json_columns(even, day_of(number, second=True))
-            self._ready["rest", number] = json_columns(odd, day_of(number, second=True))
-            self._ready["corrected", number] = json_columns(values_of(number, 1.0), day_of(number))
-            self._ready["csv", number] = csv_rows(values_of(number), day_of(number))
+    def __init__(self, shape: Shape, client: httpx.Client, store: IntoStore, bare: httpx.Client) -> None:
+        self._shape, self._client, self._store, self._bare = shape, client, store, bare
+        self._names = {name: f"as_{name.split()[0].lower()}_{shape.homes}_{shape.slots}" for name in FORMATS}
+        for community_id in self._names.values():
+            prepare(client, community_id, shape.homes)
+        self._store_name = f"store_{shape.homes}_{shape.slots}"
+        store.prepare(self._store_name, shape.homes)
 
-    def work(self) -> Work:
-        json, csv = ("http_json", "application/json"), ("http_csv", "text/csv")
-        return {
-            "HTTP, JSON columns, fresh": lambda number: self._post(*json, "fresh", number),
-            "HTTP, JSON columns, first half of the days": lambda number: self._post(*json, "half", number),
-            "HTTP, JSON columns, the other half": lambda number: self._post(*json, "rest", number),
-            "HTTP, JSON columns, corrected": lambda number: self._post(*json, "corrected", number),
-            "HTTP, CSV, fresh": lambda number: self._post(*csv, "csv", number),
-        }
+    def work(self, number: int) -> dict[str, Callable[[int], None]]:
+        """What is timed in a round; what is corrected is stored first."""
+        found: dict[str, Callable[[int], None]] = {BARE: self._read_only(number)}
+        for state, change_kw in (("fresh", 0.0), ("corrected", 1.0)):
+            found[f"{STORE}, {state}"] = self._store.record(self._store_name, self._shape, number, change_kw)
+            for name in FORMATS:
+                found[f"{name}, {state}"] = self._post(name, number, state, change_kw)
+        return found
 
-    def _post(self, community: str, content_type: str, body: str, number: int) -> None:
-        answer = self._client.post(
-            f"/communities/{community}/readings",
-            content=self._ready[body, number],
-            headers={"Content-Type": content_type},
-        )
-        answer.raise_for_status()
-        counts = answer.json()
-        wanted = "corrected" if body == "corrected" else "stored"
-        if counts[wanted] != (READINGS // 2 if body in ("half", "rest") else READINGS):
-            raise RuntimeError(f"{body}: {counts}")
+    def _read_only(self, number: int) -> Callable[[int], None]:
+        body = self._shape.body("Arrow", number, 0.0)
 
+        def read(_: int) -> None:
+            if self._bare.post("/", content=body).json()["bytes"] != len(body):
+                raise RuntimeError("the bare server read another number of bytes")
 
-def json_columns(values: Array, start: datetime) -> bytes:
-    columns = [
-        {
-            "name": "load_kw", "unit": "kW", "kind": "mean", "member_id": f"home_{home}",
-            "start": start.isoformat(), "resolution_minutes": 15,
-            "values": [None if value != value else value for value in values[home].tolist()],
-        }
-        for home in range(HOMES)
-    ]  # fmt: skip
-    return orjson.dumps({"series": columns})
+        return read
 
+    def _post(self, name: str, number: int, state: str, change_kw: float) -> Callable[[int], None]:
+        body, path = self._shape.body(name, number, change_kw), f"/communities/{self._names[name]}/readings"
 
-def csv_rows(values: Array, start: datetime) -> bytes:
-    times = [(start + timedelta(minutes=15 * slot)).isoformat() for slot in range(SLOTS)]
-    lines = ["series,start,value,member_id"]
-    for home in range(HOMES):
-        lines += [f"load_kw,{at},{value},home_{home}" for at, value in zip(times, values[home].tolist(), strict=True)]
-    return "\n".join(lines).encode()
+        def send(_: int) -> None:
+            answer = self._client.post(path, content=body, headers={"Content-Type": FORMATS[name]})
+            answer.raise_for_status()
+            check(answer.json()["stored" if state == "fresh" else "corrected"], self._shape)
 
-
-def community(name: str) -> dict[str, Any]:
-    return {
-        "community_id": name, "num_prosumers": HOMES, "total_pv_capacity_kw": 0, "total_storage_capacity_kwh": 0,
-        "max_storage_power_kw": 0, "grid_import_limit_kw": 5_000, "grid_export_limit_kw": 0,
-        "incentive_budget_daily": 0,
-    }  # fmt: skip
+        return send
 
 
 @contextmanager
-def everything(rounds: int) -> Iterator[Work]:
-    """The server, its database, and all contestants on both."""
-    with tempfile.TemporaryDirectory() as home, asyncio.Runner() as runner:
-        twin = Installation(Path(home), with_worker=False)
+def everything() -> Generator[tuple[httpx.Client, IntoStore, httpx.Client]]:
+    """The server with its database, the store alone with its own, and the bare server."""
+    with ExitStack() as closing:
+        home, other = (Path(closing.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
+        twin, database = Installation(home, with_worker=False), EmbeddedPostgres(other)
         twin.create_administrator()
+        closing.callback(twin.stop)
         twin.start()
-        database = EmbeddedPostgres(Path(home))
-        try:
-            address = database.start()
-            with twin.client("root_admin") as client:
-                for name in ("store_level", "http_json", "http_csv"):
-                    client.post("/communities", json=community(name)).raise_for_status()
-                copy, store = Copy(address, rounds), IntoStore(address, runner)
-                try:
-                    yield {FLOOR: copy, **store.work(), **OverHttp(client, rounds).work()}
-                finally:
-                    store.close()
-                    copy.close()
-        finally:
-            database.stop()
-            twin.stop()
+        closing.callback(database.stop)
+        runner = closing.enter_context(asyncio.Runner())
+        store = IntoStore(database.start(), runner)
+        closing.callback(store.close)
+        client = closing.enter_context(twin.client("root_admin"))
+        client.timeout = httpx.Timeout(600)
+        port = closing.enter_context(bare_server(free_port()))
+        yield client, store, closing.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}"))
 
 
-def rows_of(timings: Timings) -> list[list[str]]:
-    """Readings a second, and how long one takes against the floor."""
+def rows_of(shape: Shape, seconds: dict[str, list[float]]) -> list[list[str]]:
+    """Readings a second, and how many times as long as the store alone and as the body only read."""
     rows: list[list[str]] = []
-    floor = timings.seconds[FLOOR] / READINGS
-    for name, seconds in timings.seconds.items():
-        size = READINGS // 2 if "half" in name else READINGS
-        each = seconds / size
-        ratio = "1" if name == FLOOR else Spread.of(each / floor).text()
-        rows.append([name, f"{size:,}", significant(float(np.median(1 / each))), ratio])
+    found = {name: np.array(told) for name, told in seconds.items()}
+    for name, own in found.items():
+        state = name.rpartition(", ")[2]
+        alone = found.get(f"{STORE}, {state}", own)
+        rows.append(
+            [
+                f"{shape.homes:,} homes x {shape.slots}: {name}",
+                significant(float(np.median(shape.readings / own))),
+                "" if name == BARE else Spread.of(own / alone).text(),
+                Spread.of(own / found[BARE]).text(),
+            ]
+        )
+    return rows
+
+
+def measure(rounds: int) -> list[list[str]]:
+    rows: list[list[str]] = []
+    with everything() as (client, store, bare):
+        for shape in SHAPES:
+            contest = Contest(shape, client, store, bare)
+            seconds: dict[str, list[float]] = {}
+            for number in range(-1, rounds):
+                timings = take_turns(contest.work(number), rounds=1, warm_up=0, turning=False)
+                for name, own in timings.seconds.items():
+                    if number >= 0:
+                        seconds.setdefault(name, []).append(float(own[0]))
+            rows += rows_of(shape, seconds)
     return rows
 
 
 def main() -> None:
-    rounds = rounds_asked(__doc__ or "", 7)
-    with everything(rounds) as work:
-        timings = take_turns(work, rounds=rounds, turning=False)
-    columns = ("batch", "readings", "readings a second", "time a reading, x floor")
-    report(Result("ingest", columns, rows_of(timings)), "scripts/bench ingest")
+    rounds = rounds_asked(__doc__ or "", 5)
+    columns = ("one request", "readings a second", "time, x store alone", "time, x body only read")
+    report(Result("ingest", columns, measure(rounds)), "scripts/bench ingest")
 
 
 if __name__ == "__main__":

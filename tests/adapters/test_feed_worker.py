@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import SecretStr
-from tests.builders import community, hours, series
+from tests.builders import community, hours
 from tests.databases import DatabaseServer
 from tests.feed_sources import TOKEN, SourceServer, spot_per_mwh, temperature_c
 
@@ -101,17 +101,17 @@ async def test_the_past_is_kept_as_it_could_have_been_known(settings: Settings, 
     midnight = server.now.replace(hour=0, minute=0, second=0)
     async with open_worker(settings, [INGEST]) as setting_up:
         await put(setting_up, PriceFeed(bidding_zone("AT")))
-        async with setting_up.twin.store.community(HERE) as tx:
-            await tx.readings.record([series("load_kw", [1.0], start=midnight - timedelta(days=20))], key="readings")
     async with working(settings, count=1) as worker:
         await told(worker, FeedKind.PRICES)
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 async with worker.twin.store.community(HERE) as tx:
                     stored = await tx.feeds.get(FeedKind.PRICES)
-                if stored is not None and stored.archived_until is not None:
+                if stored is not None and stored.archived_until == midnight.date() - timedelta(days=1):
                     break
                 await asyncio.sleep(0.1)
+        year = await read(worker, "import_price_per_kwh", midnight - timedelta(days=400), 24 * 400)
+        assert np.isfinite(year.values).all()
         evening = midnight - timedelta(days=10) + hours(14)
         tomorrow = evening + hours(10)
         known = await read(worker, "import_price_per_kwh", tomorrow, 1, as_of=evening + hours(1))

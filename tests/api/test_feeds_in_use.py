@@ -53,7 +53,8 @@ async def fed_api(**given: Any) -> AsyncGenerator[FedApi, None]:
         async with in_memory_api() as api, open_sources(addresses, api.clock) as sources:
             await api.create_administrator()
             headers = {"Authorization": f"Bearer {(await api.login())['access_token']}"}
-            fed = FedApi(api, headers, server, FeedUpdates(api.twin.store, api.clock, sources))
+            updates = FeedUpdates(api.twin.store, api.clock, sources, history_days=0)
+            fed = FedApi(api, headers, server, updates)
             place = {"latitude": 48.21, "longitude": 16.37, "timezone": "Europe/Vienna"}
             await fed.ask("POST", "/communities", {**GUIDE_COMMUNITY, **place, **given}, 201)
             yield fed

@@ -51,10 +51,11 @@ class _ReplacedMeanwhile(Exception):
 class FeedUpdates:
     """Asks for what is due; one process at a time, so that communities share answers."""
 
-    def __init__(self, store: Store, clock: Clock, sources: FeedSources) -> None:
+    def __init__(self, store: Store, clock: Clock, sources: FeedSources, *, history_days: int = HISTORY_DAYS) -> None:
         self._store = store
         self._clock = clock
         self._sources = sources
+        self._history_days = history_days
 
     async def due(self) -> list[tuple[str, FeedKind]]:
         """Community and kind of those whose time has come."""
@@ -85,7 +86,7 @@ class FeedUpdates:
                 if stored is None or not stored.feed.enabled or stored.next_fetch_at > now:
                     return
                 task = await _task(tx, community_id, stored, now)
-                wanted = await _wanted_past(tx, stored, now)
+                wanted = await _wanted_past(tx, stored, now, self._history_days)
             stored = await self._update_newest(task, stored)
             if stored.failures == 0 and wanted is not None:
                 await self._update_past(task, stored, *wanted)
@@ -171,15 +172,21 @@ async def _task(tx: Transaction, community_id: str, stored: StoredFeed, now: dat
     return FeedTask(stored.feed, community, now, steps_of(stored.feed, kept))
 
 
-async def _wanted_past(tx: Transaction, stored: StoredFeed, now: datetime) -> tuple[date, date] | None:
-    """From the first day of the community's readings until where the newest answers begin; None where it is there."""
+async def _wanted_past(
+    tx: Transaction, stored: StoredFeed, now: datetime, history_days: int
+) -> tuple[date, date] | None:
+    """The days before the newest answers that are to be known; None where they are there.
+
+    Weather helps to understand readings, so it goes back as far as they do; what simulations take prices and factors
+    from is the last year, whatever was metered.
+    """
     end = now.date() - timedelta(days=REACHES[stored.feed.kind].past_ends_days_ago)
     if stored.archived_until is not None and stored.archived_until >= end:
         return None
-    metered = [one for one in await tx.readings.series() if one.series.key.name in SUMMED_SERIES]
-    if not metered:
-        return None
-    first = max(min(one.first_day for one in metered).date(), now.date() - timedelta(days=HISTORY_DAYS))
+    first = now.date() - timedelta(days=history_days)
+    if stored.feed.kind is FeedKind.WEATHER:
+        metered = [one for one in await tx.readings.series() if one.series.key.name in SUMMED_SERIES]
+        first = max(first, min((one.first_day.date() for one in metered), default=end))
     return (first, end) if first < end else None
 
 
