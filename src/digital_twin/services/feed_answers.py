@@ -45,7 +45,7 @@ class FeedTask:
     steps: Mapping[str, int]
 
     @property
-    def zone(self) -> str:
+    def timezone(self) -> str:
         return self.community.timezone or "UTC"
 
 
@@ -113,7 +113,7 @@ def carbon_series(answer: MixAnswer, task: FeedTask) -> list[SeriesValues]:
 def foreseen(known: Sequence[SeriesValues], task: FeedTask, quality: Quality) -> list[SeriesValues]:
     """The same hours of the last day that is known, from where it ends until FORESEEN from now."""
     until = floor_to_step(task.now, 60) + FORESEEN
-    ahead = [repeat_last_day(one, until, task.zone) for one in known]
+    ahead = [repeat_last_day(one, until, task.timezone) for one in known]
     return [flagged(one, quality) for one in ahead if one is not None]
 
 
