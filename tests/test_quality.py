@@ -168,6 +168,15 @@ def test_days_in_watts_are_told() -> None:
     ]
 
 
+@pytest.mark.parametrize(("usual_kw", "times", "is_told"), [(1, 240, False), (1, 260, True), (0.05, 390, False)])
+def test_a_day_is_in_watts_where_it_is_far_above_the_usual_and_what_a_home_can_draw(
+    usual_kw: float, times: float, is_told: bool
+) -> None:
+    values = usual_kw * (1 + np.arange(960) % 7 / 1000)
+    values[192:288] *= times
+    assert (Reason.UNIT in [one.reason for one in meters("load_kw", values)]) == is_told
+
+
 @pytest.mark.parametrize("name", PLANNED_SERIES)
 def test_prices_and_weather_may_stay_as_they_are_and_jump(name: str) -> None:
     assert meters(name, [0.2] * 500 + [900.0] + [0.2] * 500) == []
