@@ -13,6 +13,7 @@ from tests.databases import DatabaseServer
 
 from digital_twin.adapters.postgres.database import open_pool
 from digital_twin.adapters.postgres.store import PostgresStore
+from digital_twin.domain.assets import Member
 from digital_twin.domain.readings import Receipt, SeriesKey
 from digital_twin.domain.retention import Retention
 from digital_twin.services.keeping import KeepingService
@@ -127,3 +128,51 @@ async def test_batches_and_questions_go_on_while_the_journal_is_merged(server: D
         await upkeep.keep_up_all()
         assert await count(address, "journal") == 1
         await writers.check()
+
+
+async def size_of(address: str, *tables: str) -> int:
+    """Bytes of these tables with their indexes, after the vacuum that the server does by itself sooner or later."""
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+        size = 0
+        for table in tables:
+            await connection.execute(f"vacuum {table}")  # type: ignore[arg-type]
+            row = await (await connection.execute("select pg_total_relation_size(%s::regclass)", (table,))).fetchone()
+            assert row is not None
+            size += int(row[0])
+    return size
+
+
+async def test_rows_that_change_with_every_quarter_hour_stay_on_their_pages(server: DatabaseServer) -> None:
+    homes = [f"home_{home}" for home in range(100)]
+    async with server.database() as address, open_pool(address, size=2) as pool:
+        store = PostgresStore(pool)
+        async with store.platform() as tx:
+            await tx.communities.create(community())
+        async with store.community("solar_valley") as tx:
+            await tx.members.put_members([Member(home) for home in homes])
+        empty = await size_of(address, "reading_open")
+        for slot in range(96):
+            at = TODAY - 2 * DAY + slot * timedelta(minutes=15)
+            await record(store, *(series("load_kw", [1.0], member=home, start=at) for home in homes), key=str(slot))
+        grown = await size_of(address, "reading_open") - empty
+    # a row has 408 bytes of slots and some 60 around them; at a fill factor of 45 its page has room for as much again,
+    # and each of the 96 versions would otherwise take a place of its own
+    assert grown < 4 * len(homes) * 470 / 0.45
+
+
+async def test_days_that_come_and_go_leave_the_journal_no_larger(server: DatabaseServer) -> None:
+    sizes: list[int] = []
+    async with server.database() as address, open_pool(address, size=2) as pool:
+        store = PostgresStore(pool)
+        await open_community(store)
+        async with store.community("solar_valley") as tx:
+            await tx.keeping.retain(Retention(readings_days=30, journal_days=1))
+        for day in range(6):
+            for slot in range(48):
+                at = TODAY - 40 * DAY + day * DAY + slot * timedelta(minutes=15)
+                batch = [series("load_kw", [1.0], member=home, start=at) for home in HOMES]
+                await record(store, *batch, key=f"{day} {slot}")
+            await KeepingService(store, FakeClock(IN_THREE_DAYS)).keep_up("solar_valley")
+            sizes.append(await size_of(address, "journal", "batch", "reading_open", "reading_closed", "dirty_day"))
+    # what a day leaves free the next one takes; pages do not become fewer, so that the second day is the measure
+    assert max(sizes[2:]) <= 1.25 * sizes[1]
