@@ -21,8 +21,8 @@ from digital_twin.domain.errors import Unavailable
 
 SUPERUSER, OWNER, DATABASE = "postgres", "digital_twin_owner", "digital_twin"
 START_TIMEOUT_S, HOPELESS_AFTER_S = 90.0, 20.0
-GIVEN_UP_CHECKS = 3
-"""A server that brings its processes up anew after a crash has none that recovers for a moment, too."""
+GIVEN_UP_CHECKS = 10
+"""As many seconds: after a crash the server gives its processes five to end before one recovers."""
 
 LOG_TAIL, LONGEST_LOG = 2_000, 10 * 2**20
 
