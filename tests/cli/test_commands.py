@@ -21,8 +21,10 @@ from tests.e2e.serving import PASSWORD, Installation
 
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.cli.main import EXIT_CODES, exit_code
+from digital_twin.cli.quality import REASONS
 from digital_twin.client import SignInNeeded
 from digital_twin.domain import errors
+from digital_twin.domain.suspicion import Reason
 
 HEAVY = ("numpy", "pandas", "fastapi", "cvxpy", "scipy", "pvlib", "psycopg", "highspy", "sqlalchemy", "httpx")
 START, END = "2026-01-12T00:00:00Z", "2026-01-13T00:00:00Z"
@@ -357,6 +359,10 @@ def test_the_quality_of_readings_is_told_of_all_meters_and_of_one(line: CommandL
     document = json.loads(line.output("quality", "--community", community, "--json"))
     assert document["meters"]["silent"] == 2
     assert line.run("quality", "--community", community, "--member", "nobody").returncode == 3
+
+
+def test_every_reason_for_suspicion_has_words() -> None:
+    assert set(REASONS) == set(Reason)
 
 
 def test_a_file_may_be_imported_again_with_the_right_flag(line: CommandLine, community: str, day: Path) -> None:

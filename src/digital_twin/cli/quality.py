@@ -38,7 +38,9 @@ def quality(
     for one in answer["series"]:
         output.console.print(_series_table(one))
     if answer["meters"] is not None:
-        output.console.print(_meters_table(answer["meters"]))
+        troubled = [one for one in answer["meters"]["page"] if one["missing"] or one["suspect"]]
+        if troubled:
+            output.console.print(_meters_table(troubled))
         output.console.print(_summary(answer["meters"]))
 
 
@@ -50,7 +52,7 @@ def _series_table(series: dict[str, Any]) -> Any:
     return output.table(f"{series['name']}{owner}, by local day", ["day", "present", "missing", "suspect"], rows)
 
 
-def _meters_table(meters: dict[str, Any]) -> Any:
+def _meters_table(troubled: list[dict[str, Any]]) -> Any:
     from digital_twin.cli import output
 
     rows = [
@@ -60,10 +62,9 @@ def _meters_table(meters: dict[str, Any]) -> Any:
             one["missing"],
             one["suspect"],
             ", ".join(REASONS[reason] for reason in one["reasons"]),
-            one["last_reading_end"] or "none",
+            (one["last_reading_end"] or "none")[:16].replace("T", " "),
         ]
-        for one in meters["page"]
-        if one["missing"] or one["suspect"]
+        for one in troubled
     ]
     columns = ["meter", "series", "missing", "suspect", "why", "newest until (UTC)"]
     return output.table("Meters with missing or suspect readings, the worst first", columns, rows, is_text=True)
