@@ -157,11 +157,15 @@ class Rollup:
 
     async def read(self, name: str, start: datetime, end: datetime) -> CommunitySum | None:
         """The stored sums on the grid that covers [start, end); None where there are none of that name."""
-        sums = await self.stored(name, *_days_touched(start, end))
-        return None if sums is None else _on_grid(sums, await self._membership(), start, end)
+        membership = await self._membership()
+        sums = await self._stored(name, *_days_touched(start, end), membership)
+        return None if sums is None else _on_grid(sums, membership, start, end)
 
     async def stored(self, name: str, first: int, last: int) -> DaySums | None:
         """The stored sums of days since 1970-01-01, both inclusive; None where there are none of that name."""
+        return await self._stored(name, first, last, await self._membership())
+
+    async def _stored(self, name: str, first: int, last: int, membership: Membership) -> DaySums | None:
         binary.register(self._connection.adapters)
         resolution = await self._resolution(name)
         if resolution is None:
@@ -182,7 +186,7 @@ class Rollup:
             resolution,
             binary.read_arrays(row[1], slots, ">f8").astype(np.float64),
             binary.read_arrays(row[2], slots, ">i4").astype(np.int64),
-            (await self._membership()).at(slot_starts_s(days, slots)),
+            membership.at(slot_starts_s(days, slots)),
         )
         return await self._with_kept(name, sums)
 
