@@ -12,7 +12,7 @@ from digital_twin.services.ingest import IngestService, Piece
 from digital_twin.services.ports import Clock, Delivery
 from digital_twin.telemetry import MQTT_HELD, MQTT_LAG, MQTT_MESSAGES, get_logger
 
-GATHER_S = 0.1
+GATHER_S = 0.2
 AT_ONCE = 1_000
 """So long a community's messages are gathered, and so many at most are stored together."""
 
