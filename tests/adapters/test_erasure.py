@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 
 import numpy as np
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.adapters.test_keeping import FAR, compact_all
 from tests.builders import MONDAY, community, series, state_update
 from tests.databases import DatabaseServer
@@ -20,6 +23,7 @@ from digital_twin.domain.errors import Conflict, InvalidInput, NotFound
 from digital_twin.domain.readings import Receipt, SeriesKey, SeriesValues
 from digital_twin.domain.retention import Retention
 from digital_twin.services.ports import Erased, Store, StoredResult
+from digital_twin.testing import MemoryStore
 
 NAN = float("nan")
 HOMES = [f"home_{number}" for number in range(1, 7)]
@@ -95,6 +99,55 @@ async def test_kept_sums_are_told_when_nobody_is_left(store: Store) -> None:
     total, reporting, members = await load_sum(store)
     np.testing.assert_array_equal(total, [210, 5, NAN, 5])
     assert (reporting, members) == ([6, 5, 0, 5], [6, 6, 0, 5])
+
+
+written = st.tuples(
+    st.just("write"), st.sampled_from(HOMES), st.integers(0, 1), st.integers(0, 6),
+    st.lists(st.sampled_from([NAN, 0.5, 1.0, 4.0]), min_size=1, max_size=4),
+)  # fmt: skip
+erased = st.tuples(st.just("erase"), st.sampled_from(HOMES))
+old = st.tuples(st.just("remove"), st.integers(1, 2))
+asked = st.tuples(st.just("ask"))
+_number = count()
+
+
+@pytest.mark.parametrize("store", ["embedded", "given"], indirect=True)
+@settings(max_examples=40)
+@given(steps=st.lists(written | written | written | erased | old | asked, min_size=6, max_size=24))
+async def test_sums_after_any_erasures_are_those_of_the_oracle(store: Store, steps: list[tuple[object, ...]]) -> None:
+    name, oracle, everybody = f"c{next(_number)}", MemoryStore(), set(HOMES)
+    full = [series("load_kw", [1.0] * 10, member=home, start=MONDAY + day * DAY) for home in HOMES for day in (0, 1)]
+    for one in (store, oracle):
+        async with one.platform() as platform:
+            await platform.communities.create(community(name))
+        async with one.community(name) as tx:
+            await tx.members.put_members([Member(home) for home in HOMES])
+            await tx.readings.record(full, key="full")
+    for number, step in enumerate([*steps, ("ask",)]):
+        async with store.community(name) as tx, oracle.community(name) as other:
+            match step:
+                case "write", str(home), int(day), int(slot), list(values) if home in everybody:
+                    start = MONDAY + day * DAY + slot * timedelta(minutes=15)
+                    for one in (tx, other):
+                        await one.readings.record(
+                            [series("load_kw", values, member=home, start=start)], key=str(number)
+                        )
+                case "erase", str(home) if home in everybody:
+                    everybody.discard(home)
+                    assert await tx.keeping.erase_member(home) == await other.keeping.erase_member(home)
+                case "remove", int(days):
+                    for one in (tx, other):
+                        while await one.keeping.remove_day(MONDAY + days * DAY):
+                            pass
+                case _:
+                    ours, theirs = [
+                        await one.readings.community_sum("load_kw", MONDAY, MONDAY + 2 * DAY) for one in (tx, other)
+                    ]
+                    assert (ours is None) == (theirs is None)
+                    if ours is not None and theirs is not None:
+                        np.testing.assert_allclose(ours.total, theirs.total, rtol=1e-12)  # added up in another order
+                        np.testing.assert_array_equal(ours.reporting, theirs.reporting)
+                        np.testing.assert_array_equal(ours.members, theirs.members)
 
 
 async def test_an_erased_member_is_not_known_any_more(store: Store) -> None:
