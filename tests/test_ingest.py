@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from tests.builders import MONDAY, community, hours
+from tests.builders import MONDAY, community, hours, series
 
 from digital_twin.domain.assets import Member
 from digital_twin.domain.readings import SeriesKey
@@ -142,6 +142,20 @@ async def test_another_resolution_than_that_of_the_series_is_a_reason(twin: Twin
     assert await twin.readings() == {"11:00": 1.0}
     [letter] = await twin.letters()
     assert "is stored every 15 minutes" in letter.reason
+
+
+async def test_samples_of_a_series_that_has_got_another_resolution_meanwhile_hold_up_no_message(twin: Twin) -> None:
+    twin.clock.advance(minutes=5)
+    await twin.tell(at(0, 1.0), pick=Pick.MEAN)
+    async with twin.store.community(HERE) as tx:
+        await tx.readings.record([series("load_kw", [5.0], member="home_1", minutes=5)], key="other")
+    twin.clock.advance(minutes=20)
+    await twin.tell(at(0, 0.25, hour=13), series="import_price_per_kwh")
+    assert await twin.readings("import_price_per_kwh") == {"13:00": 0.25}
+    [letter] = await twin.letters()
+    assert letter.reason.startswith("samples of load_kw since 2026-03-02T12:00Z: load_kw")
+    await twin.ingest.settle_samples()
+    assert len(await twin.letters()) == 1
 
 
 async def test_of_a_large_payload_a_dead_letter_keeps_the_beginning(twin: Twin) -> None:

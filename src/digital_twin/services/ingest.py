@@ -11,9 +11,9 @@ from digital_twin.domain.readings import CLOCK_TOLERANCE, Receipt, SeriesValues,
 from digital_twin.domain.topics import Pick, Sample
 from digital_twin.services.payloads import PayloadReader
 from digital_twin.services.ports import Clock, DeadLetter, Ingester, Message, Store, Transaction
-from digital_twin.services.readings import count_readings
+from digital_twin.services.reading_parts import count_readings
 from digital_twin.services.topic_routes import Route, TopicRoutes
-from digital_twin.telemetry import MQTT_MESSAGES, get_logger
+from digital_twin.telemetry import MQTT_MESSAGES, READINGS, get_logger
 
 KEPT_PAYLOAD_BYTES = 2048
 """What a dead letter keeps of a payload."""
@@ -36,11 +36,7 @@ class Sifted:
     readings: list[SeriesValues] = field(default_factory=list[SeriesValues])
     samples: list[Sample] = field(default_factory=list[Sample])
     reasons: dict[int, list[str]] = field(default_factory=lambda: defaultdict[int, list[str]](list))
-
-    @property
-    def refused(self) -> int:
-        """How many things may not."""
-        return sum(map(len, self.reasons.values()))
+    rejected: int = 0  # values among what may not
 
 
 async def sift(tx: Transaction, pieces: Sequence[Piece], now: datetime) -> Sifted:
@@ -59,6 +55,7 @@ async def sift(tx: Transaction, pieces: Sequence[Piece], now: datetime) -> Sifte
         refusal = refusals.get((sample.key, sample.resolution_minutes))
         if refusal is not None or rejected:
             sifted.reasons[number].append(f"{sample.key.name}: {refusal or rejected[0].reason}")
+            sifted.rejected += 1
         elif sample.pick is Pick.LAST and not (is_under_way and sample.has_length):
             sifted.readings.append(kept)
         else:
@@ -106,14 +103,15 @@ class IngestService:
     async def _store_at_once(self, community_id: str, pieces: Sequence[Piece]) -> None:
         async with self._store.community(community_id) as tx:
             now = self._clock.now()
+            # first: a value that comes when its interval is over is later than any that waited for that
+            settled = await _record(tx, await _settled(tx, now))
             sifted = await sift(tx, pieces, now)
             await tx.sampled.add(sifted.samples)
-            # in this order: a value that comes when its interval is over is later than any that waited for that
-            receipt = await _record(tx, [*await tx.sampled.settled(now), *sifted.readings])
+            receipt = await _record(tx, sifted.readings)
             letters = [_letter(pieces[number].message, reasons) for number, reasons in sifted.reasons.items()]
             await tx.dead_letters.add(letters)
-        if receipt is not None:
-            count_readings(receipt, sifted.refused)
+        _count(settled)
+        _count(receipt, sifted.rejected)
         MQTT_MESSAGES.labels("stored").inc(len(pieces) - len(letters))
         MQTT_MESSAGES.labels("dead_letter").inc(len(letters))
 
@@ -130,9 +128,8 @@ class IngestService:
             due = await tx.sampled.communities_due(now)
         for community_id in due:
             async with self._store.community(community_id) as tx:
-                receipt = await _record(tx, await tx.sampled.settled(now))
-            if receipt is not None:
-                count_readings(receipt, 0)
+                receipt = await _record(tx, await _settled(tx, now))
+            _count(receipt)
 
     async def subscribed_before(self, client_id: str) -> frozenset[str]:
         """What the session of this client was subscribed to when it was heard of last."""
@@ -153,6 +150,29 @@ class IngestService:
         """Let readiness know whether messages are taken."""
         async with self._store.platform() as tx:
             await tx.ingesters.tell(ingester)
+
+
+async def _settled(tx: Transaction, now: datetime) -> list[SeriesValues]:
+    """What samples make whose interval is over; a series that has got another resolution meanwhile takes none."""
+    settled = await tx.sampled.settled(now)
+    refusals = await tx.readings.refusals([(one.key, one.grid.step_minutes) for one in settled]) if settled else {}
+    kept: list[SeriesValues] = []
+    letters: list[DeadLetter] = []
+    for one in settled:
+        reason = refusals.get((one.key, one.grid.step_minutes))
+        if reason is None:
+            kept.append(one)
+        else:
+            what = f"samples of {one.key.name} since {one.grid.start:%Y-%m-%dT%H:%MZ}"
+            letters.append(DeadLetter(now, "", b"", 0, f"{what}: {reason}"))
+    await tx.dead_letters.add(letters)
+    return kept
+
+
+def _count(receipt: Receipt | None, rejected: int = 0) -> None:
+    if receipt is not None:
+        count_readings(receipt, 0)
+    READINGS.labels("rejected").inc(rejected)
 
 
 async def _record(tx: Transaction, values: Sequence[SeriesValues]) -> Receipt | None:
