@@ -52,6 +52,7 @@ _DRAWS = (
 """Hot water by local hour, mean 1, after the mornings and evenings of Jordan and Vajen (2001), Solar Energy 69."""
 _LOCKED_HOURS = ((11.5, 12.5), (16.25, 18.25), (21.25, 22.25))
 """When grid operators lock heat pumps on a tariff of their own: at most three times two hours a day."""
+_MORE_WHERE_LOCKED = 24.0 / 20.0  # a day's heat in the hours that are left (VDI 4645)
 _PART_MINUTES = 5.0
 
 
@@ -98,7 +99,7 @@ class HeatedHome(NamedTuple):
 
 
 def draw_heated_home(generator: np.random.Generator, heating: Heating, design_c: float) -> HeatedHome:
-    """A building of some age with a heat pump that just carries it through the coldest day."""
+    """A building of some age with a heat pump that just carries it through the coldest day, hot water included."""
     age = int(generator.choice(4, p=_AGES))
     area = float(np.clip(_AREA_M2 * generator.lognormal(0.0, _AREA_SPREAD), 50.0, 400.0))
     loss = heating.loss * _LOSS_KW_PER_M2_C[age] * area * generator.lognormal(0.0, heating.loss_spread)
@@ -106,7 +107,10 @@ def draw_heated_home(generator: np.random.Generator, heating: Heating, design_c:
     is_ground_source = bool(generator.uniform() < _GROUND_SOURCE)
     flow, per_degree = _HEATING_FLOW[int(generator.uniform() < _RADIATORS_BY_AGE[age])]
     set_point = generator.normal(_SET_POINT_C, _SET_POINT_SPREAD_C)
-    heat_kw = max(loss * (set_point - design_c) * generator.uniform(*_OVERSIZED), _LEAST_HEAT_KW)
+    is_locked = bool(generator.uniform() < heating.locked)
+    hot_water = persons * _HOT_WATER_KWH_PER_PERSON * generator.lognormal(0.0, 0.3)
+    heat_kw = loss * (set_point - design_c) * generator.uniform(*_OVERSIZED) + hot_water / 24
+    heat_kw = max(heat_kw * (_MORE_WHERE_LOCKED if is_locked else 1.0), _LEAST_HEAT_KW)
     return HeatedHome(
         electric_kw=heat_kw / cop(is_ground_source, flow + per_degree * design_c, design_c),
         capacity_kwh_per_c=area * generator.uniform(*_CAPACITY_KWH_PER_M2_C),
@@ -120,10 +124,10 @@ def draw_heated_home(generator: np.random.Generator, heating: Heating, design_c:
         setback_c=_SETBACK_C if generator.uniform() < _SETS_BACK else 0.0,
         inner_gains_kw=_INNER_GAINS_KW_PER_M2 * area,
         glass_m2=_GLASS_PER_M2 * area,
-        hot_water_kwh_per_day=persons * _HOT_WATER_KWH_PER_PERSON * generator.lognormal(0.0, 0.3),
+        hot_water_kwh_per_day=hot_water,
         tank_kwh=persons * _TANK_KWH_PER_PERSON,
         fills_from=generator.uniform(*_FILLS_FROM) if generator.uniform() < _NIGHT_TANKS else -1.0,
-        is_locked=bool(generator.uniform() < heating.locked),
+        is_locked=is_locked,
         clock_ahead_hours=generator.uniform(-_CLOCKS_DIFFER_HOURS, _CLOCKS_DIFFER_HOURS),
     )
 
@@ -164,6 +168,7 @@ def _heat(
 ) -> tuple[Array, Array]:
     electric, rooms = np.empty(weather.temperature_c.size), np.empty(weather.temperature_c.size)
     owed, missing = 0.0, generator.random() * 0.5 * home.tank_kwh
+    until_draw = generator.standard_exponential()  # in draws that are expected until then
     warms, fills = False, False
     for step in range(electric.size):
         outside, hour = weather.temperature_c[step], weather.local_hour[step]
@@ -177,8 +182,10 @@ def _heat(
         setback = home.setback_c * home.capacity_kwh_per_c if is_night else 0.0
         used = 0.0
         for _ in range(parts):
-            if generator.random() < draws:
+            until_draw -= draws
+            while until_draw <= 0:
                 missing += home.hot_water_kwh_per_day / _DRAWS_PER_DAY * generator.standard_exponential()
+                until_draw += generator.standard_exponential()
             fills = _goes_on_filling(home, fills, missing, hour)
             due = owed - setback
             warms = due > (-home.band_kwh if warms else home.band_kwh)
