@@ -177,6 +177,13 @@ def test_a_last_line_that_is_wrong_keeps_all_parts_before_it_out(operator: httpx
     assert answered(operator.get(f"/communities/{community}/series"))["series"] == []
 
 
+def test_a_file_of_more_series_than_anyone_has_is_refused(operator: httpx.Client, community: str):
+    lines = (f"load_kw,2026-03-02T00:00:00Z,1,h{number}\n" for number in range(100_001))
+    body = "series,start,value,member_id\n" + "".join(lines)
+    problem = refused(post(operator, community, body.encode(), "text/csv"), 422)
+    assert "at most 100000 series" in problem["detail"]
+
+
 def test_a_file_of_any_size_counts_once_by_its_key(operator: httpx.Client, community: str):
     body, once = b"series,start,value\n" + LINE * 60_000, {"Idempotency-Key": "once"}
     first = answered(post(operator, community, body, "text/csv", **once))

@@ -17,10 +17,14 @@ from digital_twin.api.reading_formats.csv_bodies import csv_parts
 from digital_twin.api.reading_formats.json_bodies import parse_json
 from digital_twin.api.reading_formats.media_types import ARROW, ARROW_FILE, CSV, JSON, STREAMED_IN, essence
 from digital_twin.domain.errors import InvalidInput, Unavailable
+from digital_twin.domain.readings import SeriesKey
 from digital_twin.services.reading_parts import ReadingPart
 
 SMALL_BYTES = 2**20
 """A body up to this size needs no file, and no thread to read it in."""
+
+MAX_SERIES = 100_000
+"""Of one body: what is known of each is kept in memory until the last part has come."""
 
 _READERS = {CSV: csv_parts, ARROW: arrow_parts, ARROW_FILE: arrow_file_parts}
 
@@ -81,9 +85,12 @@ async def _one(part: ReadingPart) -> AsyncGenerator[ReadingPart, None]:
 
 async def _one_by_one(parts: Iterator[ReadingPart], *, in_thread: bool) -> AsyncGenerator[ReadingPart, None]:
     """Each made, where that takes long, in a thread, so that other requests are answered meanwhile."""
-    found = False
+    found, series = False, set[SeriesKey]()
     while (part := await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)) is not None:
         found = found or bool(part.readings)
+        series.update(one.key for one in part.readings)
+        if len(series) > MAX_SERIES:
+            raise InvalidInput(f"a body may tell of at most {MAX_SERIES} series; send it in parts")
         yield part
     if not found:
         raise InvalidInput("the body holds no readings")
