@@ -116,7 +116,9 @@ _number = count()
 @given(steps=st.lists(written | written | written | erased | old | asked, min_size=6, max_size=24))
 async def test_sums_after_any_erasures_are_those_of_the_oracle(store: Store, steps: list[tuple[object, ...]]) -> None:
     name, oracle, everybody = f"c{next(_number)}", MemoryStore(), set(HOMES)
-    full = [series("load_kw", [1.0] * 10, member=home, start=MONDAY + day * DAY) for home in HOMES for day in (0, 1)]
+    # the first interval has one home, the next two, until all six report
+    values = {home: [NAN] * place + [1.0] * (10 - place) for place, home in enumerate(HOMES)}
+    full = [series("load_kw", values[home], member=home, start=MONDAY + day * DAY) for home in HOMES for day in (0, 1)]
     for one in (store, oracle):
         async with one.platform() as platform:
             await platform.communities.create(community(name))
