@@ -64,7 +64,7 @@ class Mosquitto:
             self._process.wait(TIMEOUT_S)
             self._process = None
 
-    def publish(self, messages: Iterable[tuple[str, bytes]]) -> None:
+    def publish(self, messages: Iterable[tuple[str, bytes]], *, retain: bool = False) -> None:
         """Publish at QoS 1, until the broker has confirmed all."""
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         client.max_queued_messages_set(0)
@@ -72,7 +72,7 @@ class Mosquitto:
         client.connect("127.0.0.1", self.port)
         client.loop_start()
         try:
-            for one in [client.publish(topic, payload, qos=1) for topic, payload in messages]:
+            for one in [client.publish(topic, payload, qos=1, retain=retain) for topic, payload in messages]:
                 one.wait_for_publish(TIMEOUT_S)
                 assert one.is_published()
         finally:

@@ -215,6 +215,38 @@ async def test_messages_wait_while_the_database_is_away(twin: Twin) -> None:
     assert REGISTRY.get_sample_value("digital_twin_mqtt_held_messages") == 0
 
 
+async def test_the_broker_holds_back_what_would_be_too_much_to_hold(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digital_twin.adapters.mqtt.RECEIVE_MAXIMUM", 10)
+    async with twin.ingester():
+        with away(twin.address):
+            await twin.publish(messages(0, 100))
+            await until(lambda: is_holding(10))
+            await twin.publish([("elsewhere", b"")])  # by when it is confirmed, the others would have come
+            assert await is_holding(10)
+        await twin.stored(100)
+
+
+async def test_a_message_that_is_too_large_is_left_out_and_holds_up_no_other(twin: Twin) -> None:
+    topic, payload = message(0)
+    async with twin.ingester():
+        await twin.publish([(topic, payload.rjust(70_000)), *messages(0, 20)])
+        await twin.stored(20)
+        assert await twin.letters() == []
+        await twin.publish([(topic, payload.rjust(60_000)), *messages(0, 20)])
+        await twin.stored(20)
+
+
+async def test_what_was_retained_before_is_not_taken_for_new(twin: Twin) -> None:
+    topic, payload = message(5)
+    await asyncio.to_thread(twin.broker.publish, [(topic, payload)], retain=True)
+    async with twin.ingester():
+        await twin.publish([message(0)])
+        await twin.stored(1)
+    await asyncio.to_thread(twin.broker.publish, [(topic, b"")], retain=True)
+
+
 class away:  # noqa: N801  read as a word: with away(database)
     """The database refuses everybody and lets go of those it has, until the block ends."""
 
