@@ -154,6 +154,16 @@ async def test_a_late_sample_corrects_the_mean_and_one_that_comes_again_changes_
     assert mean.flags.tolist() == [Quality.ESTIMATED]
 
 
+async def test_samples_of_long_ago_are_not_forgotten_while_the_others_of_their_interval_come(store: Store):
+    days_later = NOON + timedelta(days=40)
+    async with store.community(HERE) as tx:
+        await tx.sampled.add([sample(0, 1.0)])
+        assert [one.values.tolist() for one in await tx.sampled.settled(days_later)] == [[1.0]]
+    async with store.community(HERE) as tx:
+        await tx.sampled.add([sample(5, 3.0)])
+        assert [one.values.tolist() for one in await tx.sampled.settled(days_later)] == [[2.0]]
+
+
 @pytest.mark.parametrize(("pick", "value", "waits"), [(Pick.LAST, 3.0, timedelta(0)), (Pick.FIRST, 1.0, SAMPLES_WAIT)])
 async def test_the_first_or_the_last_sample_is_picked_by_its_time(
     store: Store, pick: Pick, value: float, waits: timedelta

@@ -169,8 +169,8 @@ class PostgresSampled:
         settled = [_settled(row) for row in await cursor.fetchall()]
         if settled:
             await self._connection.execute(
-                "delete from sample where community = %s and ends < %s and not is_due",
-                (self._community, now - SAMPLES_KEPT_FOR),
+                "delete from sample where community = %s and told_at < clock_timestamp() - %s and not is_due",
+                (self._community, SAMPLES_KEPT_FOR),
             )
         return settled
 

@@ -96,7 +96,7 @@ class DeadLetters(Protocol):
 
 
 class Sampled(Protocol):
-    """Samples of the community that the transaction entered, kept for a day after their interval."""
+    """Samples of the community that the transaction entered, kept for a day."""
 
     async def add(self, samples: Sequence[Sample]) -> None:
         """One at the same instant of the same series takes the place of the one before."""

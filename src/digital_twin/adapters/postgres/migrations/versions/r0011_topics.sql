@@ -37,7 +37,7 @@ create table dead_letter (
 );
 create index dead_letter_of_community on dead_letter (community, id);
 
--- Values of intervals that are not over or have several, until a day later; `is_due` until they are in the reading.
+-- Values of intervals that are not over or have several, for a day; `is_due` until they are in the reading.
 create table sample (
     community bigint not null references community on delete cascade,
     name text not null,
@@ -50,12 +50,14 @@ create table sample (
     quality smallint not null,
     pick text not null check (pick in ('last', 'first', 'mean')),
     is_due boolean not null default true,
+    told_at timestamptz not null default clock_timestamp(),
     unique nulls not distinct (community, name, member_id, asset_id, at),
     foreign key (community, member_id) references member on delete cascade,
     foreign key (community, asset_id) references asset on delete cascade
 );
 create index sample_due on sample (community, ends) where is_due;
-create index sample_ends on sample (community, ends);
+create index sample_interval on sample (community, name, start);
+create index sample_told on sample (community, told_at);
 create index sample_member on sample (community, member_id);
 create index sample_asset on sample (community, asset_id);
 
