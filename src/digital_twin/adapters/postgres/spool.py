@@ -4,6 +4,7 @@ import errno
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -51,7 +52,8 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # where a full disk still holds back what nobody needs any more
+                self._file.close()
 
     @property
     def is_empty(self) -> bool:
@@ -81,6 +83,7 @@ class Spool:
                 self._write(self._first or [])
                 self._first = None
             self._write(part)
+            self._file.flush()  # a full disk is found while the part is taken up
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
