@@ -293,6 +293,9 @@ async def filled(store: PostgresStore, address: str) -> set[int]:
             update = state_update(version, MONDAY, 96, value=MARKS[0], midnights=1)
             of_few = replace(update.track, reporting=np.full(96, 4))
             await tx.states.save(replace(update, track=of_few))
+        noted = await tx.states.due()
+        assert noted is not None
+        await tx.states.settle(noted, FAR)
         await tx.replays.claim("schedules", "key", b"")
     async with await psycopg.AsyncConnection.connect(address) as connection:
         for statement in (
@@ -328,6 +331,10 @@ async def test_nothing_of_an_erased_member_is_left_in_any_table(server: Database
         total, _, _ = await load_sum(store, hours=48)
         await erase(store, "home_1")
         assert not tables_with(await dump(address), marks)
+        async with store.community("solar_valley") as tx:
+            due = await tx.states.due()
+        assert due is not None
+        assert due.changed_until == MONDAY + DAY  # up to where the state had come
         ids, values = await journal_told(address)
         assert ids
         assert not ids & own

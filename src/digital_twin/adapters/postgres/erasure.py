@@ -118,8 +118,13 @@ class Erasure:
 
     async def _forget_states(self) -> None:
         """The state and its model are learned anew; of what they answered, what stands on few homes is removed."""
-        for table in ("state_snapshot", "state_checkpoint"):
-            await self._connection.execute(f"delete from {table} where community = %s", (self._community,))
+        await self._connection.execute("delete from state_checkpoint where community = %s", (self._community,))
+        await self._connection.execute(
+            "with gone as (delete from state_snapshot where community = %s returning community, observed_at) "
+            "insert into state_due (community, changed_from, changed_until) "
+            "select community, observed_at - interval '1 day', observed_at from gone",
+            (self._community,),
+        )
         await self._connection.execute(
             "delete from state_day where community = %s and exists "
             "(select from unnest(reporting) homes where homes between 1 and %s)",
@@ -128,10 +133,6 @@ class Erasure:
         await self._connection.execute(
             "delete from state_known where community = %s and (document ->> 'reporting')::int between 1 and %s",
             (self._community, KEPT_FROM_HOMES - 1),
-        )
-        await self._connection.execute(
-            "insert into state_due (community, changed_from, changed_until) select %s, now() - interval '1 day', now()",
-            (self._community,),
         )
 
     async def _delete_documents(self) -> int:

@@ -85,6 +85,7 @@ class Expiry:
 
         Under the community's lock: who reads as of an instant must find it answerable until the end.
         """
+        await SeriesSpans(self._connection, self._community).keep()  # while the journal still names the days
         await self._connection.execute(
             "insert into keeping (community, known_from) values (%s, %s) on conflict (community) do update "
             "set known_from = greatest(keeping.known_from, excluded.known_from)",
