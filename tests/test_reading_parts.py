@@ -13,9 +13,11 @@ from tests.builders import MONDAY, series
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesValues, are_plain, check_readings
+from digital_twin.services import imports
 from digital_twin.services.access import Caller, Grant, Role
 from digital_twin.services.reading_parts import Delivery, ReadingPart, Sieve
 from digital_twin.services.readings import ReadingQuery, ReadingService
+from digital_twin.services.runs import RunService
 from digital_twin.testing import FakeClock, MemoryStore
 
 NOW = MONDAY + timedelta(days=30)
@@ -124,3 +126,15 @@ async def test_spans_put_together_are_the_whole_answer(service: ReadingService, 
         pieces = [span[number].readings for span in spans]
         np.testing.assert_array_equal(np.concatenate([one.values for one in pieces]), answer.readings.values)
         assert pieces[0].grid.start == answer.readings.grid.start
+
+
+async def test_a_run_takes_no_more_than_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "MAX_VALUES", 3)
+    store = MemoryStore()
+    async with store.platform() as tx:
+        await tx.communities.create(builders.community())
+    service = imports.ImportService(store, FakeClock(), RunService(store, FakeClock(), store.feed))
+    enough = [series("load_kw", [1.0, 2.0], start=LAST_YEAR)]
+    with pytest.raises(InvalidInput, match="a Run stores at most 3 readings"):
+        await service.submit(GRANT, parts_of(enough, enough))
+    assert (await service.submit(GRANT, parts_of(enough))).kind == "import"

@@ -26,9 +26,14 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
                     "in": {"type": "string"},
                     "pointer": {"type": "string"},
                     "detail": {"type": "string"},
+                    "series": {"type": "string", "description": "Of a refused reading, as are the next three"},
+                    "member_id": {"type": ["string", "null"]},
+                    "asset_id": {"type": ["string", "null"]},
+                    "start": {"type": "string", "format": "date-time"},
                 },
             },
         },
+        "rejected_count": {"type": "integer", "description": "Of readings that were refused; errors names the first"},
     },
 }
 _ALWAYS = {

@@ -19,6 +19,8 @@ from digital_twin.services.runs import INGEST, RunningRun, RunService
 
 KIND = "import"
 VALUES_AT_ONCE = 100_000
+MAX_VALUES = 10_000_000
+"""Readings of one import, which are in memory while it is taken in."""
 
 _COUNTS = ("received", "stored", "duplicate", "corrected", "superseded")
 
@@ -39,7 +41,13 @@ class ImportService:
                 than before or an unknown member, or the key was used with another body.
         """
         sieve = Sieve(self._clock.now(), lenient=delivery.lenient)
-        kept = [series async for part in sieve.believable(parts) for series in part]
+        kept: list[SeriesValues] = []
+        async for part in sieve.believable(parts):
+            kept += part
+            if sum(series.values.size for series in kept) > MAX_VALUES:
+                raise InvalidInput(
+                    f"a Run stores at most {MAX_VALUES} readings; leave out Prefer: respond-async to store more at once"
+                )
         inputs = [encode(part) for part in _parts(kept)]
         request = {
             "assumed_delay_s": None if delivery.assumed_delay is None else delivery.assumed_delay.total_seconds(),
