@@ -14,8 +14,8 @@ from tests.faults.messages import running_with_broker, survive_messages
 from tests.faults.orders import try_orders
 
 KILLS = {"server": 2, "worker": 1, "database": 2}
-CUTS = {"before": 3, "after": 3}
-MESSAGE_KILLS = {"ingester": 2, "database": 1}
+CUTS = {"before": 2, "after": 2}
+MESSAGE_KILLS = {"ingester": 1, "database": 1}
 ORDERS = 3
 FULL_FOR_S = 3.0
 LONGEST_WAIT_S = 30.0

@@ -24,6 +24,9 @@ from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
 COMMUNITY = "ledger"
 SENDERS, MEMBERS_EACH = 2, 20
+FIRST_BATCHES = 12
+"""Are acknowledged before anything happens, so that there is a past to be asked about."""
+
 LONGEST_PAUSE_S = 0.4
 """A fault strikes at a random moment of the batches that follow the last acknowledgement."""
 
@@ -64,6 +67,8 @@ def survive(
     with installation.client("root_admin") as client:
         register(client, COMMUNITY, SENDERS * MEMBERS_EACH)
         with senders(client, ledgers, seed) as progress:
+            for _ in range(FIRST_BATCHES):
+                progress.wait()
             struck = [_strike(kind, faults[kind], progress, chance) for kind in kinds]
             for _ in range(SENDERS + 1):  # so that some batch was sent after the last fault, too
                 progress.wait()
