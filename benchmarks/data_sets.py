@@ -156,13 +156,14 @@ def command_line() -> Iterator[tuple[CommandLine, psycopg.Connection]]:
 
 def main() -> None:
     rounds = rounds_asked((__doc__ or "").splitlines()[0], 7)
-    rows: list[list[str]] = []
+    found = [one for one in SETS if (DATA / one.file).exists()]
+    for one in SETS:
+        if one not in found:
+            print(f"{one.name}: skipped, {one.file} is not there")
+    if not found:
+        return
     with command_line() as (line, connection):
-        for one in SETS:
-            if (DATA / one.file).exists():
-                rows.append(row_of(line, connection, one, rounds))
-            else:
-                print(f"{one.name}: skipped, {one.file} is not there")
+        rows = [row_of(line, connection, one, rounds) for one in found]
     columns = (
         "set", "readings", "readings a second", "bytes a reading", "journal, bytes a reading", "days read",
         "all meters, ms: first / later", "one meter, ms",
