@@ -30,8 +30,9 @@ def prepare_environment() -> None:
         return
     print(f"installing what {LOCK.name} names into {ENVIRONMENT.name} ...", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    subprocess.run([*pip, "-r", LOCK], check=True)
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # the lock is whole; where a requirement asks for an extra, pip would look for another version of it
+    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", LOCK], check=True)
     stamp.write_bytes(LOCK.read_bytes())
 
 
