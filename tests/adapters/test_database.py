@@ -20,14 +20,27 @@ from digital_twin.adapters.postgres.database import APP_ROLE, Pool, migrate, ope
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.assets import Asset, Fuse, Member
 from digital_twin.domain.errors import Conflict, NotFound, Unavailable
+from digital_twin.domain.feeds import FeedKind, WeatherFeed
 from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import Receipt, SeriesKey
-from digital_twin.services.ports import Invite, Membership, Run, RunState, Session, StoredResult
+from digital_twin.domain.retention import Retention
+from digital_twin.domain.topics import Pick, Sample, TopicMapping, TopicTemplate, ValueMapping
+from digital_twin.services.ports import (
+    DeadLetter,
+    FeedIssue,
+    Invite,
+    Membership,
+    Outcome,
+    Run,
+    RunState,
+    Session,
+    StoredResult,
+)
 
 QUEUE_TABLES = ("procrastinate_jobs", "procrastinate_events", "procrastinate_workers", "procrastinate_periodic_defers")
 """A job holds the ids of a community and of a Run, and nothing of theirs."""
 
-PLATFORM_TABLES = {"account", "session", "api_key", "idempotency", "invite"}
+PLATFORM_TABLES = {"account", "session", "api_key", "idempotency", "invite", "ingester"}
 """Tables of the installation; every other one belongs to communities."""
 
 Connection = psycopg.AsyncConnection[psycopg.rows.TupleRow]
@@ -90,8 +103,22 @@ def today() -> datetime:
 
 
 async def fill(store: PostgresStore, *names: str) -> None:
+    """Readings, and what the twin makes of them."""
+    await fill_first_tables(store, *names)
+    await fill_what_is_made(store, *names)
+
+
+async def fill_every_table(store: PostgresStore, *names: str) -> None:
     """Something in every table that belongs to communities."""
     await fill_first_tables(store, *names)
+    for name in names:
+        await fill_what_is_kept(store, name)
+        await fill_what_comes_in(store, name)
+    await fill_what_is_made(store, *names)
+
+
+async def fill_what_is_made(store: PostgresStore, *names: str) -> None:
+    """Runs, events, states and models; and readings of minutes."""
     for index, name in enumerate(names):
         async with store.community(name) as tx:
             run_id = f"{index + 16:032x}"
@@ -104,6 +131,29 @@ async def fill(store: PostgresStore, *names: str) -> None:
             minutes = [series("pv_kw", [1.0] * 4, member="h1", start=start, minutes=1) for start in (MONDAY, today())]
             suspect = np.full(4, Quality.SUSPECT, dtype=np.uint8)
             await tx.readings.record([replace(one, flags=suspect) for one in minutes], key="minutes")
+
+
+async def fill_what_is_kept(store: PostgresStore, name: str) -> None:
+    """A sum over many homes of which one was erased, whose journal is still to be purged."""
+    homes = [f"home_{number}" for number in range(6)]
+    async with store.community(name) as tx:
+        await tx.members.put_members([Member(home) for home in homes])
+        await tx.readings.record([series("load_kw", [1.0], member=home, start=MONDAY) for home in homes], key="homes")
+        await tx.keeping.retain(Retention(readings_days=1000))
+    async with store.community(name) as tx:
+        await tx.keeping.erase_member(homes[0])
+
+
+async def fill_what_comes_in(store: PostgresStore, name: str) -> None:
+    """Something from a broker and from a feed."""
+    topic = TopicTemplate(f"communities/{name}/{{member_id}}")
+    async with store.community(name) as tx:
+        await tx.topic_mappings.add(TopicMapping("meters", topic, (ValueMapping("load_kw", "$"),)))
+        await tx.dead_letters.add([DeadLetter(datetime.now(UTC), "topic", b"payload", 7, "reason")])
+        key = SeriesKey("load_kw", "h1")
+        await tx.sampled.add([Sample(key, 15, MONDAY, MONDAY, 1.0, Quality.MEASURED, Pick.MEAN)])
+        await tx.feeds.put(WeatherFeed(), due_at=MONDAY)
+        await tx.feeds.add_issue(FeedIssue(FeedKind.WEATHER, "source", MONDAY, Outcome.EMPTY))
 
 
 async def fill_first_tables(store: PostgresStore, *names: str) -> None:
@@ -129,14 +179,14 @@ async def fill_first_tables(store: PostgresStore, *names: str) -> None:
 async def test_every_table_of_communities_shows_the_application_one_community_and_nothing_outside(
     database: Database,
 ) -> None:
-    await fill(database.store, "one", "two")
+    await fill_every_table(database.store, "one", "two")
     guarded = await database.community_relations()
     async with database.application() as connection:
         assert {"community", "member", "reading", "reading_open", "reading_closed", "rollup"} < set(guarded)
         everything = {table: await database.count(table) for table in guarded}
         for table in guarded:
             assert everything[table] % 2 == 0, f"{table} has no rows of both communities to hide"
-            assert everything[table] > 0, f"fill() puts nothing into {table}"
+            assert everything[table] > 0, f"fill_every_table() puts nothing into {table}"
             count = sql.SQL("select count(*) from {}").format(sql.Identifier(table))
             seen = await (await connection.execute(count)).fetchone()
             assert seen == (0,), f"{table} is visible to who entered no community"
@@ -239,7 +289,7 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 
 async def test_a_deleted_community_leaves_no_row_anywhere(database: Database) -> None:
-    await fill(database.store, "one", "two")
+    await fill_every_table(database.store, "one", "two")
     tables = await database.community_relations()
     before = {table: await database.count(table) for table in tables}
     async with database.store.platform() as tx:
