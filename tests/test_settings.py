@@ -74,7 +74,8 @@ def test_a_redis_may_want_a_password_and_tls() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["broker", "http://broker", "mqtt://", "mqtt://twin:canary@broker", "mqtt://broker/canary", "mqtt://b:high"]
+    "address",
+    ["broker", "http://broker", "mqtt://", "mqtt://twin:canary@broker", "mqtt://broker/canary", "mqtt://b:high"],
 )
 def test_an_address_that_is_no_broker_is_refused_and_not_repeated(address: str) -> None:
     with pytest.raises(InvalidInput, match=r"MQTT_URL .*must look like mqtt://") as refused:
