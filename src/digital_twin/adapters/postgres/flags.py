@@ -53,8 +53,10 @@ class FlagTable:
         gone = rows.where(had & ~has)
         if gone.size:
             await self._connection.execute(
-                "delete from reading_flag f using unnest(%b, %b) k(day, series) "
-                "where f.community = %s and f.day = k.day and f.series = k.series",
+                "delete from reading_flag f using unnest(%b, %b) k(day, series) cross join lateral ("
+                "  select ctid as place from reading_flag t "
+                "  where t.community = %s and t.day = k.day and t.series = k.series limit 1) stored "
+                "where f.ctid = stored.place",
                 (DateArray(gone.day), Int4Array(gone.series), self._community),
             )
         kept = rows.where(has)

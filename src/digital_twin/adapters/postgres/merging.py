@@ -68,7 +68,7 @@ class DayRowMerger:
             "select coalesce(string_agg(int4send(k.i::int), ''::bytea), ''), "
             "coalesce(string_agg(array_send(t.slots), ''::bytea), ''), "
             f"exists (select from reading_flag where {_THESE_DAYS}) "
-            f"from {wanted.layout.keys} join only {wanted.table} t on {wanted.layout.match}",
+            f"from {wanted.layout.keys} cross join lateral ({wanted.stored('slots')}) t",
             {**wanted.pieces.keys(self._community), **_days(wanted.pieces.rows)},
             binary=True,
         )
@@ -108,7 +108,9 @@ class DayRowMerger:
         if pieces.row.size:
             layout = asked.layout
             await self._connection.execute(
-                f"update only {asked.table} t set slots = {_SLOTS} from {layout.keys} where {layout.match}",
+                f"update only {asked.table} t set slots = {_SLOTS} "
+                f"from {layout.keys} cross join lateral ({asked.stored('ctid as place')}) stored "
+                "where t.ctid = stored.place",
                 {**pieces.keys(self._community), **pieces.slots(slots)},
             )
 
@@ -125,6 +127,11 @@ class _Asked:
     layout: Layout
     pieces: Pieces
     cursor: AsyncCursor[TupleRow] | None = None
+
+    def stored(self, columns: LiteralString) -> LiteralString:
+        """What the table has for the key k. With a limit, or it could be joined the other way round: a plan that was
+        made while the table was small would then go through all of it for each key."""
+        return f"select {columns} from only {self.table} t where {self.layout.match} limit 1"
 
     async def answer(self) -> tuple[Indices, Slots, bool]:
         """Which of the pieces are there, their slots, and whether any row of these days has flags."""
