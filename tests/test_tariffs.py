@@ -277,6 +277,24 @@ def test_no_day_ever_overspends_its_budget(
     assert broken_limits(one, figures) == []
 
 
+def test_a_discount_that_ends_on_one_day_may_make_those_of_another_dearer() -> None:
+    prices = np.array([0.15, 0.25, 0.2, 0.25, 0.25])
+    reference = [0.25, 0.25, 0.2, 0.3, 0.25, 0.25]
+    blocks = np.array([0, 1, 2, 2, 3, 4])  # the third holds over midnight and is a discount after it alone
+
+    def with_budget(budget: Array) -> TariffProblem:
+        elasticity = Elasticity(-0.3, 0.15)
+        return problem(
+            [20] * 6, reference, [0.1] * 6, budget=budget, day=two_days, blocks=blocks, elasticity=elasticity
+        )
+
+    spent = incentives_by_day(with_budget(np.full(2, np.inf)), prices[blocks])
+    tight = with_budget(spent * [1.0, 0.5])
+    raised = within_budget(tight, prices)
+    assert (incentives_by_day(tight, raised[blocks]) <= tight.limits.incentive_budget).all()
+    assert raised[0] > prices[0]  # demand came over from the hour before midnight
+
+
 @settings(max_examples=40)
 @given(loads, costs, st.floats(0, 20), st.floats(0, 20))
 def test_more_budget_never_means_less_welfare(load: list[float], cost: list[float], one: float, more: float) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from digital_twin.domain.errors import TwinError
 from digital_twin.domain.units import Array
@@ -177,13 +178,14 @@ def within_budget(problem: TariffProblem, prices: Array) -> Array:
     over = incentives_by_day(problem, prices[block]) > budget
     if not over.any():
         return prices
-    undiscounted = prices.copy()
-    concerned = over[problem.calendar.day]
-    np.maximum.at(undiscounted, block[concerned], problem.outlook.import_price_per_kwh[concerned])
-    undiscounted = np.minimum(undiscounted, np.maximum(problem.limits.high_per_kwh, prices))
+    undiscounted = _without_discounts(problem, prices, over)
+    while (others := (incentives_by_day(problem, undiscounted[block]) > budget) & ~over).any():
+        over |= others  # to whose hours demand has shifted
+        undiscounted = _without_discounts(problem, prices, over)
 
     def scaled(share: float) -> Array:
-        return np.where(undiscounted > prices, prices + share * (undiscounted - prices), prices)
+        # exactly undiscounted at 1: rounding alone can overspend a budget of nothing
+        return np.where(undiscounted > prices, (1 - share) * prices + share * undiscounted, prices)
 
     def overspends(share: float) -> bool:
         return bool((incentives_by_day(problem, scaled(share)[block]) > budget).any())
@@ -197,6 +199,13 @@ def within_budget(problem: TariffProblem, prices: Array) -> Array:
             break
         low, high = (middle, high) if overspends(middle) else (low, middle)
     return scaled(high)
+
+
+def _without_discounts(problem: TariffProblem, prices: Array, days: NDArray[np.bool_]) -> Array:
+    """The prices with no block below its highest reference price of these days, as far as the bounds let."""  # (K,)
+    raised, concerned = prices.copy(), days[problem.calendar.day]
+    np.maximum.at(raised, problem.calendar.block[concerned], problem.outlook.import_price_per_kwh[concerned])
+    return np.minimum(raised, np.maximum(problem.limits.high_per_kwh, prices))
 
 
 def _gap(problem: TariffProblem, model: TariffModel, optimum: Optimum, welfare: float) -> float:
