@@ -5,38 +5,21 @@ Both run as one process of uvicorn with the settings of `digital-twin serve`; th
 """
 
 import asyncio
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import numpy as np
-from tests.e2e.serving import Installation, free_port
+from tests.e2e.serving import Installation
 
+from benchmarks.bare_servers import HELLO_WORLD, bare_server
 from benchmarks.load import get_request, latencies
 from benchmarks.measure import Result, Spread, report, rounds_asked, significant
 
 CONNECTIONS = (1, 8)
 REQUESTS = 400
 HELLO = "hello world, bare FastAPI"
-HELLO_WORLD = """
-import sys
-import uvicorn
-from fastapi import FastAPI
-
-app = FastAPI()
-
-@app.get("/")
-async def hello() -> dict[str, str]:
-    return {"hello": "world"}
-
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +76,6 @@ def rows_of(found: dict[str, Found], connections: int) -> list[list[str]]:
     return rows
 
 
-@contextmanager
-def hello_world() -> Iterator[int]:
-    """The bare server's port."""
-    port = free_port()
-    server = subprocess.Popen([sys.executable, "-c", HELLO_WORLD, str(port)])
-    try:
-        for _ in range(600):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/").raise_for_status()
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        yield port
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
 def targets_of(twin: Installation, hello_port: int) -> dict[str, Target]:
     """The hello world, and the product's reads by an administrator and by a member of the community."""
     community = {
@@ -132,7 +97,7 @@ def targets_of(twin: Installation, hello_port: int) -> dict[str, Target]:
 def main() -> None:
     rounds = rounds_asked(__doc__ or "", 7)
     rows: list[list[str]] = []
-    with tempfile.TemporaryDirectory() as home, hello_world() as hello_port:
+    with tempfile.TemporaryDirectory() as home, bare_server(HELLO_WORLD) as hello_port:
         twin = Installation(Path(home), with_worker=False)
         twin.create_administrator()
         twin.start()

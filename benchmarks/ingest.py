@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.ipc as ipc
 from tests import builders
-from tests.e2e.serving import Installation, free_port
+from tests.e2e.serving import Installation
 
-from benchmarks.bare_server import bare_server
+from benchmarks.bare_servers import BODY_READER, bare_server
 from benchmarks.measure import Result, Spread, report, rounds_asked, significant, take_turns
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
@@ -220,7 +220,7 @@ def everything() -> Generator[tuple[httpx.Client, IntoStore, httpx.Client]]:
         closing.callback(store.close)
         client = closing.enter_context(twin.client("root_admin"))
         client.timeout = httpx.Timeout(600)
-        port = closing.enter_context(bare_server(free_port()))
+        port = closing.enter_context(bare_server(BODY_READER))
         yield client, store, closing.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}"))
 
 

@@ -42,9 +42,11 @@ class ImportService:
         """
         sieve = Sieve(self._clock.now(), lenient=delivery.lenient)
         kept: list[SeriesValues] = []
+        values = 0
         async for part in sieve.believable(parts):
             kept += part
-            if sum(series.values.size for series in kept) > MAX_VALUES:
+            values += sum(series.values.size for series in part)
+            if values > MAX_VALUES:
                 raise InvalidInput(
                     f"a Run stores at most {MAX_VALUES} readings; leave out Prefer: respond-async to store more at once"
                 )
