@@ -115,7 +115,7 @@ def worker(
     import asyncio
 
     from digital_twin.bootstrap import ALL_QUEUES, read_settings
-    from digital_twin.cli.serving import end_with_parent
+    from digital_twin.cli.serving import end_with_parent, expect_to_stay
     from digital_twin.worker.ingest import take_messages
     from digital_twin.worker.main import work
 
@@ -127,6 +127,7 @@ def worker(
         raise errors.InvalidInput(f"queues are {', '.join(ALL_QUEUES)}; there is no {unknown[0]!r}", field="queues")
     if with_parent:
         end_with_parent()
+    expect_to_stay()
     settings = read_settings(digital_twin_home=home)
     asyncio.run(take_messages(settings) if ingest else work(settings, wanted))
 

@@ -62,19 +62,28 @@ def to_canonical(values: Array, series_name: str, unit: str, kind: SeriesKind, s
     Raises:
         InvalidInput: the unit cannot be turned into that of the name.
     """
+    factor, offset = _conversion(series_name, unit, kind, step_hours)
+    if offset:
+        return values * factor + offset
+    return values if factor == 1 else values * factor
+
+
+@lru_cache(maxsize=1024)
+def _conversion(series_name: str, unit: str, kind: SeriesKind, step_hours: float) -> tuple[float, float]:
+    """The factor and the offset that lead to the unit of the name; bodies ask for the same ones over and over."""
     target, target_kind = canonical_unit(series_name)
     _, slash, per = unit.partition("/")
     if target == "currency/kWh" and slash and per in ("kWh", "MWh"):
         unit = "currency/" + per  # the currency is the community's own
     factors = _FACTORS[target]
     if unit in factors and _kinds_agree(kind, target_kind):
-        return values * factors[unit]
+        return factors[unit], 0.0
     if target == "kW" and kind is SeriesKind.ENERGY and unit in _FACTORS["kWh"]:
-        return values * (_FACTORS["kWh"][unit] / step_hours)
+        return _FACTORS["kWh"][unit] / step_hours, 0.0
     if target == "kWh" and target_kind is SeriesKind.ENERGY and kind is SeriesKind.MEAN and unit in _FACTORS["kW"]:
-        return values * (_FACTORS["kW"][unit] * step_hours)
+        return _FACTORS["kW"][unit] * step_hours, 0.0
     if unit == "K" and target == "C":
-        return values - 273.15
+        return 1.0, -273.15
     allowed = ", ".join(factors)
     raise InvalidInput(
         f"{series_name} takes {allowed} as {target_kind} values, got unit {unit!r} as {kind} values", field="unit"
