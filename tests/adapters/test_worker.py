@@ -21,7 +21,7 @@ from digital_twin.adapters.postgres.events import PostgresEventFeed
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.adapters.queue import Job, JobWorker
 from digital_twin.services.access import Caller, Grant, Role
-from digital_twin.services.ports import Run, RunState, StoredResult
+from digital_twin.services.ports import PAUSES_S, Run, RunState, StoredResult
 from digital_twin.services.runs import CARRY_OUT_RUN, RunExecutor, RunningRun, RunService
 
 HERE = "solar_valley"
@@ -152,6 +152,12 @@ async def twin(embedded_server: DatabaseServer, pool: WarmPool) -> AsyncGenerato
         await asyncio.wait([listening])
 
 
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digital_twin.adapters.postgres.runs.PAUSES_S", (0, 0))
+
+
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("poison", ["crash", "leave", "break_down"])
 async def test_a_run_that_breaks_its_process_fails_after_three_attempts_and_others_go_on(twin: Twin, poison: str):
     async with twin.worker():
@@ -163,6 +169,7 @@ async def test_a_run_that_breaks_its_process_fails_after_three_attempts_and_othe
     assert await twin.result(good) == [number**2 for number in range(20)]
 
 
+@pytest.mark.usefixtures("no_pauses")
 async def test_a_run_that_hangs_is_stopped_and_fails_after_three_attempts(twin: Twin):
     async with twin.worker():
         bad = await twin.ended(await twin.submit("hang", timeout_s=0.3))
@@ -171,6 +178,23 @@ async def test_a_run_that_hangs_is_stopped_and_fails_after_three_attempts(twin: 
     assert bad.problem is not None
     assert bad.problem["kind"] == "unavailable"
     assert good.state is RunState.SUCCEEDED
+
+
+async def test_the_attempt_after_a_failure_is_made_later(twin: Twin):
+    run = await twin.submit("square")
+    for pause_s in PAUSES_S:
+        async with twin.store.community(HERE) as tx:
+            job_id = run.job_id or 0
+            again = await tx.runs.try_again(run.run_id, job_id, is_failure=True, problem={}, at=SystemClock().now())
+        assert again is not None
+        run = again
+        async with await psycopg.AsyncConnection.connect(twin.address) as connection:
+            cursor = await connection.execute(
+                "select scheduled_at > now() + make_interval(secs => %s) - interval '1 s' from procrastinate_jobs "
+                "where id = %s",
+                (pause_s, run.job_id),
+            )
+            assert await cursor.fetchone() == (True,)
 
 
 async def test_a_cancelled_run_frees_its_process(twin: Twin):

@@ -43,9 +43,13 @@ _BURY_LOST = """
 _deferring = App(connector=PsycopgConnector())
 
 
-async def defer_run(connection: AsyncConnection[TupleRow], queue: str, community_id: str, run_id: str) -> int:
-    """A job for the next attempt of a Run, in the transaction of the connection."""
-    deferrer = _deferring.configure_task(CARRY_OUT_RUN, queue=queue, connection=connection)
+async def defer_run(
+    connection: AsyncConnection[TupleRow], queue: str, community_id: str, run_id: str, *, pause_s: int = 0
+) -> int:
+    """A job for the next attempt of a Run, to be made after a pause, in the transaction of the connection."""
+    deferrer = _deferring.configure_task(
+        CARRY_OUT_RUN, queue=queue, connection=connection, schedule_in={"seconds": pause_s} if pause_s else None
+    )
     with _errors_of_the_driver():
         return await deferrer.defer_async(community_id=community_id, run_id=run_id)
 

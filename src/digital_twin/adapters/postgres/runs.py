@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from digital_twin.adapters.postgres.results import PostgresResults
 from digital_twin.adapters.queue import defer_run, stop_job
 from digital_twin.domain.errors import NotFound
-from digital_twin.services.ports import MAX_FAILURES, Run, RunState, StoredResult
+from digital_twin.services.ports import MAX_FAILURES, PAUSES_S, Run, RunState, StoredResult
 
 _COLUMNS: LiteralString = (
     "run_id::text, (select c.community_id from community c where c.id = run.community), kind, queue, state, request, "
@@ -153,7 +153,8 @@ class PostgresRuns:
                 f"returning {_COLUMNS}",
                 failures, Jsonb(problem), at, self._community, run_id, job_id,
             )  # fmt: skip
-        next_job = await defer_run(self._connection, held.queue, held.community_id, run_id)
+        pause_s = PAUSES_S[failures - 1] if is_failure else 0
+        next_job = await defer_run(self._connection, held.queue, held.community_id, run_id, pause_s=pause_s)
         return await self._one(
             f"update run set state = 'queued', failures = %s, job_id = %s {mine} returning {_COLUMNS}",
             failures, next_job, self._community, run_id, job_id,

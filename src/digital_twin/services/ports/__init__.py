@@ -34,7 +34,7 @@ from digital_twin.services.ports.running import (
     RateLimiter,
     TokenSigner,
 )
-from digital_twin.services.ports.runs import MAX_FAILURES, Run, RunQueue, Runs, RunState
+from digital_twin.services.ports.runs import MAX_FAILURES, PAUSES_S, Run, RunQueue, Runs, RunState
 from digital_twin.services.ports.states import (
     Checkpoint,
     KnownState,
@@ -66,6 +66,7 @@ __all__ = [
     "KEPT_LETTERS",
     "KEPT_VERSIONS",
     "MAX_FAILURES",
+    "PAUSES_S",
     "SAMPLES_WAIT",
     "Account",
     "Accounts",

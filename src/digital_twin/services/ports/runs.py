@@ -11,6 +11,9 @@ from digital_twin.services.ports.communities import StoredResult
 MAX_FAILURES = 3
 """So often an attempt may fail, or take its process along, before the Run has failed."""
 
+PAUSES_S = (2, 15)
+"""So long after the first failure and after the second the next attempt is made: what is away comes back meanwhile."""
+
 
 class RunState(StrEnum):
     """Where a Run stands; the last three are for good."""
