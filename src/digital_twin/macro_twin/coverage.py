@@ -65,7 +65,7 @@ def read_sum(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> Sum
         meters: one column a meter of the group, (T, M)
         hour: of the local day, (T,)
     """
-    believed = np.where((meters <= group.ceiling[hour]) & (meters >= group.floor[hour]), meters, np.nan)
+    believed = np.where(are_believed(meters, hour, group), meters, np.nan)
     total, weight, offset, reported, unreported, reporting = _sum_reporting(
         believed, hour, group.weight, group.level, group.variance
     )
@@ -84,6 +84,40 @@ def read_sum(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> Sum
         lasting=np.where(from_meters, np.sqrt(group.lasting * error), 0.0),
         reporting=np.where(from_meters, reporting, 0),
     )
+
+
+def are_believed(meters: Array, hour: Indices, group: MeterGroup) -> Mask:
+    """Which readings are there and within what the meter can show in that hour."""  # (T, M)
+    return (meters <= group.ceiling[hour]) & (meters >= group.floor[hour])
+
+
+def value_of_meters(group: MeterGroup, hour: int, reporting: Mask, *, spread_kw2: float = np.inf) -> Array:
+    """By how much the variance of the whole would fall if each meter reported too; 0 for those that do.
+
+    The whole is what the reporting set S shows, plus what the silent U are expected to use of what is common to all:
+    V_U + s_U^2 P with P = 1 / (1 / spread + s_S^2 / V_S), s the shares of the whole. Below 0 where a meter is so
+    erratic that scaling by it would harm.
+
+    Args:
+        group: the meters
+        hour: of the local day
+        reporting: which meters do, (M,)
+        spread_kw2: variance of what is common to all before any of them is read; nothing known unless told. Where none
+            reports it must be finite.
+
+    Source: var(ratio estimator), Särndal, Swensson and Wretman (1992), section 7.3, with a prior.
+    """  # (M,)
+    share, variance = group.metered_share * group.weight[hour], group.variance[hour]
+    share_shown, variance_shown = float(share @ reporting), float(variance @ reporting)
+    share_silent = 1.0 - share_shown
+
+    def common(shown: Array | float, error: Array | float) -> Array:
+        precision = np.asarray(error / spread_kw2 + np.square(shown))
+        return np.divide(error, precision, out=np.full(precision.shape, spread_kw2), where=precision > 0)
+
+    now = share_silent**2 * common(share_shown, variance_shown)
+    then = (share_silent - share) ** 2 * common(share_shown + share, variance_shown + variance)
+    return np.where(reporting, 0.0, variance + now - then)
 
 
 @compiled
