@@ -151,7 +151,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings) -> Advan
     mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
     memory, estimates, variances, nis = run_filter(mean, covariance, state.memory, model.dynamics, inputs)
     track = Track(
-        mean=_not_negative(estimates),
+        mean=not_negative(estimates),
         deviation=np.sqrt(variances),
         coverage=np.minimum(np.maximum(sums[LOAD].share, sums[NET_LOAD].share), 1.0),
         nis=nis,
@@ -182,7 +182,7 @@ def stuck_meters(state: TwinState, model: TwinModel, quantity: int) -> list[str]
     ]
 
 
-def _not_negative(estimates: Array) -> Array:
+def not_negative(estimates: Array) -> Array:
     """Only net load may be below 0."""
     bounded = np.maximum(estimates, 0.0)
     bounded[:, NET_LOAD] = estimates[:, NET_LOAD]
