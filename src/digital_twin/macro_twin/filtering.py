@@ -33,6 +33,7 @@ from digital_twin.macro_twin.structure import (
     SIZE,
     STORAGE_SOC,
 )
+from digital_twin.macro_twin.trail import Trail, keep_belief, keep_moves, keep_reading, new_trail
 
 GATE = 9.0
 """Of the squared innovation over its variance: three standard deviations."""
@@ -42,6 +43,9 @@ LARGEST_NIS = 25.0
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.1, 25.0
 _QUANTITIES = len(OBSERVED)
+
+NO_TRAIL = new_trail(0, SIZE, readings=_QUANTITIES, couplings=1, asked=_QUANTITIES)
+"""For a filter that nobody will look back on."""
 
 
 class Dynamics(NamedTuple):
@@ -80,10 +84,10 @@ class Inputs(NamedTuple):
 
 @compiled
 def run_filter(
-    mean: Array, covariance: Array, memory: Memory, dynamics: Dynamics, inputs: Inputs
+    mean: Array, covariance: Array, memory: Memory, dynamics: Dynamics, inputs: Inputs, trail: Trail
 ) -> tuple[Memory, Array, Array, Array]:
     """Advance mean and covariance in place; the memory after it, and of each step the estimates' means, their
-    variances, and the running NIS."""
+    variances, and the running NIS. The trail, where it has room, keeps what smoothing needs."""
     steps = inputs.clear_sky.size
     estimates, variances, nis_track = np.empty((steps, _QUANTITIES)), np.empty((steps, _QUANTITIES)), np.empty(steps)
     design, product, noise = np.zeros((_QUANTITIES, SIZE)), np.zeros(SIZE), np.zeros(SIZE)
@@ -91,7 +95,7 @@ def run_filter(
     noise_scale, nis, count = memory.noise_scale, memory.nis, memory.nis_count
     for t in range(steps):
         _fill_design(design, inputs.features[t], inputs.clear_sky[t])
-        _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
+        hours = _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
         for q in range(_QUANTITIES):
             if np.isnan(inputs.value[t, q]):
                 continue
@@ -112,8 +116,11 @@ def run_filter(
                 )
                 noise_scale = min(max(noise_scale * np.exp(change), SMALLEST_SCALE), LARGEST_SCALE)
             widened = believed + inputs.noise[t, q] * max(1.0, surprise / GATE)
+            keep_reading(trail, (t, q), row, product, innovation, widened)
             update_in_place(mean, covariance, product, innovation, widened)
-        _keep_in_bounds(mean, covariance, dynamics.capacity_kwh)
+        shrunk = _keep_in_bounds(mean, covariance, dynamics.capacity_kwh)
+        keep_belief(trail, t, mean, covariance, design)
+        keep_moves(trail, t, hours, (ENERGY, shrunk))
         for q in range(_QUANTITIES):
             estimates[t, q] = 0.0
             for i in range(SIZE):
@@ -142,8 +149,11 @@ def _fill_design(design: Array, features: Array, clear_sky: float) -> None:
 
 
 @compiled
-def _move_on(mean: Array, covariance: Array, load: Array, noise_scale: float, dynamics: Dynamics, noise: Array) -> None:
-    """One step of the transition: shocks in proportion to load and gain, losses by the direction of the exchange."""
+def _move_on(
+    mean: Array, covariance: Array, load: Array, noise_scale: float, dynamics: Dynamics, noise: Array
+) -> float:
+    """One step of the transition: shocks in proportion to load and gain, losses by the direction of the exchange; the
+    hours for which the exchange changed the energy."""
     predicted_kw = 0.0
     for i in range(DEMAND_TERMS):
         predicted_kw += load[i] * mean[i]
@@ -156,17 +166,20 @@ def _move_on(mean: Array, covariance: Array, load: Array, noise_scale: float, dy
     hours = dynamics.charge_hours if mean[EXCHANGE] >= 0 else dynamics.discharge_hours
     couple_in_place(mean, covariance, ENERGY, EXCHANGE, hours)
     predict_in_place(mean, covariance, dynamics.decay, noise)
+    return hours
 
 
 @compiled
-def _keep_in_bounds(mean: Array, covariance: Array, capacity_kwh: float) -> None:
+def _keep_in_bounds(mean: Array, covariance: Array, capacity_kwh: float) -> float:
     """Project the storage's energy into [0, capacity] and move what goes with it; between bounds nothing is less
-    certain than the uniform distribution."""
+    certain than the uniform distribution. By how much the energy's deviation was shrunk, 1 where it was not."""
     most = capacity_kwh * capacity_kwh / 12.0
     variance = covariance[ENERGY, ENERGY]
+    shrunk = 1.0
     if variance > most:
+        shrunk = np.sqrt(most / variance)
         for i in range(SIZE):
-            covariance[max(i, ENERGY), min(i, ENERGY)] *= np.sqrt(most / variance)
+            covariance[max(i, ENERGY), min(i, ENERGY)] *= shrunk
         covariance[ENERGY, ENERGY] = most
         variance = most
     energy = mean[ENERGY]
@@ -175,3 +188,4 @@ def _keep_in_bounds(mean: Array, covariance: Array, capacity_kwh: float) -> None
         for i in range(SIZE):
             mean[i] += covariance[max(i, ENERGY), min(i, ENERGY)] / variance * beyond
     mean[ENERGY] = min(max(mean[ENERGY], 0.0), capacity_kwh)
+    return shrunk

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.filtering import Inputs, run_filter
+from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, run_filter
 from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.state import TwinState, not_negative
 from digital_twin.macro_twin.structure import OBSERVED
@@ -39,5 +39,5 @@ def predict_ahead(state: TwinState, model: TwinModel, outlook: Outlook) -> Forec
         lasting=np.zeros(silence),
     )
     mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
-    _, estimates, variances, _ = run_filter(mean, covariance, state.memory, model.dynamics, inputs)
+    _, estimates, variances, _ = run_filter(mean, covariance, state.memory, model.dynamics, inputs, NO_TRAIL)
     return Forecasted(not_negative(estimates), np.sqrt(variances))

@@ -14,7 +14,7 @@ import numpy as np
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
 from digital_twin.macro_twin.coverage import Indices, read_sum, run_lengths
-from digital_twin.macro_twin.filtering import Inputs, Memory, run_filter
+from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Memory, run_filter
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.packing import pack, unpack
@@ -27,6 +27,7 @@ from digital_twin.macro_twin.structure import (
     demand_features,
     slots_of,
 )
+from digital_twin.macro_twin.trail import Trail
 
 Counts = Indices
 
@@ -128,8 +129,11 @@ def start_state(model: TwinModel, instant: datetime) -> TwinState:
     )
 
 
-def advance(state: TwinState, model: TwinModel, readings: TwinReadings) -> Advanced:
-    """The state at the end of the readings' grid, which must begin where the state ends."""
+def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: Trail = NO_TRAIL) -> Advanced:
+    """The state at the end of the readings' grid, which must begin where the state ends.
+
+    A trail with room for the grid's steps is filled for `smoothing.py`.
+    """
     if readings.grid.start != state.instant:
         raise ValueError(f"readings must begin at {state.instant}, got {readings.grid.start}")
     grid, zone = readings.grid, model.plant.timezone
@@ -149,7 +153,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings) -> Advan
         lasting=np.stack([one.lasting for one in sums], axis=1),
     )
     mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
-    memory, estimates, variances, nis = run_filter(mean, covariance, state.memory, model.dynamics, inputs)
+    memory, estimates, variances, nis = run_filter(mean, covariance, state.memory, model.dynamics, inputs, trail)
     track = Track(
         mean=not_negative(estimates),
         deviation=np.sqrt(variances),
