@@ -254,6 +254,13 @@ def test_rows_of_a_wrong_clock_are_named_one_by_one_and_the_others_read(start: s
     assert [(one.position, one.rejection) for one in batch.misplaced] == [("/row 1", misplaced.rejection)]
 
 
+def test_a_column_that_is_there_twice_is_named() -> None:
+    assert (
+        "it has 'value' twice"
+        in refused(csv_parts, b"series,start,value,value\nload_kw,2026-03-02T00:00:00Z,1,2\n").message
+    )
+
+
 def test_lines_are_counted_from_block_to_block() -> None:
     line = b"load_kw,2026-03-02T00:00:00Z,1.0\n"
     lines = BLOCK_BYTES // len(line) + 2
@@ -285,8 +292,9 @@ def test_a_row_of_arrow_that_cannot_be_understood_is_named(column: str, values: 
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"value": None}, "needs the columns"),
-        ({"colour": pa.array(["red", "red"])}, "needs the columns"),
+        ({"value": None}, "needs the columns series, start, value and may have"),
+        ({"value": None}, "it lacks value"),
+        ({"colour": pa.array(["red", "red"])}, "it has 'colour'"),
         ({"start": pa.array([0, 900], pa.timestamp("s"))}, "with a time zone"),
         ({"start": pa.array(["2026-03-02T00:00:00Z"] * 2)}, "timestamps"),
         ({"start": pa.array([0, 900], pa.timestamp("s", tz="Mars/Base"))}, "IANA name"),

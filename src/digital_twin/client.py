@@ -158,10 +158,8 @@ class TwinClient:
         It has the columns series, start (with a time zone) and value, and may have member_id, asset_id,
         resolution_minutes and quality.
         """
-        import pyarrow as pa
-
         request = _delivery(assumed_delay_minutes, idempotency_key, lenient=lenient)
-        return self._record(community_id, pa.table(table), request)
+        return self._record(community_id, tables.arrow_table(table), request)
 
     def _record(self, community_id: str, table: "pa.Table", request: Document) -> Document:
         headers = {**request.pop("headers"), "Content-Type": ARROW}

@@ -67,6 +67,14 @@ def _repeated(words: Sequence[str | None], rows: Sequence[int]) -> "pa.Dictionar
     return listed.take(pa.array(np.repeat(np.arange(len(words)), rows)))
 
 
+def arrow_table(given: Any) -> "pa.Table":
+    """A table of pyarrow, pandas or polars, without the row numbers that pandas keeps after a `concat` or a filter."""
+    import pyarrow as pa
+
+    found = pa.table(given)
+    return found.drop_columns([name for name in found.column_names if name.startswith("__index_level_")])
+
+
 @dataclass(frozen=True, slots=True)
 class ArrowStream:
     """A table as the bytes of an Arrow stream, as often as they are asked for: a request may be sent twice."""

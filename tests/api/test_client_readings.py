@@ -91,6 +91,16 @@ def test_a_frame_goes_in_and_comes_out(twin: TwinClient, homes: str):
     assert twin.record_table(homes, found)["duplicate"] == 3
 
 
+def test_frames_may_be_joined_and_filtered_before_they_are_sent(twin: TwinClient, homes: str):
+    starts = pd.date_range("2025-06-01", periods=4, freq="15min", tz="UTC")
+    frames = [
+        pd.DataFrame({"series": "load_kw", "member_id": home, "start": starts, "value": 1.0}) for home in ("h1", "h2")
+    ]
+    joined = pd.concat(frames)
+    assert twin.record_table(homes, joined[joined["start"] > starts[0]])["stored"] == 6
+    assert twin.record_table(homes, joined.set_index("start"))["stored"] == 2
+
+
 def test_a_long_table_is_sent_in_batches(twin: TwinClient, homes: str):
     rows = 250_000
     starts = pa.array([int(LAST_YEAR.timestamp())] * rows, pa.timestamp("s", tz="UTC"))

@@ -177,6 +177,15 @@ def test_a_last_line_that_is_wrong_keeps_all_parts_before_it_out(operator: httpx
     assert answered(operator.get(f"/communities/{community}/series"))["series"] == []
 
 
+def test_a_file_of_nothing_but_wrong_clocks_is_refused_for_them(operator: httpx.Client, community: str):
+    body = b"series,start,value\n" + LINE.replace(b"00:00Z", b"00:07Z") * 2
+    problem = refused(post(operator, community, body, "text/csv"), 422)
+    assert (problem["rejected_count"], problem["errors"][0]["pointer"]) == (2, "/line 2")
+    receipt = answered(post(operator, community, body, "text/csv", Prefer="handling=lenient"))
+    assert counts(receipt) == (0, 0, 0, 0, 0, 2)
+    assert "no readings" in refused(post(operator, community, b"series,start,value\n", "text/csv"), 422)["detail"]
+
+
 def test_a_file_of_more_series_than_anyone_has_is_refused(operator: httpx.Client, community: str):
     lines = (f"load_kw,2026-03-02T00:00:00Z,1,h{number}\n" for number in range(100_001))
     body = "series,start,value,member_id\n" + "".join(lines)

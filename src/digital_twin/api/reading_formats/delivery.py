@@ -87,7 +87,7 @@ async def _one_by_one(parts: Iterator[ReadingPart], *, in_thread: bool) -> Async
     """Each made, where that takes long, in a thread, so that other requests are answered meanwhile."""
     found, series = False, set[SeriesKey]()
     while (part := await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)) is not None:
-        found = found or bool(part.readings)
+        found = found or bool(part.readings or part.misplaced)
         series.update(one.key for one in part.readings)
         if len(series) > MAX_SERIES:
             raise InvalidInput(f"a body may tell of at most {MAX_SERIES} series; send it in parts")

@@ -21,6 +21,8 @@ USUAL_MINUTES = 15
 READINGS_AT_ONCE = 250_000
 """Rows that are in memory at a time."""
 
+LONGEST_NAME_SHOWN = 64
+
 _OWNER_COLUMNS = ("series", "member_id", "asset_id", "resolution_minutes")
 _FLAGS = {word: number for number, word in enumerate(WORDS)}
 
@@ -53,11 +55,16 @@ class Listed:
 
 
 def check_names(names: Sequence[str], what: str) -> None:
-    """Raises InvalidInput unless these are the columns of a table of readings."""
-    if not {*REQUIRED} <= {*names} <= {*COLUMNS} or len(set(names)) < len(names):
-        raise InvalidInput(
-            f"{what} needs the columns {', '.join(REQUIRED)} and may have {', '.join(OPTIONAL)}, each once"
-        )
+    """Raises InvalidInput, which names the first wrong one, unless these are the columns of a table of readings."""
+    wrong = next((name for name in names if name not in COLUMNS or names.count(name) > 1), None)
+    missing = next((name for name in REQUIRED if name not in names), None)
+    if wrong is None and missing is None:
+        return
+    twice = " twice" if wrong in COLUMNS else ""
+    found = f"lacks {missing}" if wrong is None else f"has {wrong[:LONGEST_NAME_SHOWN]!r}{twice}"
+    raise InvalidInput(
+        f"{what} needs the columns {', '.join(REQUIRED)} and may have {', '.join(OPTIONAL)}, each once; it {found}"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
