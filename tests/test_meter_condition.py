@@ -8,7 +8,7 @@ from tests.twins import lively_homes
 
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.condition import conditions_of
-from digital_twin.macro_twin.coverage import Mask, MeterGroup, value_of_meters
+from digital_twin.macro_twin.coverage import Mask, MeterGroup, value_of_meters, variance_of_whole
 from digital_twin.macro_twin.state import advance
 from digital_twin.macro_twin.structure import LOAD
 
@@ -66,6 +66,7 @@ def test_the_value_of_a_meter_is_what_brute_force_finds(
     reporting = random.random(count) < 0.5
     values = value_of_meters(group, 5, reporting, spread_kw2=spread_kw2)
     before = variance_by_brute_force(group, reporting, spread_kw2)
+    assert variance_of_whole(group, 5, reporting, spread_kw2=spread_kw2) == pytest.approx(before, rel=1e-9)
     for meter in range(count):
         with_it = reporting.copy()
         with_it[meter] = True

@@ -39,6 +39,7 @@ from digital_twin.services.ingest import IngestService
 from digital_twin.services.keeping import KeepingService
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
+from digital_twin.services.meters import MeterService
 from digital_twin.services.models import ModelService
 from digital_twin.services.ports import (
     Broker,
@@ -51,6 +52,7 @@ from digital_twin.services.ports import (
     Store,
     TokenSigner,
 )
+from digital_twin.services.predictions import PredictionService
 from digital_twin.services.quality import QualityService
 from digital_twin.services.readings import ReadingService
 from digital_twin.services.runs import QUEUES, RunExecutor, RunService, RunWork
@@ -131,6 +133,8 @@ class Twin:
     quality: QualityService
     imports: ImportService
     states: StateService
+    predictions: PredictionService
+    meters: MeterService
     forecasts: ForecastService
     models: ModelService
     schedules: ScheduleService
@@ -153,6 +157,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
     )
     access = Access(store, clock)
     policy = RegistrationPolicy(settings.registration_policy.value, settings.registrations_per_hour)
+    states = StateService(store, clock, pool)
     forecasts = ForecastService(store, clock, pool)
     runs = RunService(store, clock, adapters.feed)
     return Twin(
@@ -173,7 +178,9 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         readings=ReadingService(store, clock),
         feeds=FeedService(store, clock),
         quality=QualityService(store, clock),
-        states=StateService(store, clock, pool),
+        states=states,
+        predictions=PredictionService(states, clock, pool),
+        meters=MeterService(store, states, clock, pool),
         forecasts=forecasts,
         models=ModelService(store, clock, runs, forecasts),
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),

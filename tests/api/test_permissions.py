@@ -72,6 +72,8 @@ DELETE /runs/{run_id}                                             1      3    3 
 GET    /communities/{community_id}/series                         1      +    +      +        4         3   +      readings:read
 GET    /communities/{community_id}/state                          1      +    +      +        4         3   +      readings:read
 GET    /communities/{community_id}/state/history                  1      +    +      +        4         3   +      readings:read
+GET    /communities/{community_id}/state/prediction               1      +    +      +        4         3   +      readings:read
+GET    /communities/{community_id}/state/meters                   1      3    +      +        4         3   +      members:read
 POST   /communities/{community_id}/forecasting/generate           1      3    +      +        4         3   +      forecasts:read
 POST   /communities/{community_id}/forecasting/train              1      3    3      +        4         3   +      forecasts:run
 GET    /communities/{community_id}/forecasting/models             1      3    +      +        4         3   +      forecasts:read

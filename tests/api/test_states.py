@@ -123,6 +123,55 @@ def test_a_home_sees_the_state_of_five_homes_and_not_of_four(api: Api, operator:
         assert state(operator, community)["coverage"] == pytest.approx(count / 10)
 
 
+def test_the_prediction_goes_on_where_the_state_ends(operator: httpx.Client, community: str):
+    record(operator, community, column("load_kw", LOAD), column("pv_kw", PV))
+    found = answered(operator.get(f"/communities/{community}/state/prediction", params={"hours": 12}))
+    assert list(found["states"]) == NAMES
+    assert found["observed_at"] == "2026-03-08T00:00:00Z"
+    end = datetime.fromisoformat(found["start"]) + timedelta(hours=len(found["states"]["pv_kw"]["mean"]))
+    assert timedelta(hours=11) <= end - datetime.now(UTC) <= timedelta(hours=12)
+    for one in found["states"].values():
+        assert all(
+            lower <= mean <= upper for lower, mean, upper in zip(one["lower"], one["mean"], one["upper"], strict=True)
+        )
+    day = [hour % 24 for hour in range(6, 18)]
+    pv = dict(
+        zip(
+            ((datetime.fromisoformat(found["start"]) + timedelta(hours=k)).hour for k in range(24)),
+            found["states"]["pv_kw"]["mean"][:24],
+            strict=True,
+        )
+    )
+    assert min(pv[hour] for hour in day[2:10]) > max(pv[hour] for hour in (22, 23, 0, 1, 2))
+
+
+@pytest.mark.parametrize("hours", ["0", "169", "1.5", "soon"])
+def test_a_prediction_spans_an_hour_to_a_week(operator: httpx.Client, community: str, hours: str):
+    refused(operator.get(f"/communities/{community}/state/prediction", params={"hours": hours}), 422)
+
+
+def test_meters_are_told_page_by_page_the_most_helpful_first(api: Api, operator: httpx.Client):
+    community = api.community(operator, num_prosumers=6)
+    members = [{"member_id": f"home_{one}"} for one in range(6)]
+    answered(operator.post(f"/communities/{community}/members", json={"members": members}), 201)
+    columns = [column("load_kw", LOAD * (1 + one), member_id=f"home_{one}") for one in range(6)]
+    for one in columns[4:]:
+        one["values"] = one["values"][:-3]
+    record(operator, community, *columns)
+    path = f"/communities/{community}/state/meters"
+    first = answered(operator.get(path, params={"limit": 2}))
+    assert first["counts"] == {"silent": 2, "reporting": 4}
+    assert [one["member_id"] for one in first["meters"]] == ["home_5", "home_4"]
+    assert first["meters"][0]["sd_fall_kw"] > 0
+    assert first["meters"][0]["since"] == "2026-03-07T21:00:00Z"
+    rest = answered(operator.get(path, params={"cursor": first["next"]}))
+    assert [one["condition"] for one in rest["meters"]] == ["reporting"] * 4
+    assert rest["next"] is None
+    refused(operator.get(path, params={"cursor": "none"}), 422)
+    home = api.member_of(community, "viewer", member_id="home_0")
+    refused(home.get(path), 403)
+
+
 def test_the_client_reads_states(api: Api, operator: httpx.Client, community: str):
     record(operator, community, column("load_kw", LOAD))
     token = operator.headers["Authorization"].removeprefix("Bearer ")
@@ -130,3 +179,5 @@ def test_the_client_reads_states(api: Api, operator: httpx.Client, community: st
         assert client.state(community)["coverage"] == 1
         assert client.state(community, as_of=START)["coverage"] == 0
         assert len(client.state_history(community, START, START + timedelta(hours=3))["nis"]) == 3
+        assert len(client.state_prediction(community, hours=2)["states"]["demand_kw"]["mean"]) >= 2
+        assert client.state_meters(community, limit=1)["meters"] == []

@@ -26,3 +26,15 @@ def from_cursor(cursor: str | None) -> str | None:
     if "\x00" in position:
         raise InvalidInput("cursor must be the `next` of an earlier page", field="cursor")
     return position
+
+
+def from_numbered_cursor(cursor: str | None) -> int:
+    """The number of the first entry of a page that is counted from the front, 0 without a cursor.
+
+    Raises:
+        InvalidInput: it is none of ours.
+    """
+    position = from_cursor(cursor) or "0"
+    if not (position.isascii() and position.isdigit()):
+        raise InvalidInput("cursor must be the `next` of an earlier page", field="cursor")
+    return int(position)

@@ -4,6 +4,7 @@ Only the words are imported here; what is compiled is imported from its module w
 `calibration.py` learns, `model.py` holds what was learned.
 """
 
+from digital_twin.macro_twin.condition import Condition
 from digital_twin.macro_twin.structure import ESTIMATED, OBSERVED, Metering, Plant
 
-__all__ = ["ESTIMATED", "OBSERVED", "Metering", "Plant"]
+__all__ = ["ESTIMATED", "OBSERVED", "Condition", "Metering", "Plant"]

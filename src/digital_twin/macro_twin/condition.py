@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.coverage import Indices, Mask
+
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 class Condition(StrEnum):

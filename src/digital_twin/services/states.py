@@ -12,12 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-import numpy as np
-
-from digital_twin.domain.community import Community
 from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed
-from digital_twin.domain.time import TimeGrid, floor_to_step
-from digital_twin.macro_twin import OBSERVED
 from digital_twin.services.access import Grant
 from digital_twin.services.ports import (
     Checkpoint,
@@ -25,7 +20,6 @@ from digital_twin.services.ports import (
     ComputePool,
     KnownState,
     Snapshot,
-    StateDue,
     StateTrack,
     StateUpdate,
     Store,
@@ -34,13 +28,11 @@ from digital_twin.services.ports import (
 from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.services.readings import SMALLEST_SAFE_GROUP
 from digital_twin.services.state_document import no_history, safe_history, state_document, with_age
-from digital_twin.services.state_inputs import Instruments, instruments_of, readings_of, trim
-from digital_twin.services.twin_steps import TwinAnswer, TwinTask, estimate_prior, estimate_state
+from digital_twin.services.state_inputs import Instruments, instruments_of
+from digital_twin.services.state_plans import Plan, plan_as_of, plan_due
+from digital_twin.services.twin_steps import TwinAnswer, estimate_prior, estimate_state
 
 REPLAY_DAYS = 7
-RECALIBRATE_DAYS, SOONEST_DAYS = 7.0, 0.25
-"""A model is renewed when as much time has passed as it was learned from, at most a week."""
-
 ATTEMPTS = 3
 TIMEOUT_S = 60.0
 LONGEST_HISTORY = timedelta(days=400)
@@ -48,19 +40,15 @@ DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """One advance: what to compute, and what its outcome replaces."""
+class Standing:
+    """Where a community's twin stands: what further questions start from."""
 
-    task: TwinTask
     instruments: Instruments
     provenance: Provenance
-    until: datetime  # up to where readings were looked for
-    due: StateDue | None = None
-    before: Snapshot | None = None
-
-    @property
-    def is_anew(self) -> bool:
-        return self.task.state is None
+    model: bytes
+    state: bytes
+    at: datetime
+    is_prior: bool  # nothing has been read yet
 
 
 class StateService:
@@ -95,7 +83,7 @@ class StateService:
         anew = False
         for _ in range(ATTEMPTS):
             async with self._store.community(community_id) as tx:
-                plan = await self._plan(tx, community_id, anew=anew)
+                plan = await plan_due(tx, community_id, self._clock.now(), anew=anew)
             if plan is None:
                 return False
             try:
@@ -129,11 +117,38 @@ class StateService:
         async with self._store.community(community_id) as tx:
             community = (await tx.communities.get(community_id)).community
             known = await tx.states.known(asked)
-            plan = await self._plan_as_of(tx, community, asked) if known is None else None
-        document = await self._answer(plan) if plan is not None else known.document if known is not None else {}
+            plan = await plan_as_of(tx, community, asked) if known is None else None
+        if plan is not None:
+            document = _document_of(plan, await self._estimate(plan))
+        else:
+            document = known.document if known is not None else {}
         if grant.member_id is not None and 0 < document["reporting"] < SMALLEST_SAFE_GROUP:
             raise NotAllowed(f"a member sees states of at least {SMALLEST_SAFE_GROUP} reporting homes")
         return with_age(document, asked)
+
+    async def standing(self, grant: Grant) -> Standing:
+        """The newest state, advanced to what has come, with the model that it moves on with.
+
+        Raises NotAllowed as `state` does.
+        """
+        await self.state(grant)
+        community_id, now = str(grant.community_id), self._clock.now()
+        async with self._store.community(community_id) as tx:
+            community = (await tx.communities.get(community_id)).community
+            if (snapshot := await tx.states.snapshot()) is not None:
+                provenance = Provenance(now)
+                instruments = await instruments_of(tx, community, min(now, snapshot.observed_at), provenance)
+                if snapshot.setup == instruments.fingerprint:
+                    provenance.cover(snapshot.learned_from, snapshot.observed_at)
+                    return Standing(
+                        instruments, provenance, snapshot.model, snapshot.state, snapshot.observed_at, is_prior=False
+                    )
+            plan = await plan_as_of(tx, community, now)
+        answer = await self._estimate(plan)
+        is_prior = answer.nis is None
+        if not is_prior:
+            plan.provenance.cover(plan.task.grid.start, answer.observed_at)
+        return Standing(plan.instruments, plan.provenance, answer.model, answer.state, answer.observed_at, is_prior)
 
     async def history(self, grant: Grant, start: datetime, end: datetime) -> StateTrack:
         """Estimates over [start, end) as they are known today; NaN where there are none.
@@ -155,40 +170,7 @@ class StateService:
             track = no_history(start, end)
         return track if grant.member_id is None else safe_history(track)
 
-    async def _plan(self, tx: Transaction, community_id: str, *, anew: bool) -> _Plan | None:
-        """What to compute for what is due; None where nothing is, or none of it has ended."""
-        due = await tx.states.due()
-        if due is None:
-            return None
-        now, before = self._clock.now(), await tx.states.snapshot()
-        community = (await tx.communities.get(community_id)).community
-        newest = due.changed_until if before is None else max(due.changed_until, before.observed_at)
-        provenance = Provenance(now)
-        instruments = await instruments_of(tx, community, min(now, newest), provenance)
-        end = floor_to_step(min(now, newest), instruments.setting.step_minutes)
-        kept = None
-        if before is not None and not anew and not _is_outdated(before, instruments, end):
-            if due.changed_from >= before.observed_at:
-                kept = Checkpoint(before.observed_at, before.state)
-            else:
-                kept = await tx.states.checkpoint(due.changed_from)
-                if kept is None and due.changed_until <= end - instruments.window:
-                    await tx.states.settle(due, end)  # too old to matter
-                    return None
-            if kept is not None and kept.at >= end:
-                return None
-        if kept is not None and before is not None and end - kept.at <= instruments.window:
-            grid = TimeGrid.spanning(kept.at, end, instruments.setting.step_minutes)
-            own, meters = await readings_of(tx, instruments, grid, None)
-            task = TwinTask(instruments.setting, grid, own, meters, before.model, kept.state)
-            return _Plan(task, instruments, provenance, end, due, before)
-        task = await _task_anew(tx, instruments, end, None)
-        if task is None:
-            await tx.states.settle(due, end)
-            return None
-        return _Plan(task, instruments, provenance, end, due, before)
-
-    async def _keep(self, tx: Transaction, plan: _Plan, answer: TwinAnswer) -> None:
+    async def _keep(self, tx: Transaction, plan: Plan, answer: TwinAnswer) -> None:
         before, end = plan.before, answer.observed_at
         calibrated_until, calibrated_days = end, plan.task.grid.hours / 24
         if before is not None and not plan.is_anew:
@@ -218,42 +200,10 @@ class StateService:
             await tx.states.settle(plan.due, plan.until)
         await tx.events.add("state", {"observed_at": instant_text(end)})
 
-    async def _plan_as_of(self, tx: Transaction, community: Community, as_of: datetime) -> _Plan:
-        """The estimate from what was known then, worked out anew; the prior's where nothing was."""
-        provenance = Provenance(as_of)
-        instruments = await instruments_of(tx, community, as_of, provenance)
-        step_minutes = instruments.setting.step_minutes
-        task = await _task_anew(tx, instruments, floor_to_step(as_of, step_minutes), as_of)
-        if task is None:
-            instruments = instruments.without_meters()
-            grid = TimeGrid(floor_to_step(as_of, step_minutes), 1, step_minutes)
-            nothing = np.full((1, len(OBSERVED)), np.nan)
-            task = TwinTask(instruments.setting, grid, nothing, (np.empty((1, 0)),) * len(OBSERVED))
-        return _Plan(task, instruments, provenance, as_of)
-
-    async def _answer(self, plan: _Plan) -> dict[str, Any]:
-        is_prior = not any(plan.instruments.own) and not any(one.ids for one in plan.instruments.setting.metering)
-        estimate = estimate_prior if is_prior else estimate_state
-        return _document_of(plan, await self._pool.call(estimate, plan.task, timeout_s=TIMEOUT_S))
+    async def _estimate(self, plan: Plan) -> TwinAnswer:
+        estimate = estimate_prior if plan.is_prior else estimate_state
+        return await self._pool.call(estimate, plan.task, timeout_s=TIMEOUT_S)
 
 
-def _is_outdated(before: Snapshot, instruments: Instruments, end: datetime) -> bool:
-    """Whether the model must be learned again."""
-    lifetime = timedelta(days=min(max(before.calibrated_days, SOONEST_DAYS), RECALIBRATE_DAYS))
-    return before.setup != instruments.fingerprint or end - before.calibrated_until >= lifetime
-
-
-async def _task_anew(
-    tx: Transaction, instruments: Instruments, end: datetime, as_of: datetime | None
-) -> TwinTask | None:
-    """A calibration on the window that ends here; None without a reading in it."""
-    start = floor_to_step(end - instruments.window, 60)
-    grid = TimeGrid.spanning(start, end, instruments.setting.step_minutes)
-    if not instruments.keys:
-        return None
-    trimmed = trim(grid, *await readings_of(tx, instruments, grid, as_of))
-    return None if trimmed is None else TwinTask(instruments.setting, *trimmed)
-
-
-def _document_of(plan: _Plan, answer: TwinAnswer) -> dict[str, Any]:
+def _document_of(plan: Plan, answer: TwinAnswer) -> dict[str, Any]:
     return state_document(plan.instruments, plan.provenance, plan.task.grid, answer)

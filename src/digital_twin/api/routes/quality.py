@@ -4,10 +4,9 @@ from typing import Annotated
 
 from fastapi import Query
 
-from digital_twin.api.cursors import from_cursor, to_cursor
+from digital_twin.api.cursors import from_numbered_cursor, to_cursor
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
 from digital_twin.api.schemas.quality import MetersAnswer, QualityAnswer, QualityQueryBody, SeriesQualityAnswer
-from digital_twin.domain.errors import InvalidInput
 from digital_twin.services.access import Permission
 from digital_twin.services.quality import QualityQuery
 
@@ -32,15 +31,8 @@ async def read_quality(
         meters=None,
     )
     if report.meters is not None:
-        first = _position(query.cursor)
+        first = from_numbered_cursor(query.cursor)
         answer.meters = MetersAnswer.from_domain(report.meters, report.now, first=first, limit=query.limit)
         after = first + query.limit
         answer.next = to_cursor(str(after)) if after < len(report.meters) else None
     return answer
-
-
-def _position(cursor: str | None) -> int:
-    position = from_cursor(cursor) or "0"
-    if not (position.isascii() and position.isdigit()):
-        raise InvalidInput("cursor must be the `next` of an earlier page", field="cursor")
-    return int(position)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Query
 
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.schemas.predictions import PredictionAnswer, PredictionQuery
 from digital_twin.api.schemas.states import HistoryQuery, StateAnswer, StateHistoryAnswer, StateQuery
 from digital_twin.services.access import Permission
 
@@ -25,3 +26,11 @@ async def read_state_history(
 ) -> StateHistoryAnswer:
     """The same for past intervals, as they are known today."""
     return StateHistoryAnswer.from_track(await twin.states.history(grant, query.start, query.end))
+
+
+@router.get("/communities/{community_id}/state/prediction", **requires(Permission.READINGS_READ))
+async def read_state_prediction(
+    community_id: str, twin: TwinDep, grant: GrantDep, query: Annotated[PredictionQuery, Query()]
+) -> PredictionAnswer:
+    """The same for the intervals ahead, up to a week, each with its 95 % band."""
+    return PredictionAnswer.from_domain(await twin.predictions.predict(grant, query.hours))

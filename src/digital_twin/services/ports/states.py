@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,11 @@ class Snapshot:
     calibrated_days: float
     model: bytes
     state: bytes
+
+    @property
+    def learned_from(self) -> datetime:
+        """Where the history begins that the model was learned from."""
+        return self.calibrated_until - timedelta(days=self.calibrated_days)
 
 
 @dataclass(frozen=True, slots=True)

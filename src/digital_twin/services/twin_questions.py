@@ -1,0 +1,103 @@
+"""Questions to a macro twin as pure functions for the warm processes: what will be, and how does each meter fare."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array
+from digital_twin.macro_twin import OBSERVED, Condition
+from digital_twin.services.twin_steps import MAY_REST, TwinTask, estimate_state
+
+if TYPE_CHECKING:
+    from digital_twin.macro_twin.coverage import Mask, MeterGroup
+
+CONSUMPTION = ("load_kw", "net_load_kw")
+"""What meters are judged by: how much surer of it all one more of them would make the twin."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The four quantities of each step ahead."""
+
+    mean: Array  # (T, 4) in the order of ESTIMATED
+    deviation: Array  # (T, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterLook:
+    """One meter of one series."""
+
+    name: str
+    member_id: str
+    condition: Condition
+    since: datetime | None
+    newest_end: datetime | None  # of the interval of its newest reading
+    variance_fall_kw2: float | None  # of the next interval's demand or net load, if it reported; None for other series
+    sd_fall_kw: float | None
+
+
+def predict_state(task: TwinTask) -> Prediction:
+    """The steps of the task's grid, which begins where its state ends; its readings are not looked at."""
+    nothing = np.full((task.grid.steps, len(OBSERVED)), np.nan)
+    silent = tuple(np.full((task.grid.steps, len(one.ids)), np.nan) for one in task.setting.metering)
+    track = estimate_state(replace(task, own=nothing, meters=silent)).track
+    return Prediction(track.mean, track.deviation)
+
+
+def look_at_meters(task: TwinTask) -> list[MeterLook]:
+    """Every meter at the end of the readings, where the state ends: those first whose readings would help most."""
+    from digital_twin.macro_twin.condition import conditions_of
+    from digital_twin.macro_twin.coverage import are_believed
+    from digital_twin.macro_twin.model import TwinModel
+    from digital_twin.macro_twin.structure import slots_of
+
+    assert task.model is not None
+    model, grid = TwinModel.from_bytes(task.model), task.grid
+    following = TimeGrid(grid.end, 1, grid.step_minutes)
+    slots, _ = slots_of(TimeGrid(grid.start, grid.steps + 1, grid.step_minutes), model.plant.timezone)
+    hour = (slots * grid.step_minutes // 60).astype(np.int64)
+    spread_kw = predict_state(replace(task, grid=following)).deviation[0]
+    looks: list[MeterLook] = []
+    for index, name in enumerate(OBSERVED):
+        meters, group = task.meters[index], model.groups[index]
+        if not group.ids:
+            continue
+        believed = are_believed(meters, hour[:-1], group)
+        found = conditions_of(meters, believed, steps_a_day=1440 // grid.step_minutes, may_rest=name in MAY_REST)
+        falls = np.full((len(group.ids), 2), np.nan)
+        if name in CONSUMPTION:
+            is_whole = bool(np.isfinite(task.own[-1, index]))
+            falls = np.zeros_like(falls) if is_whole else _falls(group, int(hour[-1]), believed[-1], spread_kw[index])
+        looks.extend(
+            MeterLook(
+                name=name,
+                member_id=member_id,
+                condition=word,
+                since=None if since < 0 else grid.instant(int(since)),
+                newest_end=None if newest < 0 else grid.instant(int(newest) + 1),
+                variance_fall_kw2=None if np.isnan(fall[0]) else float(fall[0]),
+                sd_fall_kw=None if np.isnan(fall[1]) else float(fall[1]),
+            )
+            for member_id, word, since, newest, fall in zip(
+                group.ids, found.words, found.since, found.newest, falls, strict=True
+            )
+        )
+    return sorted(looks, key=_most_helpful_first)
+
+
+def _falls(group: "MeterGroup", hour: int, reporting: "Mask", spread_kw: float) -> Array:
+    """Of variance and of standard deviation, each meter's."""  # (M, 2)
+    from digital_twin.macro_twin.coverage import value_of_meters, variance_of_whole
+
+    spread_kw2 = float(spread_kw) ** 2
+    before = variance_of_whole(group, hour, reporting, spread_kw2=spread_kw2)
+    falls = value_of_meters(group, hour, reporting, spread_kw2=spread_kw2)
+    after = np.maximum(before - falls, 0.0)
+    return np.column_stack([falls, np.sqrt(before) - np.sqrt(after)])
+
+
+def _most_helpful_first(look: MeterLook) -> tuple[float, int, str, str]:
+    return -(look.sd_fall_kw or 0.0), list(Condition).index(look.condition), look.name, look.member_id
