@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.coverage import MeterGroup
+from digital_twin.macro_twin.coverage import Indices, MeterGroup
 from digital_twin.macro_twin.filtering import Dynamics
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.packing import pack, unpack
@@ -60,6 +60,10 @@ class TwinModel:
     groups: tuple[MeterGroup, ...]  # one for each of `OBSERVED`
     pv_shape: Array  # (slots of the day,) stands in for the clear sky where that does not fit; empty where it does
     days: float  # of history that it was learned from
+
+    def sky(self, slot: Indices, clear_sky: Array) -> Array:
+        """The clear sky of these slots of the day, or what stands in for it."""  # (T,)
+        return np.ascontiguousarray(self.pv_shape[slot] if self.pv_shape.size else clear_sky, dtype=np.float64)
 
     def to_bytes(self) -> bytes:
         """As it is kept."""

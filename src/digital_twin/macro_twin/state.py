@@ -143,10 +143,9 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         read_sum(readings.own[:, index], readings.meters[index], hour, group)
         for index, group in enumerate(model.groups)
     ]
-    sky = model.pv_shape[slot.astype(np.int64)] if model.pv_shape.size else readings.clear_sky
     inputs = Inputs(
         features=demand_features(grid, zone),
-        clear_sky=np.ascontiguousarray(sky, dtype=np.float64),
+        clear_sky=model.sky(slot.astype(np.int64), readings.clear_sky),
         value=np.stack([one.value for one in sums], axis=1),
         share=np.stack([one.share for one in sums], axis=1),
         noise=np.stack([one.noise for one in sums], axis=1),

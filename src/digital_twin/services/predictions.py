@@ -13,7 +13,7 @@ from digital_twin.services.access import Grant
 from digital_twin.services.ports import Clock, ComputePool
 from digital_twin.services.state_inputs import describe
 from digital_twin.services.states import TIMEOUT_S, Standing, StateService
-from digital_twin.services.twin_questions import Prediction, predict_state
+from digital_twin.services.twin_questions import predict_state
 from digital_twin.services.twin_steps import TwinTask
 
 SURE = 1.959964
@@ -60,25 +60,26 @@ class PredictionService:
         task = TwinTask(setting, grid, nothing, no_meters, standing.model, standing.state)
         found = await self._pool.call(predict_state, task, timeout_s=TIMEOUT_S)
         first = max(0, (current - LONGEST_GAP - standing.at) // grid.step)
-        told = Prediction(found.mean[first:], found.deviation[first:])
-        return _with_band(standing, now, TimeGrid(grid.instant(first), grid.steps - first, grid.step_minutes), told)
+        told = TimeGrid(grid.instant(first), grid.steps - first, grid.step_minutes)
+        return _with_band(standing, now, told, (found.mean[first:], found.deviation[first:]))
 
 
-def _with_band(standing: Standing, now: datetime, grid: TimeGrid, prediction: Prediction) -> PredictedState:
+def _with_band(standing: Standing, now: datetime, grid: TimeGrid, moments: tuple[Array, Array]) -> PredictedState:
     """What is never negative, nor more than fits in, is not so in its band either."""
     plant = standing.instruments.setting.plant
     least = np.array([0.0, 0.0, -np.inf, 0.0])
     most = np.array([np.inf, np.inf, np.inf, plant.storage_capacity_kwh])
-    spread = SURE * prediction.deviation
+    mean, deviation = moments
+    spread = SURE * deviation
     describe(standing.instruments, standing.provenance)
     standing.provenance.models["prediction"] = "macro_twin"
     return PredictedState(
         as_of=now,
         observed_at=None if standing.is_prior else standing.at,
         grid=grid,
-        mean=prediction.mean,
-        deviation=prediction.deviation,
-        lower=np.clip(prediction.mean - spread, least, np.maximum(most, prediction.mean)),
-        upper=np.clip(prediction.mean + spread, least, np.maximum(most, prediction.mean)),
+        mean=mean,
+        deviation=deviation,
+        lower=np.clip(mean - spread, least, np.maximum(most, mean)),
+        upper=np.clip(mean + spread, least, np.maximum(most, mean)),
         provenance=standing.provenance.to_document(),
     )

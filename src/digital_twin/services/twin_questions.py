@@ -9,21 +9,14 @@ import numpy as np
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin import OBSERVED, Condition
-from digital_twin.services.twin_steps import MAY_REST, TwinTask, estimate_state
+from digital_twin.services.twin_steps import MAY_REST, TwinTask, clear_sky
 
 if TYPE_CHECKING:
     from digital_twin.macro_twin.coverage import Mask, MeterGroup
+    from digital_twin.macro_twin.prediction import Forecasted
 
 CONSUMPTION = ("load_kw", "net_load_kw")
 """What meters are judged by: how much surer of it all one more of them would make the twin."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """The four quantities of each step ahead."""
-
-    mean: Array  # (T, 4) in the order of ESTIMATED
-    deviation: Array  # (T, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +32,19 @@ class MeterLook:
     sd_fall_kw: float | None
 
 
-def predict_state(task: TwinTask) -> Prediction:
+def predict_state(task: TwinTask) -> "Forecasted":
     """The steps of the task's grid, which begins where its state ends; its readings are not looked at."""
-    nothing = np.full((task.grid.steps, len(OBSERVED)), np.nan)
-    silent = tuple(np.full((task.grid.steps, len(one.ids)), np.nan) for one in task.setting.metering)
-    track = estimate_state(replace(task, own=nothing, meters=silent)).track
-    return Prediction(track.mean, track.deviation)
+    from digital_twin.macro_twin.model import TwinModel
+    from digital_twin.macro_twin.prediction import Outlook, predict_ahead
+    from digital_twin.macro_twin.state import TwinState
+    from digital_twin.macro_twin.structure import demand_features, slots_of
+
+    if task.model is None or task.state is None:
+        raise ValueError("a prediction goes on from a state")
+    model, zone = TwinModel.from_bytes(task.model), task.setting.plant.timezone
+    slot, _ = slots_of(task.grid, zone)
+    sky = model.sky(slot.astype(np.int64), clear_sky(task.setting.site, task.grid))
+    return predict_ahead(TwinState.from_bytes(task.state), model, Outlook(demand_features(task.grid, zone), sky))
 
 
 def look_at_meters(task: TwinTask) -> list[MeterLook]:
@@ -54,7 +54,8 @@ def look_at_meters(task: TwinTask) -> list[MeterLook]:
     from digital_twin.macro_twin.model import TwinModel
     from digital_twin.macro_twin.structure import slots_of
 
-    assert task.model is not None
+    if task.model is None:
+        raise ValueError("meters are judged by a model")
     model, grid = TwinModel.from_bytes(task.model), task.grid
     following = TimeGrid(grid.end, 1, grid.step_minutes)
     slots, _ = slots_of(TimeGrid(grid.start, grid.steps + 1, grid.step_minutes), model.plant.timezone)

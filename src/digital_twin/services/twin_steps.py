@@ -148,10 +148,10 @@ def _is_midnight(instant: datetime) -> bool:
 def _readings(task: TwinTask) -> "TwinReadings":
     from digital_twin.macro_twin.calibration import TwinReadings
 
-    return TwinReadings(task.grid, task.own, task.meters, _clear_sky(task.setting.site, task.grid))
+    return TwinReadings(task.grid, task.own, task.meters, clear_sky(task.setting.site, task.grid))
 
 
-def _clear_sky(site: Site, grid: TimeGrid) -> Array:
+def clear_sky(site: Site, grid: TimeGrid) -> Array:
     """Output per kW under a cloudless sky, worked out by whole days so that a step has one value in every grid."""
     from digital_twin.forecasting.pv import default_orientation
     from digital_twin.forecasting.solar import rated_output
