@@ -582,7 +582,8 @@ def test_a_key_does_what_its_scopes_say_where_they_say_it(api: Api, operator: ht
     here, there = api.community(operator), api.community(operator)
     key = api.key(operator, [here], "community:read")
     answered(key.get(f"/communities/{here}"))
-    refused(key.get(f"/communities/{here}/members"), 403)
+    assert "make one that has it" in refused(key.get(f"/communities/{here}/members"), 403)["detail"]
+    assert "log in as a person" in refused(key.delete(f"/communities/{here}/members/h1"), 403)["detail"]
     assert (
         refused(key.get(f"/communities/{there}"), 404) | same() == refused(key.get("/communities/none"), 404) | same()
     )

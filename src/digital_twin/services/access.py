@@ -172,10 +172,12 @@ class Access:
             raise unknown_community()
         harmless = permission in (Permission.SIGNED_IN, Permission.COMMUNITIES_LIST)
         if not harmless and permission not in (caller.scopes or frozenset()):
-            raise NotAllowed(
-                f"this API key lacks the scope {permission}; make one that has it with POST /auth/api-keys",
-                required_permission=str(permission),
+            mend = (
+                "make one that has it with POST /auth/api-keys"
+                if permission in KEY_SCOPES
+                else "no key may have it, so log in as a person"
             )
+            raise NotAllowed(f"this API key lacks the scope {permission}; {mend}", required_permission=str(permission))
 
     async def _membership(self, caller: Caller, community_id: str) -> Membership:
         now = self._clock.now()
