@@ -301,6 +301,7 @@ def test_canonical_names_are_never_left_out(tmp_path: Path) -> None:
     assert starts == {  # what is of an instant has no interval whose end could be named
         "load_kw": before, "import_price_per_kwh": before, "temperature_c": WINTER, "storage_soc_kwh": WINTER,
     }  # fmt: skip
+    assert {one.what: one.value for one in file.guesses}["unit of storage_soc_kwh"] == "kWh, what is stored then"
 
 
 def test_a_price_may_be_given_in_another_unit(tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ def _unit_of(
         raise InvalidInput(f"the unit must be kWh, Wh, MWh, kW, W or MW, got {unit!r}", field="unit")
     if options.unit is None:
         because = "the column of units says so" if channel.unit is not None else "its name says so"
-        meant = f"{unit}, energy per interval" if unit in ENERGY_UNITS else f"{unit}, mean power"
+        energy = "what is stored then" if kind is SeriesKind.INSTANT else "energy per interval"
+        meant = f"{unit}, {energy if unit in ENERGY_UNITS else 'mean power'}"
         notes.guess(f"unit of {channel.name}", meant, because)
     elif found is not None and found != unit:
         notes.guess(f"unit of {channel.name}", unit, f"--unit says so, against its name, which says {found}")
