@@ -184,6 +184,10 @@ async def test_meters_of_some_members_stand_for_their_part_of_the_community(worl
     demand = state["states"]["demand_kw"]
     assert abs(demand["mean"] - truth) < 3 * demand["sd"]
     assert demand["sd"] > 0.02 * truth, "what nobody metered is not known"
+    unmetered = state["parts"]["unmetered_demand_kw"]
+    assert unmetered["mean"] == pytest.approx(demand["mean"] - truth / 2)
+    assert unmetered["sd"] == demand["sd"]
+    assert state["parts"]["net_charge_kw"]["sd"] > 0
 
 
 async def test_meters_of_different_resolutions_are_read_on_the_coarsest(world: World) -> None:

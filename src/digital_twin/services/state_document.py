@@ -35,6 +35,7 @@ def state_document(
         "coverage": answer.coverage,
         "nis": answer.nis,
         "states": states,
+        "parts": {name: {"mean": part.mean, "sd": part.deviation} for name, part in answer.parts.items()},
         "reporting": answer.reporting,
         "provenance": provenance.to_document(),
     }

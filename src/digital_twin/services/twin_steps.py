@@ -14,6 +14,7 @@ from digital_twin.macro_twin import OBSERVED, Metering, Plant
 if TYPE_CHECKING:
     from digital_twin.macro_twin.calibration import TwinReadings
     from digital_twin.macro_twin.model import TwinModel
+    from digital_twin.macro_twin.parts import Part
     from digital_twin.macro_twin.state import Track, TwinState
 
 DAY = timedelta(days=1)
@@ -60,6 +61,7 @@ class TwinAnswer:
     nis: float | None
     reporting: int
     stuck: dict[str, list[str]]  # meters of each series that have stood still for a day
+    parts: "dict[str, Part]"  # of the last interval
 
 
 def estimate_state(task: TwinTask) -> TwinAnswer:
@@ -89,11 +91,13 @@ def estimate_prior(task: TwinTask) -> TwinAnswer:
 
 
 def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -> TwinAnswer:
+    from digital_twin.macro_twin.parts import parts_of
     from digital_twin.macro_twin.state import Track, advance, stuck_meters
 
     checkpoints: list[tuple[datetime, bytes]] = []
     tracks: list[Track] = []
-    for part in _by_day(readings):
+    days = _by_day(readings)
+    for part in days:
         if _is_midnight(state.instant):
             checkpoints.append((state.instant, state.to_bytes()))
         advanced = advance(state, model, part)
@@ -113,6 +117,7 @@ def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -
         nis=state.nis,
         reporting=state.reporting,
         stuck={name: meters for name, meters in stuck.items() if meters},
+        parts=parts_of(state, model, days[-1]),
     )
 
 

@@ -12,6 +12,12 @@ from digital_twin.services.ports import StateTrack
 COVERAGE = "Part of the consumption that the meters reporting the last interval stand for; 1 for a meter of all"
 NIS = "Running mean of the normalised innovation squared: about 1 where the errors are as large as sd says"
 
+PARTS = (
+    "net_charge_kw: what the storage takes less what it gives, AC side; storage_losses_kw: what conversion takes of "
+    "it; unmetered_demand_kw, unmetered_pv_kw, unmetered_storage_soc_kwh: what no believed reading of it shows. "
+    "Empty for a state that was kept before they were told"
+)
+
 
 class StateQuery(Body):
     """As of when."""
@@ -49,6 +55,7 @@ class StateAnswer(Answer):
         dict[str, Estimate],
         Field(description="demand_kw, pv_kw and net_load_kw of the interval, storage_soc_kwh at its start"),
     ]
+    parts: Annotated[dict[str, Estimate], Field(default_factory=dict[str, Estimate], description=PARTS)]
     provenance: Provenance
 
 
