@@ -101,7 +101,7 @@ def test_without_a_meter_the_twin_only_grows_less_certain() -> None:
     nobody = np.zeros((48, 12), dtype=np.bool_)
     after = advance(state, model, homes.between(HISTORY_DAYS * 24, 30 * 24, nobody))
     assert (after.track.coverage == 0).all()
-    assert after.state.memory == state.memory
+    np.testing.assert_equal(after.state.memory, state.memory)
     for before, later in zip(np.diag(state.belief.covariance), np.diag(after.state.belief.covariance), strict=True):
         assert later >= before
     told = advance(state, model, homes.between(HISTORY_DAYS * 24, 30 * 24))
@@ -227,6 +227,19 @@ def test_any_subset_of_the_communitys_series_will_do(names: int) -> None:
     for index, name in enumerate(series):
         if name in given:
             assert after.state.estimate[index] == pytest.approx(given[name][-1], abs=0.5)
+
+
+def test_each_stream_is_judged_by_its_own_readings() -> None:
+    homes = lively_homes(12, 35)
+    first, last = HISTORY_DAYS * 24, 35 * 24
+    grid = TimeGrid(START + timedelta(days=HISTORY_DAYS), last - first, 60)
+    model, state = homes.learn(first)
+    as_learned = advance(state, model, homes.between(first, last)).state.memory
+    wild = advance(state, model, readings(grid, load_kw=homes.load_kw[first:last] * 3.0)).state.memory
+    assert 0.5 < as_learned.stream_nis[LOAD] < 2
+    assert wild.stream_nis[LOAD] > as_learned.stream_nis[LOAD] + 0.2, "though the noise adapts"
+    assert as_learned.stream_counts.tolist() == [7 * 24, 0, 0, 0]
+    assert as_learned.nis == as_learned.stream_nis[LOAD]
 
 
 def test_net_load_is_demand_less_generation_plus_what_the_storage_takes_with_their_joint_error() -> None:

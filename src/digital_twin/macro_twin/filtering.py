@@ -69,6 +69,8 @@ class Memory(NamedTuple):
     noise_scale: float
     nis: float
     nis_count: float
+    stream_nis: Array  # (4,) the same of the readings of each of `OBSERVED`
+    stream_counts: Array  # (4,) over how many readings, at most a week's
 
 
 class Inputs(NamedTuple):
@@ -93,6 +95,7 @@ def run_filter(
     design, product, noise = np.zeros((_QUANTITIES, SIZE)), np.zeros(SIZE), np.zeros(SIZE)
     row = np.zeros(SIZE)
     noise_scale, nis, count = memory.noise_scale, memory.nis, memory.nis_count
+    stream_nis, stream_counts = memory.stream_nis.copy(), memory.stream_counts.copy()
     for t in range(steps):
         _fill_design(design, inputs.features[t], inputs.clear_sky[t])
         hours = _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
@@ -110,6 +113,8 @@ def run_filter(
             surprise = innovation * innovation / spread
             count = min(count + 1.0, dynamics.memory_steps)
             nis += (min(surprise, LARGEST_NIS) - nis) / count
+            stream_counts[q] = min(stream_counts[q] + 1.0, dynamics.memory_steps)
+            stream_nis[q] += (min(surprise, LARGEST_NIS) - stream_nis[q]) / stream_counts[q]
             if q in (LOAD, NET_LOAD):
                 change = (
                     dynamics.adaptation * (min(surprise, GATE) - 1.0) * inputs.share[t, q] * (believed / spread) ** 2
@@ -127,7 +132,7 @@ def run_filter(
                 estimates[t, q] += design[q, i] * mean[i]
             variances[t, q] = spread_of(covariance, design[q], product)
         nis_track[t] = nis if count > 0 else np.nan
-    return Memory(noise_scale, nis, count), estimates, variances, nis_track
+    return Memory(noise_scale, nis, count, stream_nis, stream_counts), estimates, variances, nis_track
 
 
 @compiled

@@ -11,7 +11,7 @@ from digital_twin.domain.errors import InvalidInput
 
 _HEAD = struct.Struct("<4sHI")
 _MAGIC = b"DTMT"
-VERSION = 1
+VERSION = 2
 
 
 def pack(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:

@@ -72,7 +72,7 @@ class TwinState:
         triangle = np.tril_indices(len(STATES))
         values = {
             "instant": int(self.instant.timestamp()),
-            "memory": list(self.memory),
+            "memory": [self.memory.noise_scale, self.memory.nis, self.memory.nis_count],
             "coverage": self.coverage,
             "reporting": self.reporting,
         }
@@ -81,6 +81,8 @@ class TwinState:
             "covariance": self.belief.covariance[triangle],
             "estimate": self.estimate,
             "deviation": self.deviation,
+            "stream_nis": self.memory.stream_nis,
+            "stream_counts": self.memory.stream_counts,
         }
         for index in range(len(OBSERVED)):
             arrays[f"last_{index}"] = self.last_values[index]
@@ -93,10 +95,11 @@ class TwinState:
         values, arrays = unpack(data)
         covariance = np.zeros((len(STATES), len(STATES)))
         covariance[np.tril_indices(len(STATES))] = arrays["covariance"]
+        noise_scale, nis, nis_count = values["memory"]
         return cls(
             instant=datetime.fromtimestamp(values["instant"], UTC),
             belief=Gaussian(arrays["mean"], covariance),
-            memory=Memory(*values["memory"]),
+            memory=Memory(noise_scale, nis, nis_count, arrays["stream_nis"], arrays["stream_counts"]),
             estimate=arrays["estimate"],
             deviation=arrays["deviation"],
             coverage=values["coverage"],
@@ -119,7 +122,7 @@ def start_state(model: TwinModel, instant: datetime) -> TwinState:
     return TwinState(
         instant=instant,
         belief=model.start,
-        memory=Memory(1.0, 0.0, 0.0),
+        memory=Memory(1.0, 0.0, 0.0, np.zeros(len(OBSERVED)), np.zeros(len(OBSERVED))),
         estimate=np.zeros(len(ESTIMATED)),
         deviation=np.zeros(len(ESTIMATED)),
         coverage=0.0,
@@ -164,7 +167,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     after = TwinState(
         instant=grid.end,
         belief=Gaussian(mean, covariance),
-        memory=Memory(*map(float, memory)),
+        memory=memory,
         estimate=track.mean[-1].copy(),
         deviation=track.deviation[-1].copy(),
         coverage=float(track.coverage[-1]),
