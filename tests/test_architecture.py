@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "digital_twin"
 LIBRARIES = {
     # layer: the third-party libraries that it may import; what is missing here may import none
     "domain": {"numpy"},
-    "macro_twin": {"numpy", "numba"},
+    "macro_twin": {"numpy", "numba", "llvmlite"},  # which numba is written in, and comes with
     "forecasting": {"numpy", "pandas", "pvlib", "holidays"},
     "optimization": {"numpy", "scipy", "cvxpy", "highspy"},
     "simulation": {"numpy", "numba", "pandas", "pvlib", "scipy"},
