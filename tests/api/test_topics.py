@@ -8,6 +8,7 @@ import pytest
 from tests.api.application import Api, answered, refused
 from tests.api.in_memory import InMemoryApi, in_memory_api
 
+from digital_twin.domain.topics import TopicMapping, TopicTemplate, ValueMapping
 from digital_twin.services.ports import DeadLetter, Ingester
 
 EARLIER = (datetime.now(UTC) - timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
@@ -35,7 +36,7 @@ def test_a_mapping_is_made_read_changed_and_deleted(operator: httpx.Client, comm
     assert made.headers["etag"] == '"1"'
     assert body["values"][0] | {"samples": "last", "scale": 1.0} == body["values"][0]
     assert answered(operator.get(f"{path}/meters")) == body
-    assert answered(operator.get(path)) == {"topic_mappings": [body]}
+    assert answered(operator.get(path)) == {"topic_mappings": [body], "unreadable": []}
     changed = operator.put(f"{path}/meters", json=mapping(community, resolution_minutes=5))
     assert answered(changed)["resolution_minutes"] == 5
     assert changed.headers["etag"] == '"2"'
@@ -108,7 +109,7 @@ def test_a_community_sees_its_own_mappings_alone(
 ) -> None:
     answered(operator.post(path, json=mapping(community)), 201)
     there = api.community(stranger)
-    assert answered(stranger.get(f"/communities/{there}/topic-mappings")) == {"topic_mappings": []}
+    assert answered(stranger.get(f"/communities/{there}/topic-mappings")) == {"topic_mappings": [], "unreadable": []}
     refused(stranger.get(f"{path}/meters"), 404)
 
 
@@ -133,7 +134,7 @@ def test_a_mapping_is_tried_on_a_message_and_nothing_is_stored(
         "quality": "measured", "waits": False,
     }  # fmt: skip
     assert answered(operator.get(f"/communities/{community}/series")) == {"series": []}
-    assert answered(operator.get(path)) == {"topic_mappings": []}
+    assert answered(operator.get(path)) == {"topic_mappings": [], "unreadable": []}
 
 
 def test_a_trial_says_what_would_be_refused_and_why(operator: httpx.Client, community: str, path: str) -> None:
@@ -189,6 +190,18 @@ async def test_dead_letters_are_paged_newest_first_and_deleted() -> None:
         until = {"received_until": first["dead_letters"][-1]["received_at"]}
         assert (await api.client.delete(path, params=until, headers=headers)).json() == {"deleted": 3}
         assert (await api.client.delete(path, headers=headers)).json() == {"deleted": 2}
+
+
+async def test_a_mapping_that_cannot_be_read_is_listed_apart() -> None:
+    async with in_memory_api() as api:
+        headers, path = await with_letters(api, 0), "/communities/valley/topic-mappings"
+        several = TopicMapping("several", TopicTemplate("a/b"), (ValueMapping("load_kw", "$..kw"),))
+        async with api.twin.store.community("valley") as tx:
+            await tx.topic_mappings.add(several)
+        listed = (await api.client.get(path, headers=headers)).json()
+        assert listed["topic_mappings"] == []
+        assert [one["mapping_id"] for one in listed["unreadable"]] == ["several"]
+        assert "JSON path" in listed["unreadable"][0]["reason"]
 
 
 async def test_a_cursor_that_is_none_of_ours_is_refused() -> None:

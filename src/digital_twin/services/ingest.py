@@ -2,7 +2,7 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,9 +10,18 @@ from digital_twin.domain.errors import NotFound, Unavailable
 from digital_twin.domain.readings import CLOCK_TOLERANCE, Receipt, SeriesValues, check_readings
 from digital_twin.domain.topics import Pick, Sample
 from digital_twin.services.payloads import PayloadReader
-from digital_twin.services.ports import Clock, DeadLetter, Ingester, Message, Store, Transaction
+from digital_twin.services.ports import (
+    Clock,
+    DeadLetter,
+    Ingester,
+    KeptMapping,
+    Message,
+    Store,
+    Transaction,
+    UnreadableMapping,
+)
 from digital_twin.services.reading_parts import count_readings
-from digital_twin.services.topic_routes import Route, TopicRoutes
+from digital_twin.services.topic_routes import Route, TopicRoutes, ready
 from digital_twin.telemetry import MQTT_MESSAGES, READINGS, get_logger
 
 KEPT_PAYLOAD_BYTES = 2048
@@ -72,10 +81,10 @@ class IngestService:
         self.routes = TopicRoutes()
 
     async def load_routes(self) -> None:
-        """Read the mappings of all communities anew."""
+        """Read the mappings of all communities anew; one that cannot be read is logged and left out."""
         async with self._store.platform() as tx:
-            mappings = await tx.topic_mappings.of_all_communities()
-        self.routes = TopicRoutes(Route(community_id, PayloadReader(mapping)) for community_id, mapping in mappings)
+            kept = await tx.topic_mappings.of_all_communities()
+        self.routes = TopicRoutes(_routes(kept))
 
     async def store(self, community_id: str, pieces: Sequence[Piece]) -> None:
         """Commit what these messages say to a community, and why something could not be read.
@@ -150,6 +159,16 @@ class IngestService:
         """Let readiness know whether messages are taken."""
         async with self._store.platform() as tx:
             await tx.ingesters.tell(ingester)
+
+
+def _routes(kept: Sequence[tuple[str, KeptMapping]]) -> Iterator[Route]:
+    for community_id, mapping in kept:
+        reader = ready(mapping)
+        if isinstance(reader, UnreadableMapping):
+            facts = {"community_id": community_id, "mapping_id": reader.mapping_id, "error": reader.reason}
+            get_logger().error("topic_mapping_not_read", **facts)
+        else:
+            yield Route(community_id, reader)
 
 
 async def _settled(tx: Transaction, now: datetime) -> list[SeriesValues]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.topics import TopicTemplate
 from digital_twin.services.payloads import PayloadReader
+from digital_twin.services.ports import KeptMapping, UnreadableMapping
 
 ANY = "+"
 
@@ -21,6 +23,16 @@ class Route:
 class _Node:
     next: dict[str, "_Node"] = field(default_factory=dict[str, "_Node"])
     routes: list[Route] = field(default_factory=list[Route])
+
+
+def ready(kept: KeptMapping) -> PayloadReader | UnreadableMapping:
+    """What reads by this mapping, where anything can: paths that were taken once may be none to a later version."""
+    if isinstance(kept, UnreadableMapping):
+        return kept
+    try:
+        return PayloadReader(kept)
+    except InvalidInput as error:
+        return UnreadableMapping(kept.mapping_id, error.message)
 
 
 class TopicRoutes:

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from digital_twin.domain.errors import InvalidInput, NotAllowed
+from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed
 from digital_twin.domain.topics import OWN_TOPICS, TopicMapping
 from digital_twin.services.access import Grant, Role
 from digital_twin.services.ingest import Piece, Sifted, sift
 from digital_twin.services.payloads import PayloadReader
-from digital_twin.services.ports import Clock, DeadLetter, Message, Store, StoredMapping
-from digital_twin.services.topic_routes import fits
+from digital_twin.services.ports import Clock, DeadLetter, Message, Store, StoredMapping, UnreadableMapping
+from digital_twin.services.topic_routes import fits, ready
 
 MAX_MAPPINGS = 200
 
@@ -40,9 +40,12 @@ class TopicService:
         async with self._store.community(str(grant.community_id)) as tx:
             return await tx.topic_mappings.get(mapping_id)
 
-    async def all(self, grant: Grant) -> list[StoredMapping]:
+    async def all(self, grant: Grant) -> tuple[list[TopicMapping], list[UnreadableMapping]]:
+        """Those that are read, and those that are stored but cannot be."""
         async with self._store.community(str(grant.community_id)) as tx:
-            return await tx.topic_mappings.all()
+            kept = [ready(one.mapping) for one in await tx.topic_mappings.all()]
+        read = [one.mapping for one in kept if not isinstance(one, UnreadableMapping)]
+        return read, [one for one in kept if isinstance(one, UnreadableMapping)]
 
     async def replace(
         self, grant: Grant, mapping_id: str, mapping: TopicMapping, *, expected_version: int | None
@@ -60,7 +63,7 @@ class TopicService:
             raise InvalidInput("mapping_id cannot change; delete the mapping and create another", field="mapping_id")
         async with self._store.community(str(grant.community_id)) as tx:
             current = await tx.topic_mappings.get(mapping_id)
-            if mapping.topic != current.mapping.topic:
+            if isinstance(current.mapping, UnreadableMapping) or mapping.topic != current.mapping.topic:
                 _check_topic(grant, mapping)
             version = current.version if expected_version is None else expected_version
             return await tx.topic_mappings.replace(mapping, expected_version=version)
@@ -91,6 +94,13 @@ class TopicService:
         async with self._store.community(str(grant.community_id)) as tx:
             now = self._clock.now()
             return await sift(tx, [Piece(Message(topic, payload, now), reader)], now)
+
+
+def readable(stored: StoredMapping) -> TopicMapping:
+    """Raises Conflict when what is stored is not understood."""
+    if isinstance(stored.mapping, UnreadableMapping):
+        raise Conflict(f"{stored.mapping.reason}; replace the mapping with PUT, or delete it")
+    return stored.mapping
 
 
 def _check_topic(grant: Grant, mapping: TopicMapping) -> None:

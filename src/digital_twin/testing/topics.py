@@ -14,6 +14,7 @@ from digital_twin.services.ports import (
     Clock,
     DeadLetter,
     Ingester,
+    KeptMapping,
     StoredMapping,
 )
 
@@ -68,7 +69,7 @@ class MemoryTopicMappings:
             raise Conflict(f"the mapping was changed meanwhile and is at version {current.version} now; read it again")
         return current
 
-    async def of_all_communities(self) -> list[tuple[str, TopicMapping]]:
+    async def of_all_communities(self) -> list[tuple[str, KeptMapping]]:
         return [
             (community_id, one.mapping)
             for community_id, tables in sorted(self._visible.items())

@@ -10,10 +10,18 @@ from psycopg.types.json import Jsonb
 
 from digital_twin.adapters.postgres.codec import to_document, topic_mapping_from
 from digital_twin.adapters.postgres.locks import hold_community
-from digital_twin.domain.errors import Conflict, NotFound
+from digital_twin.domain.errors import Conflict, InvalidInput, NotFound
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.topics import Pick, Sample, TopicMapping, one_reading, settle
-from digital_twin.services.ports import KEPT_LETTERS, SAMPLES_WAIT, DeadLetter, Ingester, StoredMapping
+from digital_twin.services.ports import (
+    KEPT_LETTERS,
+    SAMPLES_WAIT,
+    DeadLetter,
+    Ingester,
+    KeptMapping,
+    StoredMapping,
+    UnreadableMapping,
+)
 
 LETTERS_KEPT_FOR = timedelta(days=30)
 SAMPLES_KEPT_FOR = timedelta(days=1)
@@ -34,7 +42,7 @@ class PostgresTopicMappings:
     async def add(self, mapping: TopicMapping) -> StoredMapping:
         cursor = await self._connection.execute(
             "insert into topic_mapping (community, mapping_id, document) values (%s, %s, %s) "
-            "on conflict (community, mapping_id) do nothing returning document, version",
+            "on conflict (community, mapping_id) do nothing returning mapping_id, document, version",
             (self._community, mapping.mapping_id, Jsonb(to_document(mapping))),
         )
         row = await cursor.fetchone()
@@ -44,7 +52,7 @@ class PostgresTopicMappings:
 
     async def get(self, mapping_id: str) -> StoredMapping:
         cursor = await self._connection.execute(
-            "select document, version from topic_mapping where community = %s and mapping_id = %s",
+            "select mapping_id, document, version from topic_mapping where community = %s and mapping_id = %s",
             (self._community, mapping_id),
         )
         row = await cursor.fetchone()
@@ -54,7 +62,8 @@ class PostgresTopicMappings:
 
     async def all(self) -> list[StoredMapping]:
         cursor = await self._connection.execute(
-            'select document, version from topic_mapping where community = %s order by mapping_id collate "C"',
+            "select mapping_id, document, version from topic_mapping where community = %s "
+            'order by mapping_id collate "C"',
             (self._community,),
         )
         return [_stored(row) for row in await cursor.fetchall()]
@@ -62,7 +71,8 @@ class PostgresTopicMappings:
     async def replace(self, mapping: TopicMapping, *, expected_version: int | None) -> StoredMapping:
         cursor = await self._connection.execute(
             "update topic_mapping set document = %s, version = version + 1 "
-            "where community = %s and mapping_id = %s and version = coalesce(%s, version) returning document, version",
+            "where community = %s and mapping_id = %s and version = coalesce(%s, version) "
+            "returning mapping_id, document, version",
             (Jsonb(to_document(mapping)), self._community, mapping.mapping_id, expected_version),
         )
         row = await cursor.fetchone()
@@ -82,9 +92,9 @@ class PostgresTopicMappings:
         current = await self.get(mapping_id)
         return Conflict(f"the mapping was changed meanwhile and is at version {current.version} now; read it again")
 
-    async def of_all_communities(self) -> list[tuple[str, TopicMapping]]:
+    async def of_all_communities(self) -> list[tuple[str, KeptMapping]]:
         cursor = await self._connection.execute("select community_id, document from topic_mappings_of_all()")
-        return [(community_id, topic_mapping_from(document)) for community_id, document in await cursor.fetchall()]
+        return [(community_id, _kept(_id_in(document), document)) for community_id, document in await cursor.fetchall()]
 
 
 class PostgresDeadLetters:
@@ -206,8 +216,23 @@ class PostgresIngesters:
 
 
 def _stored(row: tuple[Any, ...]) -> StoredMapping:
-    document, version = row
-    return StoredMapping(topic_mapping_from(document), version)
+    mapping_id, document, version = row
+    return StoredMapping(_kept(mapping_id, document), version)
+
+
+def _kept(mapping_id: str, document: Any) -> KeptMapping:
+    """The mapping of a document that an earlier version, or somebody by hand, may have written."""
+    try:
+        return topic_mapping_from(document)
+    except InvalidInput as error:
+        reason = error.message
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = f"what is stored is of no form that is known here: {error!r}"
+    return UnreadableMapping(mapping_id, reason)
+
+
+def _id_in(document: Any) -> str:
+    return str(document.get("mapping_id", "")) if isinstance(document, dict) else ""
 
 
 def _sample_row(community: int, one: Sample) -> tuple[Any, ...]:

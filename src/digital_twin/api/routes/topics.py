@@ -17,10 +17,12 @@ from digital_twin.api.schemas.topics import (
     TopicMappingList,
     TrialAnswer,
     TrialBody,
+    UnreadableMappingBody,
 )
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.services.access import Permission
 from digital_twin.services.ports import StoredMapping
+from digital_twin.services.topics import readable
 
 router = twin_router("topics")
 
@@ -34,15 +36,18 @@ async def create_topic_mapping(
     Topics below `communities/{community_id}/` are the community's own; only an administrator maps any other.
     """
     stored = await twin.topics.create(grant, body.to_domain())
-    response.headers["Location"] = f"/communities/{community_id}/topic-mappings/{stored.mapping.mapping_id}"
+    response.headers["Location"] = f"/communities/{community_id}/topic-mappings/{body.mapping_id}"
     return _answer(stored, response)
 
 
 @router.get("/communities/{community_id}/topic-mappings", **requires(Permission.READINGS_WRITE))
 async def list_topic_mappings(community_id: str, twin: TwinDep, grant: GrantDep) -> TopicMappingList:
-    """All topic mappings by id."""
-    found = await twin.topics.all(grant)
-    return TopicMappingList(topic_mappings=[TopicMappingBody.from_domain(one.mapping) for one in found])
+    """All topic mappings by id, and apart those that are stored but cannot be read."""
+    read, unreadable = await twin.topics.all(grant)
+    return TopicMappingList(
+        topic_mappings=[TopicMappingBody.from_domain(one) for one in read],
+        unreadable=[UnreadableMappingBody(mapping_id=one.mapping_id, reason=one.reason) for one in unreadable],
+    )
 
 
 @router.post("/communities/{community_id}/topic-mappings/try", **requires(Permission.READINGS_WRITE))
@@ -56,7 +61,7 @@ async def try_topic_mapping(community_id: str, body: TrialBody, twin: TwinDep, g
 async def get_topic_mapping(
     community_id: str, mapping_id: str, twin: TwinDep, grant: GrantDep, response: Response
 ) -> TopicMappingBody:
-    """One topic mapping with its ETag."""
+    """One topic mapping with its ETag; 409 where what is stored of it cannot be read."""
     return _answer(await twin.topics.get(grant, mapping_id), response)
 
 
@@ -113,4 +118,4 @@ async def delete_dead_letters(
 
 def _answer(stored: StoredMapping, response: Response) -> TopicMappingBody:
     set_etag(response, stored.version)
-    return TopicMappingBody.from_domain(stored.mapping)
+    return TopicMappingBody.from_domain(readable(stored))

@@ -131,8 +131,16 @@ class TopicMappingBody(Body):
         )
 
 
+class UnreadableMappingBody(Answer):
+    """A mapping that is stored, but of which no topic is read until it is replaced."""
+
+    mapping_id: str
+    reason: str
+
+
 class TopicMappingList(Answer):
     topic_mappings: list[TopicMappingBody]
+    unreadable: list[UnreadableMappingBody]
 
 
 class TrialBody(Body):

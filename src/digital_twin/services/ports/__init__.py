@@ -55,10 +55,12 @@ from digital_twin.services.ports.topics import (
     Delivery,
     Ingester,
     Ingesters,
+    KeptMapping,
     Message,
     Sampled,
     StoredMapping,
     TopicMappings,
+    UnreadableMapping,
 )
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "Ingesters",
     "Invite",
     "Keeping",
+    "KeptMapping",
     "KnownState",
     "Listening",
     "Members",
@@ -130,6 +133,7 @@ __all__ = [
     "TrainedModels",
     "TrainedVersion",
     "Transaction",
+    "UnreadableMapping",
     "WeatherAnswer",
     "WeatherSource",
 ]

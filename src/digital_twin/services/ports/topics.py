@@ -25,10 +25,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableMapping:
+    """A mapping that is stored in a form which this version does not understand: none of its topics is read."""
+
+    mapping_id: str
+    reason: str
+
+
+KeptMapping = TopicMapping | UnreadableMapping
+
+
+@dataclass(frozen=True, slots=True)
 class StoredMapping:
     """A mapping with the version that an ETag names."""
 
-    mapping: TopicMapping
+    mapping: KeptMapping
     version: int
 
 
@@ -54,7 +65,10 @@ class Ingester:
 
 
 class TopicMappings(Protocol):
-    """Mappings of the community that the transaction entered; each change is told to whoever listens."""
+    """Mappings of the community that the transaction entered; each change is told to whoever listens.
+
+    One that cannot be read keeps none of the others from being read.
+    """
 
     async def add(self, mapping: TopicMapping) -> StoredMapping:
         """Raises Conflict when the id is taken."""
@@ -76,7 +90,7 @@ class TopicMappings(Protocol):
         """Raises as `replace` does."""
         ...
 
-    async def of_all_communities(self) -> list[tuple[str, TopicMapping]]:
+    async def of_all_communities(self) -> list[tuple[str, KeptMapping]]:
         """Every mapping with its community's id; asked in platform scope."""
         ...
 
