@@ -36,6 +36,9 @@ FAST, LASTING, NEWS = range(3)
 GATE = 9.0
 """Of the squared innovation over its variance: beyond three standard deviations the error is widened in proportion."""
 
+FARTHEST = 10.0
+"""Ceilings beyond which no reading counts, however often it is repeated."""
+
 LARGEST_SURPRISE, LARGEST_CHANGE = 25.0, 16.0
 """What one sum may count for the design effect and for the driver's noise, in units of its variance."""
 
@@ -71,8 +74,8 @@ class Panel:
     lasting_decay: float
     driver: Driver
     unmetered_variance: Array  # (S,) of homes without a meter around their part
-    ceiling: Array  # (24, M) readings above are not believed
-    floor: Array  # (24, M) readings below are not believed
+    ceiling: Array  # (M,) beyond it a reading is doubted
+    is_signed: bool  # may be negative, as net load may
 
     @property
     def slots(self) -> int:
@@ -121,9 +124,22 @@ class Whole:
     reporting: Indices  # (T,)
 
 
-def believed(panel: Panel, readings: Array, hour: Indices) -> Array:
-    """The readings without those that the meter cannot have meant."""
-    return np.where((readings <= panel.ceiling[hour]) & (readings >= panel.floor[hour]), readings, np.nan)
+def believed(readings: Array, before: Array, ceiling: Array, *, is_signed: bool) -> Array:
+    """The readings without those that the meter cannot have meant.
+
+    Wrong readings come singly: beyond its ceiling a reading counts where the one before it was beyond it, too, unless
+    it is so far off that another unit must be meant.
+
+    Args:
+        readings: one column a meter, (T, M)
+        before: the last reading of each, (M,)
+    """
+    size = np.abs(readings)
+    was_beyond = np.vstack([np.abs(before), size[:-1]]) > ceiling
+    counts = (size <= ceiling) | (was_beyond & (size <= FARTHEST * ceiling))
+    if not is_signed:
+        counts &= readings >= 0
+    return np.where(counts, readings, np.nan)
 
 
 def follow(panel: Panel, memory: PanelMemory, readings: Array, kind: Indices, step: Indices) -> Whole:
