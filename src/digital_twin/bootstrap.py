@@ -324,7 +324,9 @@ async def _open_adapters(settings: Settings) -> AsyncGenerator[tuple[Adapters, s
         stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
         limiter = await stack.enter_async_context(open_limiter(_revealed(settings.redis_url)))
         pool.start()  # not before: processes that are ended while they start complain loudly
-        yield _adapters(settings, PostgresStore(connections), pool, feed, limiter), address
+        settings.upload_folder.mkdir(parents=True, exist_ok=True)
+        store = PostgresStore(connections, settings.upload_folder)
+        yield _adapters(settings, store, pool, feed, limiter), address
 
 
 def _adapters(settings: Settings, store: Store, pool: WarmPool, feed: EventFeed, limiter: RateLimiter) -> Adapters:

@@ -89,7 +89,7 @@ class Settings(BaseSettings):
 
     @property
     def upload_folder(self) -> Path:
-        """Where large bodies lie, nameless, while they arrive."""
+        """Where large bodies lie, nameless, while they arrive and until they are stored."""
         return self.digital_twin_home / "uploads"
 
     @property

@@ -1,6 +1,8 @@
 """A batch that waits for its last part: nothing is lost or told in another order, and a full disk is said."""
 
 import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,11 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import MONDAY, series
+from tests.builders import MONDAY, community, series
+from tests.databases import DatabaseServer
 
 from digital_twin.adapters.postgres import spool
+from digital_twin.adapters.postgres.database import open_pool
 from digital_twin.adapters.postgres.series import Identity
 from digital_twin.adapters.postgres.spool import Spool
+from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.errors import Unavailable
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.series_days import DayRows, to_day_rows
@@ -71,8 +76,38 @@ def test_however_a_batch_is_parted_the_same_comes_out(
         assert rows_by_resolution(parted) == rows_by_resolution(whole)
 
 
+async def test_a_batch_of_several_parts_lies_in_the_folder_of_the_store(
+    given_server: DatabaseServer, tmp_path: Path
+) -> None:
+    opened_there: list[bool] = []
+
+    async def parts() -> AsyncGenerator[list[SeriesValues], None]:
+        for day in range(3):
+            yield [series("load_kw", [1.0 + day] * 96, start=MONDAY + timedelta(days=day))]
+            opened_there.append(any(path.startswith(str(tmp_path)) for path in open_files()))
+
+    async with given_server.database() as address, open_pool(address, size=2) as pool:
+        store = PostgresStore(pool, tmp_path)
+        async with store.platform() as tx:
+            await tx.communities.create(community("solar_valley"))
+        async with store.community("solar_valley") as tx:
+            receipt = await tx.readings.record_parts(parts(), key="several")
+    assert receipt.stored == 3 * 96
+    assert opened_there == [False, True, True]  # one part needs no file
+    assert not list(tmp_path.iterdir())
+
+
+def open_files() -> list[str]:
+    """Where what this process has open lies, or lay."""
+    found: list[str] = []
+    for number in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing
+            found.append(str(number.readlink()))
+    return found
+
+
 def test_a_full_disk_is_said_while_the_batch_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb"))  # noqa: SIM115
     with Spool() as taken_up:
         taken_up.add([series("load_kw", [1.0] * 96, member="h1")])  # one part needs no file
         with pytest.raises(Unavailable, match="no space left"):

@@ -6,6 +6,7 @@ and no two writers deadlock. A batch is stamped after it got the lock: stamps of
 
 from collections.abc import AsyncIterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 from psycopg import AsyncConnection
@@ -29,15 +30,16 @@ _PATIENCE = "10min"
 class BatchWriter:
     """Writes batches of one community, each in the caller's transaction."""
 
-    def __init__(self, connection: AsyncConnection[TupleRow], community: int) -> None:
+    def __init__(self, connection: AsyncConnection[TupleRow], community: int, spool_folder: Path | None = None) -> None:
         self._connection = connection
         self._community = community
+        self._spool_folder = spool_folder
         self._series = SeriesTable(connection, community)
 
     async def record_parts(
         self, parts: AsyncIterable[Sequence[SeriesValues]], *, key: str, assumed_delay: timedelta | None
     ) -> Receipt:
-        with Spool() as told:
+        with Spool(self._spool_folder) as told:
             async for part in parts:
                 if not told.is_empty and (earlier := await self._wait_for_more(key)):
                     return earlier

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from psycopg import AsyncConnection
@@ -22,11 +23,11 @@ from digital_twin.services.ports import CommunitySum
 class PostgresReadings:
     """The port `Readings`, on the caller's transaction."""
 
-    def __init__(self, connection: AsyncConnection[TupleRow], community: int) -> None:
+    def __init__(self, connection: AsyncConnection[TupleRow], community: int, spool_folder: Path | None = None) -> None:
         self._connection = connection
         self._community = community
         self._series = SeriesTable(connection, community)
-        self._batches = BatchWriter(connection, community)
+        self._batches = BatchWriter(connection, community, spool_folder)
         self._rows = DayRowReader(connection, community)
 
     async def record(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -41,7 +42,9 @@ class _Extent:
 class Spool:
     """Readings of one batch in the order they were told; series are numbered as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """A file lies, nameless, in the folder; without one, where the system keeps what is temporary."""
+        self._folder = folder
         self._numbers: dict[Identity, int] = {}
         self._first: list[tuple[int, Stretches]] | None = None
         self._file: IO[bytes] | None = None
@@ -79,7 +82,7 @@ class Spool:
             return
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the block ends
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed when the block ends
                 self._write(self._first or [])
                 self._first = None
             self._write(part)

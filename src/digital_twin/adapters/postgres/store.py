@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -62,22 +63,23 @@ class PostgresTransaction:
 
 
 class PostgresStore:
-    """The port `Store` on a pool of connections."""
+    """The port `Store` on a pool of connections; a large batch lies in the folder until it has come whole."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, spool_folder: Path | None = None) -> None:
         self._pool = pool
+        self._spool_folder = spool_folder
 
     @asynccontextmanager
     async def platform(self) -> AsyncGenerator[PostgresTransaction, None]:
         async with self._transaction(_ENTER_PLATFORM) as (connection, _):
-            yield _on(connection, _OUTSIDE)
+            yield self._on(connection, _OUTSIDE)
 
     @asynccontextmanager
     async def community(self, community_id: str) -> AsyncGenerator[PostgresTransaction, None]:
         async with self._transaction(_ENTER_COMMUNITY.format(community_id)) as (connection, key):
             if key is None:
                 raise NotFound(f"there is no community {community_id!r} that you may see", community_id=community_id)
-            yield _on(connection, int(key))
+            yield self._on(connection, int(key))
 
     async def is_ready(self) -> bool:
         try:
@@ -120,24 +122,23 @@ class PostgresStore:
         ) as error:
             raise Unavailable("the database does not answer; try again in a moment", retry_after_s=2) from error
 
-
-def _on(connection: AsyncConnection[TupleRow], community: int) -> PostgresTransaction:
-    return PostgresTransaction(
-        PostgresCommunities(connection),
-        PostgresMembers(connection, community),
-        PostgresReadings(connection, community),
-        PostgresKeeping(connection, community),
-        PostgresStates(connection, community),
-        PostgresResults(connection, community),
-        PostgresTrainedModels(connection, community),
-        PostgresRuns(connection, community),
-        PostgresEvents(connection, community),
-        PostgresFeeds(connection, community),
-        PostgresTopicMappings(connection, community),
-        PostgresDeadLetters(connection, community),
-        PostgresSampled(connection, community),
-        PostgresIngesters(connection),
-        PostgresRunQueue(connection),
-        PostgresAccounts(connection),
-        PostgresReplays(connection),
-    )
+    def _on(self, connection: AsyncConnection[TupleRow], community: int) -> PostgresTransaction:
+        return PostgresTransaction(
+            PostgresCommunities(connection),
+            PostgresMembers(connection, community),
+            PostgresReadings(connection, community, self._spool_folder),
+            PostgresKeeping(connection, community),
+            PostgresStates(connection, community),
+            PostgresResults(connection, community),
+            PostgresTrainedModels(connection, community),
+            PostgresRuns(connection, community),
+            PostgresEvents(connection, community),
+            PostgresFeeds(connection, community),
+            PostgresTopicMappings(connection, community),
+            PostgresDeadLetters(connection, community),
+            PostgresSampled(connection, community),
+            PostgresIngesters(connection),
+            PostgresRunQueue(connection),
+            PostgresAccounts(connection),
+            PostgresReplays(connection),
+        )
