@@ -119,6 +119,7 @@ class Whole:
 
     mean: Array  # (T,)
     variance: Array  # (T,)
+    lasting: Array  # (T,) part of the variance that lasts from step to step
     share: Array  # (T,) of the whole that reporting meters stand for, 0..1
     surprise: Array  # (T,) squared innovation of their sum over its variance, NaN where none reported
     reporting: Indices  # (T,)
@@ -155,8 +156,15 @@ def follow(panel: Panel, memory: PanelMemory, readings: Array, kind: Indices, st
         (1 - panel.metered_share) / panel.metered_share,
     )  # fmt: skip
     mean, variance, share, surprise, reporting = _follow(np.ascontiguousarray(readings), kind, step, known, memory)
-    variance += panel.unmetered_variance[kind % panel.slots]
-    return Whole(mean, variance, panel.metered_share * share, surprise, reporting)
+    unmetered = panel.unmetered_variance[kind % panel.slots]
+    return Whole(
+        mean=mean,
+        variance=variance.sum(axis=1) + unmetered,
+        lasting=variance[:, 1] + unmetered,
+        share=panel.metered_share * share,
+        surprise=surprise,
+        reporting=reporting,
+    )
 
 
 class _Known(NamedTuple):
@@ -182,7 +190,7 @@ def _follow(
     readings: Array, kind: Indices, step: Indices, known: _Known, memory: PanelMemory
 ) -> tuple[Array, Array, Array, Array, Indices]:
     steps, a_day = readings.shape[0], known.share.shape[0]
-    mean, variance, share = np.empty(steps), np.empty(steps), np.empty(steps)
+    mean, variance, share = np.empty(steps), np.empty((steps, 2)), np.empty(steps)
     surprise, reporting = np.full(steps, np.nan), np.zeros(steps, dtype=np.int64)
     halves = np.empty((2, 6))
     for t in range(steps):
@@ -193,7 +201,7 @@ def _follow(
         if both[_IN_FAST] > 0 and both[_ERROR] > 0:
             _learn_effect(halves, memory.noise, a_day)
             surprise[t] = _move_driver(both, memory, a_day)
-        mean[t], variance[t] = _complete(readings[t], kind[t], known, memory)
+        mean[t], variance[t, 0], variance[t, 1] = _complete(readings[t], kind[t], known, memory)
     return mean, variance, share, surprise, reporting
 
 
@@ -286,11 +294,12 @@ def _move_driver(both: Array, memory: PanelMemory, a_day: int) -> float:
 
 
 @compiled
-def _complete(readings: Array, kind: int, known: _Known, memory: PanelMemory) -> tuple[float, float]:
-    """The whole with its variance; what is left of each reading, given the slow driver, moves the meter's own parts."""
+def _complete(readings: Array, kind: int, known: _Known, memory: PanelMemory) -> tuple[float, float, float]:
+    """The whole with its variance, new and lasting; what is left of each reading, given the slow driver, moves the
+    meter's own parts."""
     slot = kind % known.share.shape[0]
     scale, state = known.driver.scale[slot], memory.driver
-    mean, own = 0.0, 0.0
+    mean, own, lasting = 0.0, 0.0, 0.0
     in_fast = in_slow = known.unmetered * scale
     for i in range(readings.size):
         moved, spread = known.share[slot, i] * scale, known.spread[slot, i]
@@ -301,7 +310,8 @@ def _complete(readings: Array, kind: int, known: _Known, memory: PanelMemory) ->
         mean += known.unmetered * (usual + moved * (state[0] + state[1]))
         if np.isnan(readings[i]):
             mean += expected
-            own += spread**2 * variance
+            own += spread**2 * (variance - memory.lasting_variance[i])
+            lasting += spread**2 * memory.lasting_variance[i]
             in_fast += moved
             in_slow += on_slow
             continue
@@ -316,5 +326,6 @@ def _complete(readings: Array, kind: int, known: _Known, memory: PanelMemory) ->
         memory.slope[i] -= to_lasting * turned
         memory.fast_variance[i] *= 1 - to_fast
         memory.lasting_variance[i] *= 1 - to_lasting
-    common = in_fast**2 * state[2] + in_slow**2 * state[3] + 2 * in_fast * in_slow * state[4]
-    return mean, memory.noise[1] * own + max(common, 0.0)
+    slow = in_slow**2 * state[3]
+    common = max(in_fast**2 * state[2] + slow + 2 * in_fast * in_slow * state[4], 0.0)
+    return mean, memory.noise[1] * own + max(common - slow, 0.0), memory.noise[1] * lasting + min(slow, common)
