@@ -39,6 +39,7 @@ from digital_twin.macro_twin.structure import (
     demand_features,
     slots_of,
 )
+from digital_twin.macro_twin.units import learn_patterns
 
 HALF_LIFE_DAYS = 14.0
 FEWEST_DAYS_OF_SHAPE, SMALLEST_FIT = 3.0, 0.8
@@ -46,6 +47,9 @@ BRIGHT, DARK = 0.1, 0.02
 """Parts of the clear-sky output at its best, above and below which the sky counts as bright or dark."""
 
 PV_ERROR = 0.02
+PV_LASTING, STORAGE_LASTING = 0.7, 0.95
+"""Of the variance of what is expected of silent roofs and batteries: a roof in the shade stays there for some hours."""
+
 FEWEST_PAIRS = 48
 EFFECTIVE_HOURS = 6.0
 """Neighbouring intervals tell much the same: one independent look at demand is counted for so many hours."""
@@ -86,7 +90,20 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
     plant = replace(plant, storage_capacity_kwh=capacity_kwh)
     dynamics = make_dynamics(plant, grid.step_minutes, demand.level_kw, pv.gain_kw, shocks)
     start = _start(prior, demand, pv, dynamics)
-    return TwinModel(prior.plant, grid.step_minutes, start, dynamics, groups, pv.shape, grid.hours / 24)
+    roofs, batteries = (
+        learn_patterns(
+            groups[index],
+            readings.meters[index],
+            learned[index].whole * groups[index].metered_share,
+            hour,
+            step_hours=grid.step_hours,
+            lasting=lasting,
+        )
+        for index, lasting in ((PV, PV_LASTING), (STORAGE_SOC, STORAGE_LASTING))
+    )
+    return TwinModel(
+        prior.plant, grid.step_minutes, start, dynamics, groups, (roofs, batteries), pv.shape, grid.hours / 24
+    )
 
 
 def _history(prior: TwinModel, metering: Metering, readings: TwinReadings, index: int, hour: Indices) -> MeterHistory:

@@ -31,6 +31,7 @@ from digital_twin.macro_twin.structure import (
     PV_GAIN,
     PV_REMAINDER,
     SIZE,
+    STORAGE_BIAS,
     STORAGE_SOC,
 )
 from digital_twin.macro_twin.trail import Trail, keep_belief, keep_moves, keep_reading, new_trail
@@ -43,6 +44,12 @@ LARGEST_NIS = 25.0
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.1, 25.0
 _QUANTITIES = len(OBSERVED)
+_BIASES = (LOAD_BIAS, PV_BIAS, LOAD_BIAS, STORAGE_BIAS)
+"""What lasts of the error of a sum, for each of `OBSERVED`."""
+
+LOOSE = 30.0
+"""Roofs that report already tell what is believed of the silent ones: the sky before the reading then counts for a
+thirtieth, lest it be believed twice."""
 
 NO_TRAIL = new_trail(0, SIZE, readings=_QUANTITIES, couplings=1, asked=_QUANTITIES)
 """For a filter that nobody will look back on."""
@@ -99,12 +106,14 @@ def run_filter(
     for t in range(steps):
         _fill_design(design, inputs.features[t], inputs.clear_sky[t])
         hours = _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
+        if not np.isnan(inputs.value[t, PV]):
+            covariance[PV_REMAINDER, PV_REMAINDER] += LOOSE * inputs.lasting[t, PV] ** 2
         for q in range(_QUANTITIES):
             if np.isnan(inputs.value[t, q]):
                 continue
             for i in range(SIZE):
                 row[i] = inputs.share[t, q] * design[q, i]
-            row[PV_BIAS if q == PV else LOAD_BIAS] = inputs.lasting[t, q]
+            row[_BIASES[q]] = inputs.lasting[t, q]
             innovation = inputs.value[t, q]
             for i in range(SIZE):
                 innovation -= row[i] * mean[i]

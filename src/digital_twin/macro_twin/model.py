@@ -24,9 +24,11 @@ from digital_twin.macro_twin.structure import (
     PV_GAIN,
     PV_REMAINDER,
     SIZE,
+    STORAGE_BIAS,
     WEEKEND_PAIRS,
     Plant,
 )
+from digital_twin.macro_twin.units import Patterns, no_patterns
 
 CLEARNESS = 0.62
 """Mean share of the clear-sky generation that clouds leave: a south roof in Vienna then yields about 1,100 kWh per kW a
@@ -40,11 +42,13 @@ and of the level itself before any reading: averages of European countries lie b
 
 REMAINDER_HOURS, PV_REMAINDER_HOURS = 3.0, 2.0
 EXCHANGE_DEVIATION, EXCHANGE_HOURS = 0.25, 3.0
+PV_BIAS_HOURS, STORAGE_BIAS_HOURS = 3.0, 6.0
 LEVEL_WALK, WAVE_WALK = 0.02, 0.01
 """By how much the level and the waves of demand change in a day, relative to the level."""
 GAIN_WALK = 0.01
 LEAST_RELATIVE_LOAD = 0.1
 _GROUP_ARRAYS = ("weight", "level", "variance", "unmetered_variance", "ceiling", "floor")
+_PATTERN_ARRAYS = ("loading", "precision", "variance", "level", "level_precision", "top")
 STORAGE_ERROR = 1e-3
 """Of the energy in an hour, relative to the capacity: what efficiencies and self-discharge leave unexplained."""
 
@@ -58,6 +62,7 @@ class TwinModel:
     start: Gaussian
     dynamics: Dynamics
     groups: tuple[MeterGroup, ...]  # one for each of `OBSERVED`
+    patterns: tuple[Patterns, Patterns]  # of roofs and of batteries
     pv_shape: Array  # (slots of the day,) stands in for the clear sky where that does not fit; empty where it does
     days: float  # of history that it was learned from
 
@@ -79,11 +84,14 @@ class TwinModel:
             "days": self.days,
             "numbers": numbers,
             "groups": groups,
+            "lasting": [one.lasting for one in self.patterns],
         }
         arrays = {"mean": self.start.mean, "covariance": self.start.covariance, "decay": decay, "walk": walk}
         for index, one in enumerate(self.groups):
             arrays |= {f"{name}_{index}": getattr(one, name) for name in _GROUP_ARRAYS}
             arrays[f"own_ceiling_{index}"] = np.array([one.own_ceiling])  # may be infinite, which JSON has no word for
+        for index, one in enumerate(self.patterns):
+            arrays |= {f"pattern_{name}_{index}": getattr(one, name) for name in _PATTERN_ARRAYS}
         return pack(values, arrays | {"pv_shape": self.pv_shape})
 
     @classmethod
@@ -94,13 +102,19 @@ class TwinModel:
         dynamics = Dynamics(decay=arrays["decay"], walk=arrays["walk"], **values["numbers"])
         start = Gaussian(arrays["mean"], arrays["covariance"])
         plant = Plant(**values["plant"])
-        return cls(plant, values["step"], start, dynamics, groups, arrays["pv_shape"], values["days"])
+        roofs, batteries = (_patterns(one, arrays, index) for index, one in enumerate(values["lasting"]))
+        shape, days = arrays["pv_shape"], values["days"]
+        return cls(plant, values["step"], start, dynamics, groups, (roofs, batteries), shape, days)
 
 
 def _group(values: dict[str, Any], arrays: dict[str, Array], index: int) -> MeterGroup:
     ids, own_ceiling = tuple(values.pop("ids")), float(arrays[f"own_ceiling_{index}"][0])
     of_meters: dict[str, Any] = {name: arrays[f"{name}_{index}"] for name in _GROUP_ARRAYS}
     return MeterGroup(ids=ids, own_ceiling=own_ceiling, **values, **of_meters)
+
+
+def _patterns(lasting: float, arrays: dict[str, Array], index: int) -> Patterns:
+    return Patterns(lasting=lasting, **{name: arrays[f"pattern_{name}_{index}"] for name in _PATTERN_ARRAYS})
 
 
 def prior_model(plant: Plant, step_minutes: int, features: Array, expected_kw: Array) -> TwinModel:
@@ -124,7 +138,7 @@ def prior_model(plant: Plant, step_minutes: int, features: Array, expected_kw: A
     deviation[DEMAND_REMAINDER] = remainder * level
     deviation[PV_GAIN] = GAIN_DEVIATION * mean[PV_GAIN]
     deviation[PV_CLOUD] = CLOUD_DEVIATION * mean[PV_GAIN]
-    deviation[[LOAD_BIAS, PV_BIAS]] = 1.0
+    deviation[[LOAD_BIAS, PV_BIAS, STORAGE_BIAS]] = 1.0
     deviation[EXCHANGE] = EXCHANGE_DEVIATION * plant.storage_power_kw
     deviation[ENERGY] = plant.storage_capacity_kwh / np.sqrt(12)
     noise = Shocks(remainder, REMAINDER_HOURS, CLOUD_DEVIATION, CLOUD_HOURS, 0.0, float(deviation[EXCHANGE]))
@@ -134,6 +148,7 @@ def prior_model(plant: Plant, step_minutes: int, features: Array, expected_kw: A
         start=Gaussian(mean, np.diag(deviation**2)),
         dynamics=make_dynamics(plant, step_minutes, level, float(mean[PV_GAIN]), noise),
         groups=tuple(_no_group(name, level, plant) for name in OBSERVED),
+        patterns=(no_patterns(), no_patterns()),
         pv_shape=np.empty(0),
         days=0.0,
     )
@@ -168,7 +183,8 @@ def make_dynamics(plant: Plant, step_minutes: int, level_kw: float, gain_kw: flo
     lasting = {
         PV_REMAINDER: (PV_REMAINDER_HOURS, shocks.pv_remainder_kw),
         LOAD_BIAS: (LASTING_HOURS, 1.0),
-        PV_BIAS: (LASTING_HOURS, 1.0),
+        PV_BIAS: (PV_BIAS_HOURS, 1.0),
+        STORAGE_BIAS: (STORAGE_BIAS_HOURS, 1.0),
         EXCHANGE: (EXCHANGE_HOURS, shocks.exchange_kw),
     }
     for state, (memory_hours, deviation) in lasting.items():

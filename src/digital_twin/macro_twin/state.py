@@ -23,11 +23,14 @@ from digital_twin.macro_twin.structure import (
     LOAD,
     NET_LOAD,
     OBSERVED,
+    PV,
     STATES,
+    STORAGE_SOC,
     demand_features,
     slots_of,
 )
 from digital_twin.macro_twin.trail import Trail
+from digital_twin.macro_twin.units import read_units
 
 Counts = Indices
 
@@ -146,6 +149,10 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         read_sum(readings.own[:, index], readings.meters[index], hour, group)
         for index, group in enumerate(model.groups)
     ]
+    dark = (readings.clear_sky <= 0) & (model.pv_shape.size == 0)
+    for index, patterns, possible in zip((PV, STORAGE_SOC), model.patterns, (~dark, np.ones_like(dark)), strict=True):
+        own, meters = readings.own[:, index], readings.meters[index]
+        sums[index] = read_units(own, meters, hour, model.groups[index], patterns, possible)
     inputs = Inputs(
         features=demand_features(grid, zone),
         clear_sky=model.sky(slot.astype(np.int64), readings.clear_sky),

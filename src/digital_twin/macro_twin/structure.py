@@ -37,13 +37,14 @@ STATES = (
     "pv_remainder_kw",
     "load_meter_bias",
     "pv_meter_bias",
+    "storage_meter_bias",
     "storage_exchange_kw",
     "storage_energy_kwh",
 )
 """The meter biases have variance 1: by how much the reporting meters together differ from their share, lastingly."""
 
 DEMAND_TERMS = len(COEFFICIENTS)
-DEMAND_REMAINDER, PV_GAIN, PV_CLOUD, PV_REMAINDER, LOAD_BIAS, PV_BIAS, EXCHANGE, ENERGY = range(
+DEMAND_REMAINDER, PV_GAIN, PV_CLOUD, PV_REMAINDER, LOAD_BIAS, PV_BIAS, STORAGE_BIAS, EXCHANGE, ENERGY = range(
     DEMAND_TERMS, len(STATES)
 )
 SIZE = len(STATES)
