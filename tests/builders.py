@@ -53,7 +53,9 @@ def state_update(
     grid = TimeGrid(start, steps, minutes)
     column, four = np.full(steps, value), np.tile(value + np.arange(4.0), (steps, 1))
     return StateUpdate(
-        snapshot=Snapshot(version, "setup", grid.end, MONDAY, 2.0, b"model", f"state {version}".encode()),
+        snapshot=Snapshot(
+            version, "setup", grid.end, MONDAY, 2.0, b"model", f"state {version}".encode(), {"told": version}
+        ),
         is_new_model=version == 1,
         replaces_from=start,
         checkpoints=[Checkpoint(start + hours(24 * day), f"{version} {day}".encode()) for day in range(midnights)],

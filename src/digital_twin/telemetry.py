@@ -41,6 +41,38 @@ MQTT_HELD = Gauge(
     "digital_twin_mqtt_held_messages", "Messages that have come and are not acknowledged yet", registry=REGISTRY
 )
 MQTT_CONNECTED = Gauge("digital_twin_mqtt_connected", "1 while the broker sends us messages, else 0", registry=REGISTRY)
+STATE_ADVANCES = Counter(
+    "digital_twin_state_advances_total",
+    "Advances of states that were kept: moved on, or calibrated (learned anew from history)",
+    ("how",),
+    registry=REGISTRY,
+)
+STATE_DURATION = Histogram(
+    "digital_twin_state_advance_duration_seconds",
+    "Time of one advance, from looking what is due to its commit",
+    ("how",),
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+STATE_NIS = Histogram(
+    "digital_twin_state_nis",
+    "Running normalised innovation squared of each stream at each advance: about 1 where errors are as large as told",
+    ("stream",),
+    buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.35, 2, 4, 8),
+    registry=REGISTRY,
+)
+LATE_TRUTH = Counter(
+    "digital_twin_late_truth_total",
+    "Intervals whose whole truth came after an estimate of them, by whether it lay inside or outside of the 95 % band",
+    ("stream", "outcome"),
+    registry=REGISTRY,
+)
+STATE_ALERTS = Counter(
+    "digital_twin_state_alerts_total",
+    "Alerts that a stream's errors are not as large as the twin says; a calibration follows each",
+    ("stream",),
+    registry=REGISTRY,
+)
 FORECAST_DURATION = Histogram(
     "digital_twin_forecast_duration_seconds", "Time to make one forecast", ("variable", "model"), registry=REGISTRY
 )

@@ -5,6 +5,7 @@ Only the words are imported here; what is compiled is imported from its module w
 """
 
 from digital_twin.macro_twin.condition import Condition
+from digital_twin.macro_twin.consistency import SURE
 from digital_twin.macro_twin.structure import ESTIMATED, OBSERVED, Metering, Plant
 
-__all__ = ["ESTIMATED", "OBSERVED", "Condition", "Metering", "Plant"]
+__all__ = ["ESTIMATED", "OBSERVED", "SURE", "Condition", "Metering", "Plant"]

@@ -91,6 +91,14 @@ def are_believed(meters: Array, hour: Indices, group: MeterGroup) -> Mask:
     return (meters <= group.ceiling[hour]) & (meters >= group.floor[hour])
 
 
+def known_whole(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> Array:
+    """The whole where nothing of it is estimated: the community's own series, or all meters where each home has one."""
+    believed = are_believed(meters, hour, group)
+    is_whole = believed.all(axis=1) & (meters.shape[1] > 0) & (group.metered_share >= 1)
+    total = np.where(believed, meters, 0.0).sum(axis=1)
+    return np.where(np.abs(own) <= group.own_ceiling, own, np.where(is_whole, total, np.nan))
+
+
 def variance_of_whole(group: MeterGroup, hour: int, reporting: Mask, *, spread_kw2: float = np.inf) -> float:
     """Of the error of the whole where these meters report.
 

@@ -22,6 +22,11 @@ def pack(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) 
     return b"".join([_HEAD.pack(_MAGIC, VERSION, len(header)), header, *bodies])
 
 
+def is_current(data: bytes) -> bool:
+    """Whether these bytes are of this version."""
+    return len(data) >= _HEAD.size and _HEAD.unpack_from(data)[:2] == (_MAGIC, VERSION)
+
+
 def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """What was packed.
 
@@ -30,9 +35,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]
     """
     if len(data) < _HEAD.size:
         raise InvalidInput("the stored state is cut short")
-    magic, version, length = _HEAD.unpack_from(data)
-    if magic != _MAGIC or version != VERSION:
+    if not is_current(data):
         raise InvalidInput(f"the stored state is not of version {VERSION}; it is estimated anew")
+    length = _HEAD.unpack_from(data)[2]
     header = json.loads(data[_HEAD.size : _HEAD.size + length])
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     position = _HEAD.size + length

@@ -8,16 +8,13 @@ import numpy as np
 
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin import OBSERVED
+from digital_twin.macro_twin import OBSERVED, SURE
 from digital_twin.services.access import Grant
 from digital_twin.services.ports import Clock, ComputePool
 from digital_twin.services.state_inputs import describe
 from digital_twin.services.states import TIMEOUT_S, Standing, StateService
 from digital_twin.services.twin_questions import predict_state
 from digital_twin.services.twin_steps import TwinTask
-
-SURE = 1.959964
-"""Standard deviations on either side that hold 95 % of a normal distribution."""
 
 LONGEST_GAP = timedelta(days=7)
 """How much of what was never read before now is told as well."""

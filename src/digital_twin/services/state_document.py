@@ -7,6 +7,7 @@ import numpy as np
 
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.macro_twin import ESTIMATED
+from digital_twin.services.consistency import Consistency
 from digital_twin.services.ports import StateTrack
 from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.services.readings import SMALLEST_SAFE_GROUP
@@ -15,7 +16,7 @@ from digital_twin.services.twin_steps import TwinAnswer
 
 
 def state_document(
-    instruments: Instruments, provenance: Provenance, grid: TimeGrid, answer: TwinAnswer
+    instruments: Instruments, provenance: Provenance, grid: TimeGrid, answer: TwinAnswer, consistency: Consistency
 ) -> dict[str, Any]:
     """The answer but for the question's time; `grid` is what it was read on."""
     describe(instruments, provenance)
@@ -36,6 +37,7 @@ def state_document(
         "nis": answer.nis,
         "states": states,
         "parts": {name: {"mean": part.mean, "sd": part.deviation} for name, part in answer.parts.items()},
+        "consistency": consistency.told(),
         "reporting": answer.reporting,
         "provenance": provenance.to_document(),
     }

@@ -8,6 +8,7 @@ import numpy as np
 from digital_twin.domain.community import Community
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.macro_twin import OBSERVED
+from digital_twin.services.consistency import Consistency
 from digital_twin.services.ports import Checkpoint, Snapshot, StateDue, Transaction
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.state_inputs import Instruments, instruments_of, readings_of, trim
@@ -89,7 +90,12 @@ async def plan_as_of(tx: Transaction, community: Community, as_of: datetime) -> 
 def _is_outdated(before: Snapshot, instruments: Instruments, end: datetime) -> bool:
     """Whether the model must be learned again."""
     lifetime = timedelta(days=min(max(before.calibrated_days, SOONEST_DAYS), RECALIBRATE_DAYS))
-    return before.setup != instruments.fingerprint or end - before.calibrated_until >= lifetime
+    is_old = end - before.calibrated_until >= lifetime
+    return (
+        is_old
+        or before.setup != instruments.fingerprint
+        or Consistency.from_document(before.consistency).is_to_recalibrate
+    )
 
 
 async def _task_anew(

@@ -3,40 +3,34 @@
 The state is current as soon as it is asked for: a question advances what is due, as the worker does in the background.
 Readings up to a week late are taken up from the state kept at the midnight before them, so that they lead to the very
 state that they would have led to in time, as long as the calibration is the same. Older ones start the estimate over,
-as do a changed plan, place or set of meters, and every week (sooner in the first days) what was learned meanwhile.
+as do a changed plan, place or set of meters, errors that are not as large as they were said to be, and every week
+(sooner in the first days) what was learned meanwhile.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
 from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed
+from digital_twin.macro_twin.packing import is_current
 from digital_twin.services.access import Grant
-from digital_twin.services.ports import (
-    Checkpoint,
-    Clock,
-    ComputePool,
-    KnownState,
-    Snapshot,
-    StateTrack,
-    StateUpdate,
-    Store,
-    Transaction,
-)
+from digital_twin.services.consistency import Consistency, after_advance, errors_of, untold, with_alert
+from digital_twin.services.ports import Clock, ComputePool, StateTrack, Store, Transaction
 from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.services.readings import SMALLEST_SAFE_GROUP
-from digital_twin.services.state_document import no_history, safe_history, state_document, with_age
+from digital_twin.services.state_document import no_history, safe_history, with_age
 from digital_twin.services.state_inputs import Instruments, instruments_of
 from digital_twin.services.state_plans import Plan, plan_as_of, plan_due
+from digital_twin.services.state_updates import Advance, document_anew, measure, update_of
 from digital_twin.services.twin_steps import TwinAnswer, estimate_prior, estimate_state
 
-REPLAY_DAYS = 7
 ATTEMPTS = 3
 TIMEOUT_S = 60.0
 LONGEST_HISTORY = timedelta(days=400)
-DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +76,7 @@ class StateService:
     async def _advance(self, community_id: str) -> bool:
         anew = False
         for _ in range(ATTEMPTS):
+            started = time.monotonic()
             async with self._store.community(community_id) as tx:
                 plan = await plan_due(tx, community_id, self._clock.now(), anew=anew)
             if plan is None:
@@ -95,9 +90,10 @@ class StateService:
                 continue
             try:
                 async with self._store.community(community_id) as tx:
-                    await self._keep(tx, plan, answer)
+                    advance = await self._keep(tx, plan, answer)
             except Conflict:
                 continue
+            measure(advance, started)
             return True
         return False
 
@@ -119,7 +115,7 @@ class StateService:
             known = await tx.states.known(asked)
             plan = await plan_as_of(tx, community, asked) if known is None else None
         if plan is not None:
-            document = _document_of(plan, await self._estimate(plan))
+            document = document_anew(plan, await self._estimate(plan))
         else:
             document = known.document if known is not None else {}
         if grant.member_id is not None and 0 < document["reporting"] < SMALLEST_SAFE_GROUP:
@@ -138,7 +134,7 @@ class StateService:
             if (snapshot := await tx.states.snapshot()) is not None:
                 provenance = Provenance(now)
                 instruments = await instruments_of(tx, community, min(now, snapshot.observed_at), provenance)
-                if snapshot.setup == instruments.fingerprint:
+                if snapshot.setup == instruments.fingerprint and is_current(snapshot.state):
                     provenance.cover(snapshot.learned_from, snapshot.observed_at)
                     return Standing(
                         instruments, provenance, snapshot.model, snapshot.state, snapshot.observed_at, is_prior=False
@@ -170,40 +166,27 @@ class StateService:
             track = no_history(start, end)
         return track if grant.member_id is None else safe_history(track)
 
-    async def _keep(self, tx: Transaction, plan: Plan, answer: TwinAnswer) -> None:
-        before, end = plan.before, answer.observed_at
-        calibrated_until, calibrated_days = end, plan.task.grid.hours / 24
-        if before is not None and not plan.is_anew:
-            calibrated_until, calibrated_days = before.calibrated_until, before.calibrated_days
-        snapshot = Snapshot(
-            version=1 if before is None else before.version + 1,
-            setup=plan.instruments.fingerprint,
-            observed_at=end,
-            calibrated_until=calibrated_until,
-            calibrated_days=calibrated_days,
-            model=answer.model,
-            state=answer.state,
-        )
-        oldest = end - REPLAY_DAYS * DAY
-        track = answer.track
-        update = StateUpdate(
-            snapshot=snapshot,
-            is_new_model=plan.is_anew,
-            replaces_from=plan.task.grid.start,
-            checkpoints=[Checkpoint(at, state) for at, state in answer.checkpoints if at >= oldest],
-            track=StateTrack(plan.task.grid, track.coverage, track.nis, track.reporting, track.mean, track.deviation),
-            known=KnownState(plan.provenance.as_of, _document_of(plan, answer)),
-            forget_checkpoints_before=oldest,
-        )
-        await tx.states.save(update)
+    async def _keep(self, tx: Transaction, plan: Plan, answer: TwinAnswer) -> Advance:
+        before, grid, now = plan.before, plan.task.grid, plan.provenance.as_of
+        earlier = None
+        if before is not None and grid.start < before.observed_at:
+            earlier = await tx.states.track(grid.start, before.observed_at)
+        errors = errors_of(earlier, grid, answer)
+        kept = Consistency() if before is None else Consistency.from_document(before.consistency)
+        week_steps = WEEK / grid.step
+        consistency = after_advance(kept, answer, errors, week_steps=week_steps, is_anew=plan.is_anew)
+        lost = untold(consistency, now)
+        if lost:
+            consistency = with_alert(consistency, now)
+            await tx.events.add(
+                "alert", {"about": "consistency", "streams": lost, "observed_at": instant_text(answer.observed_at)}
+            )
+        await tx.states.save(update_of(plan, answer, consistency))
         if plan.due is not None:
             await tx.states.settle(plan.due, plan.until)
-        await tx.events.add("state", {"observed_at": instant_text(end)})
+        await tx.events.add("state", {"observed_at": instant_text(answer.observed_at)})
+        return Advance(plan.is_anew, answer, errors, lost)
 
     async def _estimate(self, plan: Plan) -> TwinAnswer:
         estimate = estimate_prior if plan.is_prior else estimate_state
         return await self._pool.call(estimate, plan.task, timeout_s=TIMEOUT_S)
-
-
-def _document_of(plan: Plan, answer: TwinAnswer) -> dict[str, Any]:
-    return state_document(plan.instruments, plan.provenance, plan.task.grid, answer)

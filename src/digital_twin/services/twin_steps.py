@@ -33,6 +33,9 @@ class TwinSetting:
 MAY_REST = ("pv_kw", "storage_soc_kwh")
 """A dark roof, and a storage that is empty or full, show one value for days."""
 
+EXACT = 10.0
+"""Times the error of a complete sum: an estimate with less had all of it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinTask:
@@ -62,6 +65,10 @@ class TwinAnswer:
     reporting: int
     stuck: dict[str, list[str]]  # meters of each series that have stood still for a day
     parts: "dict[str, Part]"  # of the last interval
+    stream_nis: Array  # (4,)
+    stream_counts: Array  # (4,) readings behind each, at most a week's
+    truth: Array  # (T, 4) the whole where readings tell it all, else NaN
+    exact: Array  # (4,) deviation up to which an estimate is the truth
 
 
 def estimate_state(task: TwinTask) -> TwinAnswer:
@@ -91,6 +98,7 @@ def estimate_prior(task: TwinTask) -> TwinAnswer:
 
 
 def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -> TwinAnswer:
+    from digital_twin.macro_twin.coverage import METER_ERROR
     from digital_twin.macro_twin.parts import parts_of
     from digital_twin.macro_twin.state import Track, advance, stuck_meters
 
@@ -118,7 +126,21 @@ def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -
         reporting=state.reporting,
         stuck={name: meters for name, meters in stuck.items() if meters},
         parts=parts_of(state, model, days[-1]),
+        stream_nis=state.memory.stream_nis,
+        stream_counts=state.memory.stream_counts,
+        truth=_truth(model, readings),
+        exact=np.array([EXACT * METER_ERROR * group.scale for group in model.groups]),
     )
+
+
+def _truth(model: "TwinModel", readings: "TwinReadings") -> Array:
+    from digital_twin.macro_twin.coverage import known_whole
+    from digital_twin.macro_twin.structure import slots_of
+
+    slot, _ = slots_of(readings.grid, model.plant.timezone)
+    hour = (slot * readings.grid.step_minutes // 60).astype(np.int64)
+    wholes = zip(readings.own.T, readings.meters, model.groups, strict=True)
+    return np.stack([known_whole(own, meters, hour, group) for own, meters, group in wholes], axis=1)
 
 
 def _by_day(readings: "TwinReadings") -> list["TwinReadings"]:

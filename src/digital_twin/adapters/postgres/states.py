@@ -18,7 +18,7 @@ ESTIMATES = 4
 KNOWN_FOR = timedelta(days=35)
 """What was known before that is worked out from the readings again."""
 
-_SNAPSHOT = "version, setup, observed_at, calibrated_until, calibrated_days, model, state"
+_SNAPSHOT = "version, setup, observed_at, calibrated_until, calibrated_days, model, state, consistency"
 
 
 class PostgresStates:
@@ -88,22 +88,30 @@ class PostgresStates:
     async def _save_snapshot(self, snapshot: Snapshot, *, is_new_model: bool) -> None:
         if not is_new_model:  # which is large, and written anew with every advance otherwise
             cursor = await self._connection.execute(
-                "update state_snapshot set version = %s, observed_at = %s, state = %s "
+                "update state_snapshot set version = %s, observed_at = %s, state = %s, consistency = %s "
                 "where community = %s and version = %s",
-                (snapshot.version, snapshot.observed_at, snapshot.state, self._community, snapshot.version - 1),
+                (
+                    snapshot.version,
+                    snapshot.observed_at,
+                    snapshot.state,
+                    Jsonb(snapshot.consistency),
+                    self._community,
+                    snapshot.version - 1,
+                ),
             )
             if not cursor.rowcount:
                 raise _came_second()
             return
         values = (
             self._community, snapshot.version, snapshot.setup, snapshot.observed_at, snapshot.calibrated_until,
-            snapshot.calibrated_days, snapshot.model, snapshot.state,
+            snapshot.calibrated_days, snapshot.model, snapshot.state, Jsonb(snapshot.consistency),
         )  # fmt: skip
         cursor = await self._connection.execute(
-            f"insert into state_snapshot (community, {_SNAPSHOT}) values (%s, %s, %s, %s, %s, %s, %s, %s) "
+            f"insert into state_snapshot (community, {_SNAPSHOT}) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
             "on conflict (community) do update set version = excluded.version, setup = excluded.setup, "
             "observed_at = excluded.observed_at, calibrated_until = excluded.calibrated_until, "
-            "calibrated_days = excluded.calibrated_days, model = excluded.model, state = excluded.state "
+            "calibrated_days = excluded.calibrated_days, model = excluded.model, state = excluded.state, "
+            "consistency = excluded.consistency "
             "where state_snapshot.version = excluded.version - 1",
             values,
         )

@@ -19,7 +19,7 @@ _DIGITS = 18
 
 _DOCUMENTED = {
     "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
-    "description": "`id`, `event` (state, run, schedule) and `data` (JSON) of each; a comment every 15 seconds",
+    "description": "`id`, `event` (state, alert, run, schedule) and `data` (JSON) of each; a comment every 15 seconds",
 }
 
 

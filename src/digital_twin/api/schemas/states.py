@@ -43,6 +43,29 @@ class Estimate(Answer):
     sd: float
 
 
+class StreamConsistency(Answer):
+    """How honest the errors of one stream are; each number is a running mean of at most a week."""
+
+    is_lost: bool
+    nis: Annotated[float | None, Field(description=NIS)]
+    late_truth_nis: float | None = Field(
+        description="The same of estimates whose whole truth came later: a community's own series, or all of its meters"
+    )
+    late_truth_coverage: float | None = Field(description="Part of that truth that lay within the 95 % band")
+    late_truth_intervals: int = Field(description="How many intervals of it are known")
+
+
+class ConsistencyAnswer(Answer):
+    """Whether the errors are as large as sd says: lost where NIS leaves 0.5 to 2 or coverage of late truth 90 to 99 %.
+
+    Judged over a week; an alert tells of it once, and the model is learned anew.
+    """
+
+    is_lost: bool
+    lost_since: Instant | None
+    streams: dict[str, StreamConsistency] = Field(description="By the series that is read")
+
+
 class StateAnswer(Answer):
     """The state after the last interval that was observed."""
 
@@ -56,6 +79,9 @@ class StateAnswer(Answer):
         Field(description="demand_kw, pv_kw and net_load_kw of the interval, storage_soc_kwh at its start"),
     ]
     parts: Annotated[dict[str, Estimate], Field(default_factory=dict[str, Estimate], description=PARTS)]
+    consistency: ConsistencyAnswer | None = Field(
+        default=None, description="Null for a state that was kept before it was told"
+    )
     provenance: Provenance
 
 

@@ -32,6 +32,7 @@ class Snapshot:
     calibrated_days: float
     model: bytes
     state: bytes
+    consistency: dict[str, Any]  # how honest its errors are
 
     @property
     def learned_from(self) -> datetime:
