@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SECRETS = ("POSTGRES_PASSWORD", "DATABASE_PASSWORD", "SECRET_KEY", "JWT_SECRET_KEY", "GRAFANA_ADMIN_PASSWORD")
+SECRETS = (
+    "POSTGRES_PASSWORD",
+    "DATABASE_PASSWORD",
+    "SECRET_KEY",
+    "JWT_SECRET_KEY",
+    "GRAFANA_ADMIN_PASSWORD",
+    "METERS_PASSWORD",
+)
 DOCKER = r"""#!/usr/bin/env bash
 echo "$*" >> "$NOTES"
 case "$*" in

@@ -21,7 +21,7 @@ DOCKERFILE = (ROOT / "deployment" / "docker" / "Dockerfile").read_text()
 EXAMPLE = (ROOT / "config" / ".env.example").read_text()
 DEPLOY = ROOT / "scripts" / "deployment" / "deploy.sh"
 OURS = ("api", "worker", "ingest", "dashboard")
-SERVICES = (*OURS, "db", "redis", "prometheus", "grafana")
+SERVICES = (*OURS, "broker", "db", "redis", "prometheus", "grafana")
 SETTINGS = {name.upper() for name in Settings.model_fields}
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:[-?])([^}]*))?\}")
 SECRET = re.compile(r"(PASSWORD|_KEY)$")
@@ -191,11 +191,33 @@ def test_the_worker_does_the_work_of_every_queue_and_the_api_starts_no_other() -
 
 def test_the_ingester_is_started_where_there_is_a_broker_and_sees_the_certificates_for_it() -> None:
     assert service("ingest")["command"] == ["worker", "--ingest"]
-    assert [name for name in SERVICES if "profiles" in service(name)] == ["ingest"]
+    assert [name for name in SERVICES if "profiles" in service(name)] == ["ingest", "broker"]
     assert service("ingest")["profiles"] == ["mqtt"]
     assert "COMPOSE_PROFILES=mqtt" in EXAMPLE
     assert "./config/mqtt:/etc/digital-twin/mqtt:ro" in service("ingest")["volumes"]
     assert (ROOT / "config" / "mqtt").is_dir()
+
+
+def test_the_broker_beside_it_is_one_that_the_twin_may_read_and_meters_may_write_to() -> None:
+    folder = ROOT / "deployment" / "mosquitto"
+    one, settings, rights = service("broker"), (folder / "mosquitto.conf").read_text(), (folder / "rights").read_text()
+    assert one["profiles"] == ["broker"]
+    assert "COMPOSE_PROFILES=mqtt,broker" in EXAMPLE
+    assert "MQTT_URL=mqtt://broker:1883" in EXAMPLE
+    assert set(one["networks"]) < set(service("ingest")["networks"])
+    assert {name for name in SERVICES if set(one["networks"]) & set(service(name)["networks"])} == {"ingest", "broker"}
+    mounts = dict(volume.split(":")[:2] for volume in one["volumes"])
+    assert one["command"] == ["sh", f"{mounts['./deployment/mosquitto']}/start.sh"]
+    assert f"persistence_location {mounts['broker_data']}/" in settings
+    assert "allow_anonymous false" in settings
+    users = dict(re.findall(r"^user (\w+)\n((?:topic .*\n)+)", rights, re.MULTILINE))
+    assert "write" not in users["twin"]
+    assert users["meters"] == "topic write communities/#\n"
+
+
+def test_what_is_kept_in_memory_has_a_size_in_every_container_of_ours() -> None:
+    for name in (*OURS, "broker"):
+        assert all("size=" in mount for mount in service(name)["tmpfs"]), name
 
 
 def test_the_image_is_built_from_hashes_in_stages_and_does_not_run_as_root() -> None:
