@@ -36,8 +36,11 @@ FAST, LASTING, NEWS = range(3)
 GATE = 9.0
 """Of the squared innovation over its variance: beyond three standard deviations the error is widened in proportion."""
 
+DOUBTED = 10.0
+"""Standard deviations of what a meter is expected to show, beyond which a reading is doubted."""
+
 FARTHEST = 10.0
-"""Ceilings beyond which no reading counts, however often it is repeated."""
+"""Of the highest reading: beyond so many none counts, however often it is repeated."""
 
 LARGEST_SURPRISE, LARGEST_CHANGE = 25.0, 16.0
 """What one sum may count for the design effect and for the driver's noise, in units of its variance."""
@@ -74,8 +77,7 @@ class Panel:
     lasting_decay: float
     driver: Driver
     unmetered_variance: Array  # (S,) of homes without a meter around their part
-    ceiling: Array  # (M,) beyond it a reading is doubted
-    is_signed: bool  # may be negative, as net load may
+    limits: Array  # (2, M) the lowest and the highest reading that is not doubted
 
     @property
     def slots(self) -> int:
@@ -93,6 +95,7 @@ class PanelMemory(NamedTuple):
     slope: Array  # (M,) of the lasting part in the slow driver
     fast_variance: Array  # (M,)
     lasting_variance: Array  # (M,) given the slow driver
+    side: Array  # (2, M) where its last reading lay and the last that counted: -1 below its limits, 1 above, else 0
 
     @classmethod
     def at_rest(cls, panel: Panel) -> "PanelMemory":
@@ -106,6 +109,7 @@ class PanelMemory(NamedTuple):
             slope=np.zeros(count),
             fast_variance=panel.parts[FAST].copy(),
             lasting_variance=panel.parts[LASTING].copy(),
+            side=np.zeros((2, count)),
         )
 
     def copy(self) -> "PanelMemory":
@@ -125,26 +129,17 @@ class Whole:
     reporting: Indices  # (T,)
 
 
-def believed(readings: Array, before: Array, ceiling: Array, *, is_signed: bool) -> Array:
-    """The readings without those that the meter cannot have meant.
-
-    Wrong readings come singly: beyond its ceiling a reading counts where the one before it was beyond it, too, unless
-    it is so far off that another unit must be meant.
-
-    Args:
-        readings: one column a meter, (T, M)
-        before: the last reading of each, (M,)
-    """
-    size = np.abs(readings)
-    was_beyond = np.vstack([np.abs(before), size[:-1]]) > ceiling
-    counts = (size <= ceiling) | (was_beyond & (size <= FARTHEST * ceiling))
-    if not is_signed:
-        counts &= readings >= 0
-    return np.where(counts, readings, np.nan)
+def believed(readings: Array, limits: Array) -> Array:
+    """The readings without those that the meter cannot have meant, told by its limits alone."""  # (T, M)
+    side = np.zeros((2, readings.shape[1]))
+    counted = readings.copy()
+    for row in counted:
+        _doubt(row, limits, side)
+    return counted
 
 
 def follow(panel: Panel, memory: PanelMemory, readings: Array, kind: Indices, step: Indices) -> Whole:
-    """Move the memory on, in place, over believed readings.
+    """Move the memory on, in place, over readings; those that the meter cannot have meant count as missing.
 
     Args:
         readings: one column a meter, NaN where it is silent, (T, M)
@@ -153,7 +148,7 @@ def follow(panel: Panel, memory: PanelMemory, readings: Array, kind: Indices, st
     """
     known = _Known(
         panel.profile, panel.share, panel.spread, panel.parts, panel.fast_decay, panel.lasting_decay, panel.driver,
-        (1 - panel.metered_share) / panel.metered_share,
+        panel.limits, (1 - panel.metered_share) / panel.metered_share,
     )  # fmt: skip
     mean, variance, share, surprise, reporting = _follow(np.ascontiguousarray(readings), kind, step, known, memory)
     unmetered = panel.unmetered_variance[kind % panel.slots]
@@ -177,6 +172,7 @@ class _Known(NamedTuple):
     fast_decay: float
     lasting_decay: float
     driver: Driver
+    limits: Array
     unmetered: float  # how much of the community has no meter, relative to what has
 
 
@@ -195,13 +191,15 @@ def _follow(
     halves = np.empty((2, 6))
     for t in range(steps):
         _move_on(memory, known)
-        _sum_reporting(readings[t], kind[t], step[t], known, memory, halves)
+        counted = readings[t].copy()
+        _doubt(counted, _limits(kind[t], known, memory), memory.side)
+        _sum_reporting(counted, kind[t], step[t], known, memory, halves)
         both = halves[0] + halves[1]
         share[t], reporting[t] = both[_SHARE], int(both[_COUNT])
         if both[_IN_FAST] > 0 and both[_ERROR] > 0:
             _learn_effect(halves, memory.noise, a_day)
             surprise[t] = _move_driver(both, memory, a_day)
-        mean[t], variance[t, 0], variance[t, 1] = _complete(readings[t], kind[t], known, memory)
+        mean[t], variance[t, 0], variance[t, 1] = _complete(counted, kind[t], known, memory)
     return mean, variance, share, surprise, reporting
 
 
@@ -226,6 +224,47 @@ def _move_on(memory: PanelMemory, known: _Known) -> None:
         remembered = lasting**2 * (memory.lasting_variance[i] + slope**2 * rest)
         memory.lasting_variance[i] = remembered + (1 - lasting**2) * parts[LASTING, i]
         memory.slope[i] = lasting * kept * slope
+
+
+@compiled
+def _limits(kind: int, known: _Known, memory: PanelMemory) -> Array:
+    """Of each meter's next reading: what it ever held, and what it may show now."""  # (2, M)
+    slot = kind % known.share.shape[0]
+    scale, state = known.driver.scale[slot], memory.driver
+    limits = known.limits.copy()
+    for i in range(limits.shape[1]):
+        spread, moved = known.spread[slot, i], known.share[slot, i] * scale
+        expected = known.profile[kind, i] + spread * (memory.fast[i] + memory.level[i] + memory.slope[i] * state[1])
+        expected += moved * (state[0] + state[1])
+        variance = spread**2 * (memory.fast_variance[i] + memory.lasting_variance[i] + known.parts[NEWS, i])
+        variance += moved**2 * (state[2] + state[3])
+        apart = DOUBTED * np.sqrt(variance)
+        limits[0, i] = max(limits[0, i], expected - apart)
+        limits[1, i] = min(limits[1, i], expected + apart)
+    return limits
+
+
+@compiled
+def _doubt(readings: Array, limits: Array, side: Array) -> None:
+    """Strike readings out, in place, that the meter cannot have meant.
+
+    Wrong readings come singly: outside of its limits a reading counts where the one before it, or the last that
+    counted, was outside on the same side, unless it is so far off that another unit must be meant.
+    """
+    for i in range(readings.size):
+        value = readings[i]
+        if np.isnan(value):
+            continue
+        lowest, highest = limits[0, i], limits[1, i]
+        now = 1.0 if value > highest else (-1.0 if value < lowest else 0.0)
+        counts = now in (0.0, side[0, i], side[1, i])
+        if abs(value) > FARTHEST * max(highest, -lowest) or (value < 0 and lowest >= 0):
+            counts = False
+        side[0, i] = now
+        if counts:
+            side[1, i] = now
+        else:
+            readings[i] = np.nan
 
 
 @compiled

@@ -50,8 +50,8 @@ LEAST_LASTING, MOST_MEMORY, POOLED = 0.03, 0.95, 0.25
 """Of the variance of a meter's errors: the lasting part at least, both that last at most; and the pull
 to all meters'."""
 
-CEILING_QUANTILE, CEILING_FACTOR, CEILING_DAYS = 0.99, 4.0, 7.0
-"""A reading is doubted beyond four times what is rarely exceeded; with little history that of any meter counts too."""
+MARGIN, LIMIT_DAYS = 0.75, 7.0
+"""Readings are doubted so far beyond the levels that were held for two intervals; imagined days of wide limits."""
 
 PRIOR_CV, PRIOR_METERS = 0.56, 4.0
 """How differently homes use energy: relative deviation of a household's annual use from the mean of its group, fitted
@@ -106,9 +106,9 @@ class Learned:
 def learn_panel(history: PanelHistory) -> Learned:
     """The panel that the history supports."""
     count = len(history.ids)
-    usual_kw = history.metered_share * history.typical
-    ceiling = _ceilings(history.readings, CEILING_DAYS * history.slots, usual_kw)
-    history = replace(history, readings=_counted(history, ceiling))
+    limits = _limits(history)
+    counted = believed(history.readings, limits)
+    history = replace(history, readings=counted)
     share = np.full((history.slots, count), 1 / count)
     moved = np.zeros(history.slot.size)
     profile, is_told = _profile(history, history.readings), np.zeros(history.slot.size, dtype=np.bool_)
@@ -121,7 +121,7 @@ def learn_panel(history: PanelHistory) -> Learned:
     usual = profile.sum(axis=1)[history.kind]
     metered = np.where(is_told, usual + moved, np.nan)
     error = history.readings - profile[history.kind] - share[history.slot] * moved[:, None]
-    typical = float(np.nanmean(np.abs(metered))) if is_told.any() else usual_kw
+    typical = float(np.nanmean(np.abs(metered))) if is_told.any() else history.metered_share * history.typical
     typical = max(typical, 1e-9)
     spread = _spreads(history, error, typical)
     parts, fast_decay, lasting_decay = _own_parts(history, error / spread[history.slot])
@@ -137,15 +137,9 @@ def learn_panel(history: PanelHistory) -> Learned:
         lasting_decay=lasting_decay,
         driver=driver,
         unmetered_variance=_unmetered(history, profile, spread, typical),
-        ceiling=ceiling,
-        is_signed=history.is_signed,
+        limits=limits,
     )
     return Learned(panel, metered / history.metered_share, typical / history.metered_share)
-
-
-def _counted(history: PanelHistory, ceiling: Array) -> Array:
-    nothing = np.full(len(history.ids), np.nan)
-    return believed(history.readings, nothing, ceiling, is_signed=history.is_signed)
 
 
 @compiled
@@ -194,8 +188,7 @@ def _shape(total: Array, number: Array, slots: int) -> Array:
     shape = np.divide(known, seen, out=np.full(slots, np.nan), where=seen > 0)
     if not np.isfinite(shape).any() or np.nanmean(shape) <= 0:
         return np.ones(slots)
-    relative: Array = np.nan_to_num(shape / np.nanmean(shape), nan=1.0)
-    return relative
+    return np.nan_to_num(shape / np.nanmean(shape), nan=1.0).astype(np.float64)
 
 
 def _driver_series(history: PanelHistory, profile: Array, share: Array) -> tuple[Array, Mask]:
@@ -291,11 +284,11 @@ def _mixture(curves: Array, found: Array, prior: Array, pull: float) -> Array:
     """Of each column the two weights, not negative, that fit the curves to it best, pulled to the prior's."""  # (2, M)
     normal = curves.T @ curves + pull * np.eye(2)
     wanted = curves.T @ found + pull * prior[:, None]
-    both: Array = np.linalg.solve(normal + 1e-12 * np.eye(2), wanted)
+    both = np.linalg.solve(normal + 1e-12 * np.eye(2), wanted)
     alone = np.maximum(wanted / np.diag(normal)[:, None], 0.0)
-    return np.where(both[0] < 0, np.stack([np.zeros_like(alone[0]), alone[1]]), np.where(
-        both[1] < 0, np.stack([alone[0], np.zeros_like(alone[1])]), both
-    ))  # fmt: skip
+    nothing = np.zeros_like(alone[0])
+    best = np.where(both[0] < 0, [nothing, alone[1]], np.where(both[1] < 0, [alone[0], nothing], both))
+    return best.astype(np.float64)
 
 
 def _driver(history: PanelHistory, error: Array, share: Array, moved: Array, is_told: Mask, typical: float) -> Driver:
@@ -305,7 +298,7 @@ def _driver(history: PanelHistory, error: Array, share: Array, moved: Array, is_
     prior = (PRIOR_DEVIATION * typical) ** 2
     everyone = (squares.sum() + 0.25 * slots * prior) / (number.sum() + 0.25 * slots)
     of_slot = (_smooth(squares, SPREAD_HOURS) + everyone) / (_smooth(number, SPREAD_HOURS) + 1)
-    scale: Array = np.sqrt(0.8 * of_slot[:, 0] + 0.2 * everyone)
+    scale = np.sqrt(0.8 * of_slot[:, 0] + 0.2 * everyone).astype(np.float64)
     lags = np.unique(np.concatenate([np.arange(1, 9), np.round(np.geomspace(10, slots, 6)).astype(np.int64)]))
     lags = lags[lags < moved.size]
     relative = np.where(is_told, moved / scale[history.slot], np.nan)
@@ -330,16 +323,28 @@ def _driver(history: PanelHistory, error: Array, share: Array, moved: Array, is_
     return Driver(scale, fast, slow_decay, fast_variance, SLOW_MARGIN * slow_variance)
 
 
-def _ceilings(readings: Array, imagined: float, typical: float) -> Array:
-    """Beyond which a reading of each meter is doubted."""  # (M,)
-    known = np.isfinite(readings)
-    number = known.sum(axis=0)
-    size = np.where(known, np.abs(readings), np.nan)
-    rare = np.zeros(number.size)
-    rare[number > 0] = np.nanquantile(size[:, number > 0], CEILING_QUANTILE, axis=0)
-    widest = max(float(rare.max()), 10 * typical / number.size)
-    ceiling: Array = CEILING_FACTOR * (number * rare + imagined * widest) / (number + imagined)
-    return ceiling
+def _limits(history: PanelHistory) -> Array:
+    """The lowest and the highest reading of each meter that is not doubted.
+
+    A level counts that was held for two intervals, as wrong readings come singly.
+    """  # (2, M)
+    count, number = len(history.ids), history.known.sum(axis=0)
+    pairs = np.stack([history.readings[1:], history.readings[:-1]])
+    held = np.isfinite(pairs).all(axis=0)
+    high = np.where(held, pairs.min(axis=0), -np.inf).max(axis=0, initial=-np.inf)
+    low = np.where(held, pairs.max(axis=0), np.inf).min(axis=0, initial=np.inf)
+    is_told = np.isfinite(high)
+    high, low = np.where(is_told, high, 0.0), np.where(is_told, low, 0.0)
+    widest = max(float(np.abs(high).max()), 10 * history.metered_share * history.typical / count)
+    imagined = LIMIT_DAYS * history.slots
+    weight = number / (number + imagined)
+    if history.is_signed:
+        margin = MARGIN * np.maximum(high - low, 0.0)
+        return np.stack(
+            [weight * (low - margin) - (1 - weight) * widest, weight * (high + margin) + (1 - weight) * widest]
+        )
+    highest = weight * (1 + MARGIN) * high + (1 - weight) * 2 * widest
+    return np.stack([weight * (1 - MARGIN) * np.maximum(low, 0.0), highest])
 
 
 def _unmetered(history: PanelHistory, profile: Array, spread: Array, typical: float) -> Array:

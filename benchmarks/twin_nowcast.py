@@ -1,0 +1,202 @@
+"""The macro twin's nowcast: the load of a whole community while some of its meters are silent.
+
+Ours learns anew each week from six weeks of what was shown, as the service does, and says at the end of each interval
+what all use. Beside it stand four ways to fill in who is silent, none of which looks ahead; they know complete history
+up to the test, ours only what was shown. As the physical floor stands a regression of the silent meters' sum on the
+reporting meters' sum and the profiles', which is fitted to the test itself: how much better one that knows the future
+could be.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import Result, report, significant
+from benchmarks.real_series import DATA
+from benchmarks.twin_data import COMMUNITIES, SILENCES, Imputers, MeteredCommunity, with_outliers
+from digital_twin.domain.units import Array
+from digital_twin.macro_twin.panel import PanelMemory, follow
+from digital_twin.macro_twin.panel_learning import PanelHistory, learn_panel
+from digital_twin.macro_twin.structure import slots_of
+
+MASKS = 10
+WINDOW_DAYS, RENEWED_DAYS = 42, 7
+CASES = (
+    *(("at random", missing) for missing in (0.3, 0.6, 0.9)),
+    *(("for days", missing) for missing in (0.3, 0.6, 0.9)),
+    ("always the same", 0.8),
+)
+OUTLIERS = (0.0, 0.3, 0.6)
+QUARTERS = 4
+
+Steps = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nowcast:
+    """What was said of each step of a part."""
+
+    mean: Array  # (T,)
+    deviation: Array  # (T,)
+    surprise: Array  # (T,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A community in which some are silent over a part that follows on complete history."""
+
+    community: MeteredCommunity
+    part: slice
+    slot: Steps
+    weekend: Steps
+    step: Steps
+
+    @classmethod
+    def of(cls, community: MeteredCommunity, part: slice) -> "Case":
+        slot, weekend = slots_of(community.grid, community.timezone)
+        first = int(community.grid.start.timestamp()) // 60 // community.grid.step_minutes
+        step = first + np.arange(community.grid.steps)
+        return cls(community, part, slot.astype(np.int64), weekend.astype(np.int64), step)
+
+    @property
+    def kind(self) -> Steps:
+        return self.slot + self.community.a_day * self.weekend
+
+    @property
+    def truth(self) -> Array:
+        whole: Array = self.community.load_kw[self.part].sum(axis=1)
+        return whole
+
+    def shown(self, silence: str, missing: float, seed: int) -> Array:
+        """All readings, without those of the part that are silent."""
+        readings = self.community.load_kw.copy()
+        of_part = readings[self.part]
+        reports = SILENCES[silence](seed, of_part.shape, missing, self.community.a_day) if missing else True
+        readings[self.part] = np.where(reports, of_part, np.nan)
+        return readings
+
+    def nowcast(self, shown: Array) -> Nowcast:
+        """Ours, week by week."""
+        parts = [self._week(shown, begin) for begin in range(self.part.start, self.part.stop, self._days(RENEWED_DAYS))]
+        return Nowcast(*(np.concatenate([getattr(one, name) for one in parts]) for name in Nowcast.__slots__))
+
+    def _week(self, shown: Array, begin: int) -> Nowcast:
+        first, end = max(0, begin - self._days(WINDOW_DAYS)), min(begin + self._days(RENEWED_DAYS), self.part.stop)
+        history = PanelHistory(
+            ids=tuple(map(str, range(shown.shape[1]))),
+            readings=shown[first:begin],
+            whole=np.full(begin - first, np.nan),
+            slot=self.slot[first:begin],
+            is_weekend=self.weekend[first:begin],
+            step_minutes=self.community.grid.step_minutes,
+            metered_share=1.0,
+            typical=1.0,
+            is_signed=False,
+        )
+        panel = learn_panel(history).panel
+        whole = follow(panel, PanelMemory.at_rest(panel), shown[first:end], self.kind[first:end], self.step[first:end])
+        steps = end - begin
+        return Nowcast(whole.mean[-steps:], np.sqrt(whole.variance[-steps:]), whole.surprise[-steps:])
+
+    def _days(self, number: int) -> int:
+        return number * self.community.a_day
+
+    def peers(self, shown: Array) -> dict[str, Array]:
+        """The four imputations."""
+        history = slice(0, self.part.start)
+        knows = Imputers.learned(self.community.load_kw[history], self.kind[history], self.slot[history])
+        return knows.all(shown[self.part], self.kind[self.part], self.slot[self.part])
+
+    def floor(self, shown: Array) -> Array:
+        """Fitted to the truth of the part itself."""
+        reports = np.isfinite(shown[self.part])
+        told = np.where(reports, shown[self.part], 0.0).sum(axis=1)
+        history = slice(0, self.part.start)
+        knows = Imputers.learned(self.community.load_kw[history], self.kind[history], self.slot[history])
+        usual = knows.profile[self.kind[self.part]]
+        held = knows.all(shown[self.part], self.kind[self.part], self.slot[self.part])["last value"] - told
+        beyond = told - np.where(reports, usual, 0.0).sum(axis=1)
+        silent = np.where(reports, 0.0, usual).sum(axis=1)
+        regressors = np.column_stack([silent, held, beyond, np.ones(told.size)])
+        wanted = self.truth - told
+        fitted = regressors @ np.linalg.lstsq(regressors, wanted, rcond=None)[0]
+        return told + fitted
+
+
+def rms(error: Array) -> float:
+    return float(np.sqrt(np.mean(error**2)))
+
+
+def nowcast_rows(case: Case, masks: int) -> Iterator[list[str]]:
+    truth, name = case.truth, case.community.name
+    for silence, missing in CASES:
+        errors: dict[str, list[float]] = {}
+        held, surprise = [], []
+        for seed in range(masks):
+            shown = case.shown(silence, missing, seed)
+            ours = case.nowcast(shown)
+            for way, found in {**case.peers(shown), "floor": case.floor(shown), "ours": ours.mean}.items():
+                errors.setdefault(way, []).append(rms(found - truth))
+            is_held = np.abs(ours.mean - truth) < 1.96 * ours.deviation + 1e-9
+            held.append([np.mean(one) for one in np.array_split(is_held, QUARTERS)])
+            surprise.append(np.nanmean(ours.surprise))
+        mean = {way: float(np.mean(found)) for way, found in errors.items()}
+        ours_error, floor_error = mean.pop("ours"), mean.pop("floor")
+        best = min(mean, key=lambda way: mean[way])
+        quarters = 100 * np.mean(held, axis=0)
+        yield [
+            f"{name}: {missing:.0%} silent {silence}",
+            f"{significant(100 * ours_error / truth.mean())} %",
+            significant(ours_error / mean[best]),
+            best,
+            significant(floor_error / mean[best]),
+            f"{quarters.mean():.1f} ({quarters.min():.0f} to {quarters.max():.0f})",
+            significant(float(np.mean(surprise))),
+        ]
+
+
+def outlier_rows(case: Case, masks: int) -> Iterator[list[str]]:
+    """By how many points of the mean load one wrong reading in a hundred worsens the error."""
+    truth = case.truth
+    for missing in OUTLIERS:
+        clean, spoilt = [], []
+        for seed in range(masks):
+            shown = case.shown("at random", missing, seed)
+            wrong = shown.copy()
+            wrong[case.part] = with_outliers(seed, shown[case.part])
+            clean.append(rms(case.nowcast(shown).mean - truth) if missing else 0.0)
+            spoilt.append(rms(case.nowcast(wrong).mean - truth))
+        points = 100 * (np.mean(spoilt) - np.mean(clean)) / truth.mean()
+        yield [f"{case.community.name}: {missing:.0%} silent at random", f"{points:+.2f} points"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--masks", type=int, default=MASKS, help="draws of who is silent")
+    parser.add_argument("--part", choices=("develop", "test"), default="test", help="what is judged")
+    asked = parser.parse_args()
+    rows: list[list[str]] = []
+    spoilt: list[list[str]] = []
+    for folder, make in COMMUNITIES.items():
+        if not (DATA / folder).is_dir():
+            print(f"{folder}: skipped, the data are not there")
+            continue
+        community = make()
+        case = Case.of(community, getattr(community, asked.part))
+        rows += nowcast_rows(case, asked.masks)
+        spoilt += outlier_rows(case, max(1, asked.masks // 4))
+    columns = ("who is silent", "error / mean", "error / best peer", "that peer", "floor / peer", "95 % held", "NIS")
+    command = "scripts/bench twin"
+    if asked.part != "test":
+        print(Result("twin_nowcast", columns, rows, []), *spoilt, sep="\n")
+        return
+    notes = [f"Means over {asked.masks} draws; 95 % held: of all intervals, and in the quarters of the test."]
+    report(Result("twin_nowcast", columns, rows, notes), command)
+    report(Result("twin_outliers", ("one reading in a hundred is wrong", "error"), spoilt, []), command)
+
+
+if __name__ == "__main__":
+    main()
