@@ -18,6 +18,7 @@ from digital_twin import client_tables as tables
 from digital_twin.client_connection import Connection, Tokens, no_address
 from digital_twin.client_errors import SignInNeeded, error_of
 from digital_twin.domain import errors
+from digital_twin.domain.identifiers import check_identifier
 from digital_twin.domain.readings import SeriesValues
 
 if TYPE_CHECKING:
@@ -207,6 +208,22 @@ class TwinClient:
         """How far readings can be trusted. Options: member_id, asset_id, as_of, limit, cursor."""
         params = _plain({"series": ",".join(names) or None, "start": start, "end": end, **options})
         return self._json("GET", f"/communities/{community_id}/readings/quality", params=params)
+
+    # Keeping
+
+    def retention(self, community_id: str) -> Document:
+        """For how many days readings, and what was known of them when, are kept; None is for ever."""
+        return self._json("GET", f"/communities/{community_id}/retention")
+
+    def retain(self, community_id: str, *, readings_days: int | None, journal_days: int | None) -> Document:
+        """Keep them so long from now on; what is older is removed for good."""
+        body = {"readings_days": readings_days, "journal_days": journal_days}
+        return self._json("PUT", f"/communities/{community_id}/retention", body)
+
+    def erase_member(self, community_id: str, member_id: str) -> Document:
+        """Erase a member with everything that is theirs, for good; what was removed."""
+        check_identifier(member_id, "member_id")  # `..` would be another address
+        return self._json("DELETE", f"/communities/{community_id}/members/{member_id}")
 
     # States
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digital_twin.cli import synthetic, transfer
+from digital_twin.cli import keeping, synthetic, transfer
 from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
 from digital_twin.cli.quality import quality
 from digital_twin.domain import errors
@@ -285,6 +285,8 @@ app.command("import")(transfer.import_readings)
 app.command("export")(transfer.export_readings)
 app.command("synthetic")(synthetic.make_synthetic)
 app.command()(quality)
+app.command()(keeping.retention)
+app.command()(keeping.erase)
 
 
 def _ask_password(*, twice: bool = False) -> str:
