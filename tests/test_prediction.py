@@ -29,7 +29,8 @@ def learned() -> tuple[TwinModel, TwinState]:
 
 def outlook_of(state: TwinState, steps: int) -> Outlook:
     sky = np.maximum(np.sin((np.arange(steps) - 6) * np.pi / 12), 0.0)
-    return Outlook(demand_features(TimeGrid(state.instant, steps, 60), "UTC"), sky)
+    hour = (state.instant.hour + np.arange(steps)) % 24
+    return Outlook(hour, demand_features(TimeGrid(state.instant, steps, 60), "UTC"), sky)
 
 
 def forecast(state: TwinState, model: TwinModel, steps: int) -> Forecasted:
@@ -42,7 +43,9 @@ def test_a_prediction_by_many_steps_is_that_many_predictions_by_one(learned: tup
     outlook, moved = outlook_of(state, 48), state
     for step in range(48):
         one = slice(step, step + 1)
-        next_step = predict_ahead(moved, model, Outlook(outlook.features[one], outlook.clear_sky[one]))
+        next_step = predict_ahead(
+            moved, model, Outlook(outlook.hour[one], outlook.features[one], outlook.clear_sky[one])
+        )
         np.testing.assert_array_equal(next_step.mean[0], at_once.mean[step])
         np.testing.assert_array_equal(next_step.deviation[0], at_once.deviation[step])
         silent = readings(

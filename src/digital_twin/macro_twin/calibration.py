@@ -22,6 +22,7 @@ from digital_twin.macro_twin.model import (
     relative_spread,
 )
 from digital_twin.macro_twin.shares import MeterHistory, learn_group
+from digital_twin.macro_twin.storage import exchange_of, learn_policy
 from digital_twin.macro_twin.structure import (
     DEMAND_REMAINDER,
     DEMAND_TERMS,
@@ -80,15 +81,25 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
     learned = [learn_group(_history(prior, metering[index], readings, index, hour)) for index in range(len(OBSERVED))]
     groups = tuple(one.group for one in learned)
     pv = _generation(prior, learned[PV].whole, readings, slot.astype(np.int64))
+    exchange_kw = exchange_of(
+        learned[STORAGE_SOC].whole,
+        grid.step_hours * plant.charge_efficiency,
+        grid.step_hours / plant.discharge_efficiency,
+    )
+    pv_kw = np.where(np.isfinite(pv.values_kw), pv.values_kw, pv.gain_kw * pv.sky)
     demand_kw = learned[LOAD].whole
     if not np.isfinite(demand_kw).any():
-        demand_kw = learned[NET_LOAD].whole + np.where(np.isfinite(pv.values_kw), pv.values_kw, pv.gain_kw * pv.sky)
+        demand_kw = learned[NET_LOAD].whole + pv_kw - np.where(np.isfinite(exchange_kw), exchange_kw, 0.0)
     features = demand_features(grid, plant.timezone)
     demand = _demand(prior, demand_kw, features, grid.step_hours)
-    exchange_kw, capacity_kwh = _storage(prior, learned[STORAGE_SOC].whole, grid.step_hours)
-    shocks = Shocks(demand.shock, demand.hours, pv.cloud, pv.cloud_hours, pv.remainder_kw, exchange_kw)
+    usual_kw, capacity_kwh = _storage(prior, learned[STORAGE_SOC].whole, grid.step_hours)
+    shocks = Shocks(demand.shock, demand.hours, pv.cloud, pv.cloud_hours, pv.remainder_kw, usual_kw)
     plant = replace(plant, storage_capacity_kwh=capacity_kwh)
     dynamics = make_dynamics(plant, grid.step_minutes, demand.level_kw, pv.gain_kw, shocks)
+    if (followed := learn_policy(exchange_kw, pv_kw - demand_kw, hour, grid.step_hours)) is not None:
+        decay = dynamics.decay.copy()
+        decay[EXCHANGE], policy = followed
+        dynamics = dynamics._replace(decay=decay, policy=policy)
     start = _start(prior, demand, pv, dynamics)
     roofs, batteries = (
         learn_patterns(

@@ -15,7 +15,9 @@ import numpy as np
 
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.compiled import compiled
+from digital_twin.macro_twin.coverage import Indices
 from digital_twin.macro_twin.kalman import couple_in_place, predict_in_place, spread_of, update_in_place
+from digital_twin.macro_twin.storage import Policy
 from digital_twin.macro_twin.structure import (
     DEMAND_REMAINDER,
     DEMAND_TERMS,
@@ -68,6 +70,7 @@ class Dynamics(NamedTuple):
     capacity_kwh: float
     adaptation: float  # of the logarithm of the noise scale, per unit of excess NIS
     memory_steps: float  # over which the running mean of NIS is taken
+    policy: Policy  # of the batteries
 
 
 class Memory(NamedTuple):
@@ -78,11 +81,13 @@ class Memory(NamedTuple):
     nis_count: float
     stream_nis: Array  # (4,) the same of the readings of each of `OBSERVED`
     stream_counts: Array  # (4,) over how many readings, at most a week's
+    surplus_kw: float  # generation less demand in the last step, NaN before the first
 
 
 class Inputs(NamedTuple):
     """What is known of each step; the readings have one column each for `OBSERVED`."""
 
+    hour: Indices  # (T,) of the local day
     features: Array  # (T, DEMAND_TERMS)
     clear_sky: Array  # (T,) output per kW of gain
     value: Array  # (T, 4) NaN is no reading
@@ -103,11 +108,17 @@ def run_filter(
     row = np.zeros(SIZE)
     noise_scale, nis, count = memory.noise_scale, memory.nis, memory.nis_count
     stream_nis, stream_counts = memory.stream_nis.copy(), memory.stream_counts.copy()
+    surplus_kw = memory.surplus_kw
     for t in range(steps):
         _fill_design(design, inputs.features[t], inputs.clear_sky[t])
         hours = _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
         if not np.isnan(inputs.value[t, PV]):
-            covariance[PV_REMAINDER, PV_REMAINDER] += LOOSE * inputs.lasting[t, PV] ** 2
+            loosened = LOOSE * inputs.lasting[t, PV] ** 2
+            covariance[PV_REMAINDER, PV_REMAINDER] += loosened
+            noise[PV_REMAINDER] += loosened
+        hour, policy = inputs.hour[t], dynamics.policy
+        in_hour = float(policy.response[hour]), float(policy.drift_kw[hour]), float(policy.shock_kw[hour])
+        _follow_policy(mean, covariance, noise, design, surplus_kw, in_hour)
         for q in range(_QUANTITIES):
             if np.isnan(inputs.value[t, q]):
                 continue
@@ -141,7 +152,8 @@ def run_filter(
                 estimates[t, q] += design[q, i] * mean[i]
             variances[t, q] = spread_of(covariance, design[q], product)
         nis_track[t] = nis if count > 0 else np.nan
-    return Memory(noise_scale, nis, count, stream_nis, stream_counts), estimates, variances, nis_track
+        surplus_kw = estimates[t, PV] - estimates[t, LOAD]
+    return Memory(noise_scale, nis, count, stream_nis, stream_counts, surplus_kw), estimates, variances, nis_track
 
 
 @compiled
@@ -181,6 +193,25 @@ def _move_on(
     couple_in_place(mean, covariance, ENERGY, EXCHANGE, hours)
     predict_in_place(mean, covariance, dynamics.decay, noise)
     return hours
+
+
+@compiled
+def _follow_policy(
+    mean: Array, covariance: Array, noise: Array, design: Array, surplus_kw: float, policy: tuple[float, float, float]
+) -> None:
+    """Let the batteries respond to the change of the surplus since the last step: to what is expected of it, and to its
+    shocks."""
+    response, drift_kw, shock_kw = policy
+    if not np.isnan(surplus_kw):
+        drift_kw -= response * surplus_kw
+        for i in range(SIZE):
+            drift_kw += response * (design[PV, i] - design[LOAD, i]) * mean[i]
+    mean[EXCHANGE] += drift_kw
+    covariance[EXCHANGE, EXCHANGE] += shock_kw * shock_kw
+    for state in (DEMAND_REMAINDER, PV_CLOUD, PV_REMAINDER):
+        by = response * (design[PV, state] - design[LOAD, state])
+        covariance[EXCHANGE, state] += by * noise[state]
+        covariance[EXCHANGE, EXCHANGE] += by * by * noise[state]
 
 
 @compiled

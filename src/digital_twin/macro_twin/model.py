@@ -11,6 +11,7 @@ from digital_twin.macro_twin.filtering import Dynamics
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.packing import pack, unpack
 from digital_twin.macro_twin.shares import LASTING_HOURS, MeterHistory, learn_group
+from digital_twin.macro_twin.storage import Policy, idle_policy
 from digital_twin.macro_twin.structure import (
     DAILY_PAIRS,
     DEMAND_REMAINDER,
@@ -77,7 +78,8 @@ class TwinModel:
             for one in self.groups
         ]
         numbers = self.dynamics._asdict()
-        decay, walk = numbers.pop("decay"), numbers.pop("walk")
+        of_states: dict[str, Array] = {name: numbers.pop(name) for name in ("decay", "walk")}
+        of_hours = {f"policy_{name}": values for name, values in numbers.pop("policy")._asdict().items()}
         values = {
             "plant": asdict(self.plant),
             "step": self.step_minutes,
@@ -86,7 +88,7 @@ class TwinModel:
             "groups": groups,
             "lasting": [one.lasting for one in self.patterns],
         }
-        arrays = {"mean": self.start.mean, "covariance": self.start.covariance, "decay": decay, "walk": walk}
+        arrays = {"mean": self.start.mean, "covariance": self.start.covariance} | of_states | of_hours
         for index, one in enumerate(self.groups):
             arrays |= {f"{name}_{index}": getattr(one, name) for name in _GROUP_ARRAYS}
             arrays[f"own_ceiling_{index}"] = np.array([one.own_ceiling])  # may be infinite, which JSON has no word for
@@ -99,7 +101,8 @@ class TwinModel:
         """Raises InvalidInput for bytes of another version."""
         values, arrays = unpack(data)
         groups = tuple(_group(one, arrays, index) for index, one in enumerate(values["groups"]))
-        dynamics = Dynamics(decay=arrays["decay"], walk=arrays["walk"], **values["numbers"])
+        policy = Policy(*(arrays[f"policy_{name}"] for name in Policy._fields))
+        dynamics = Dynamics(decay=arrays["decay"], walk=arrays["walk"], policy=policy, **values["numbers"])
         start = Gaussian(arrays["mean"], arrays["covariance"])
         plant = Plant(**values["plant"])
         roofs, batteries = (_patterns(one, arrays, index) for index, one in enumerate(values["lasting"]))
@@ -185,11 +188,11 @@ def make_dynamics(plant: Plant, step_minutes: int, level_kw: float, gain_kw: flo
         LOAD_BIAS: (LASTING_HOURS, 1.0),
         PV_BIAS: (PV_BIAS_HOURS, 1.0),
         STORAGE_BIAS: (STORAGE_BIAS_HOURS, 1.0),
-        EXCHANGE: (EXCHANGE_HOURS, shocks.exchange_kw),
     }
     for state, (memory_hours, deviation) in lasting.items():
         decay[state] = keep(memory_hours)
         walk[state] = (1 - decay[state] ** 2) * deviation**2
+    decay[EXCHANGE] = keep(EXCHANGE_HOURS)
     steps_a_day = 24 / hours
     return Dynamics(
         decay=decay,
@@ -202,6 +205,7 @@ def make_dynamics(plant: Plant, step_minutes: int, level_kw: float, gain_kw: flo
         capacity_kwh=plant.storage_capacity_kwh,
         adaptation=0.5 / steps_a_day,
         memory_steps=7 * steps_a_day,
+        policy=idle_policy(shocks.exchange_kw * float(np.sqrt(1 - decay[EXCHANGE] ** 2))),
     )
 
 

@@ -86,6 +86,7 @@ class TwinState:
             "deviation": self.deviation,
             "stream_nis": self.memory.stream_nis,
             "stream_counts": self.memory.stream_counts,
+            "surplus": np.array([self.memory.surplus_kw]),
         }
         for index in range(len(OBSERVED)):
             arrays[f"last_{index}"] = self.last_values[index]
@@ -102,7 +103,9 @@ class TwinState:
         return cls(
             instant=datetime.fromtimestamp(values["instant"], UTC),
             belief=Gaussian(arrays["mean"], covariance),
-            memory=Memory(noise_scale, nis, nis_count, arrays["stream_nis"], arrays["stream_counts"]),
+            memory=Memory(
+                noise_scale, nis, nis_count, arrays["stream_nis"], arrays["stream_counts"], float(arrays["surplus"][0])
+            ),
             estimate=arrays["estimate"],
             deviation=arrays["deviation"],
             coverage=values["coverage"],
@@ -125,7 +128,7 @@ def start_state(model: TwinModel, instant: datetime) -> TwinState:
     return TwinState(
         instant=instant,
         belief=model.start,
-        memory=Memory(1.0, 0.0, 0.0, np.zeros(len(OBSERVED)), np.zeros(len(OBSERVED))),
+        memory=Memory(1.0, 0.0, 0.0, np.zeros(len(OBSERVED)), np.zeros(len(OBSERVED)), np.nan),
         estimate=np.zeros(len(ESTIMATED)),
         deviation=np.zeros(len(ESTIMATED)),
         coverage=0.0,
@@ -154,6 +157,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         own, meters = readings.own[:, index], readings.meters[index]
         sums[index] = read_units(own, meters, hour, model.groups[index], patterns, possible)
     inputs = Inputs(
+        hour=hour,
         features=demand_features(grid, zone),
         clear_sky=model.sky(slot.astype(np.int64), readings.clear_sky),
         value=np.stack([one.value for one in sums], axis=1),

@@ -43,8 +43,10 @@ def predict_state(task: TwinTask) -> "Forecasted":
         raise ValueError("a prediction goes on from a state")
     model, zone = TwinModel.from_bytes(task.model), task.setting.plant.timezone
     slot, _ = slots_of(task.grid, zone)
+    hour = (slot * task.grid.step_minutes // 60).astype(np.int64)
     sky = model.sky(slot.astype(np.int64), clear_sky(task.setting.site, task.grid))
-    return predict_ahead(TwinState.from_bytes(task.state), model, Outlook(demand_features(task.grid, zone), sky))
+    outlook = Outlook(hour, demand_features(task.grid, zone), sky)
+    return predict_ahead(TwinState.from_bytes(task.state), model, outlook)
 
 
 def look_at_meters(task: TwinTask) -> list[MeterLook]:
