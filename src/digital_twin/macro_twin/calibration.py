@@ -15,12 +15,15 @@ from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.model import (
     CLOUD_DEVIATION,
     CLOUD_HOURS,
+    PANELS,
     REMAINDER_HOURS,
     Shocks,
     TwinModel,
     make_dynamics,
     relative_spread,
 )
+from digital_twin.macro_twin.panel_learning import Learned as LearnedPanel
+from digital_twin.macro_twin.panel_learning import PanelHistory, learn_panel
 from digital_twin.macro_twin.shares import MeterHistory, learn_group
 from digital_twin.macro_twin.storage import exchange_of, learn_policy
 from digital_twin.macro_twin.structure import (
@@ -87,9 +90,11 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
         grid.step_hours / plant.discharge_efficiency,
     )
     pv_kw = np.where(np.isfinite(pv.values_kw), pv.values_kw, pv.gain_kw * pv.sky)
-    demand_kw = learned[LOAD].whole
+    panels = {index: _learned_panel(prior, metering[index], readings, index) for index in PANELS if metering[index].ids}
+    whole_kw = {index: panels[index].whole if index in panels else learned[index].whole for index in PANELS}
+    demand_kw = whole_kw[LOAD]
     if not np.isfinite(demand_kw).any():
-        demand_kw = learned[NET_LOAD].whole + pv_kw - np.where(np.isfinite(exchange_kw), exchange_kw, 0.0)
+        demand_kw = whole_kw[NET_LOAD] + pv_kw - np.where(np.isfinite(exchange_kw), exchange_kw, 0.0)
     features = demand_features(grid, plant.timezone)
     demand = _demand(prior, demand_kw, features, grid.step_hours)
     usual_kw, capacity_kwh = _storage(prior, learned[STORAGE_SOC].whole, grid.step_hours)
@@ -112,9 +117,34 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
         )
         for index, lasting in ((PV, PV_LASTING), (STORAGE_SOC, STORAGE_LASTING))
     )
+    load, net_load = (panels[index].panel if index in panels else None for index in PANELS)
     return TwinModel(
-        prior.plant, grid.step_minutes, start, dynamics, groups, (roofs, batteries), pv.shape, grid.hours / 24
+        plant=prior.plant,
+        step_minutes=grid.step_minutes,
+        start=start,
+        dynamics=dynamics,
+        groups=groups,
+        panels=(load, net_load),
+        patterns=(roofs, batteries),
+        pv_shape=pv.shape,
+        days=grid.hours / 24,
     )
+
+
+def _learned_panel(prior: TwinModel, metering: Metering, readings: TwinReadings, index: int) -> LearnedPanel:
+    slot, is_weekend = slots_of(readings.grid, prior.plant.timezone)
+    history = PanelHistory(
+        ids=metering.ids,
+        readings=readings.meters[index],
+        whole=readings.own[:, index],
+        slot=slot.astype(np.int64),
+        is_weekend=is_weekend.astype(np.int64),
+        step_minutes=readings.grid.step_minutes,
+        metered_share=metering.share,
+        typical=prior.groups[index].scale,
+        is_signed=index == NET_LOAD,
+    )
+    return learn_panel(history)
 
 
 def _history(prior: TwinModel, metering: Metering, readings: TwinReadings, index: int, hour: Indices) -> MeterHistory:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.compiled import compiled
+from digital_twin.macro_twin.panel import Whole
 
 METER_ERROR = 1e-4
 """Of a complete sum, relative to the typical size of the quantity; keeps the filter's covariance above 0."""
@@ -83,6 +84,20 @@ def read_sum(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> Sum
         noise=np.where(from_meters, (1 - group.lasting) * error, 0.0) + exact,
         lasting=np.where(from_meters, np.sqrt(group.lasting * error), 0.0),
         reporting=np.where(from_meters, reporting, 0),
+    )
+
+
+def read_whole(own: Array, whole: Whole, group: MeterGroup) -> SumReading:
+    """The community's own series where it has a value, elsewhere what its panel of meters says; never both."""
+    has_own = np.isfinite(own)
+    from_meters = (whole.reporting > 0) & ~has_own
+    exact = (METER_ERROR * group.scale) ** 2
+    return SumReading(
+        value=np.where(has_own, own, np.where(from_meters, whole.mean, np.nan)),
+        share=np.where(has_own | from_meters, 1.0, 0.0),
+        noise=np.where(from_meters, whole.variance - whole.lasting, 0.0) + exact,
+        lasting=np.where(from_meters, np.sqrt(whole.lasting), 0.0),
+        reporting=np.where(from_meters, whole.reporting, 0),
     )
 
 

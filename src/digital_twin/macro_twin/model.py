@@ -10,6 +10,7 @@ from digital_twin.macro_twin.coverage import Indices, MeterGroup
 from digital_twin.macro_twin.filtering import Dynamics
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.packing import pack, unpack
+from digital_twin.macro_twin.panel import Panel, panel_arrays, panel_from
 from digital_twin.macro_twin.shares import LASTING_HOURS, MeterHistory, learn_group
 from digital_twin.macro_twin.storage import Policy, idle_policy
 from digital_twin.macro_twin.structure import (
@@ -18,7 +19,9 @@ from digital_twin.macro_twin.structure import (
     DEMAND_TERMS,
     ENERGY,
     EXCHANGE,
+    LOAD,
     LOAD_BIAS,
+    NET_LOAD,
     OBSERVED,
     PV_BIAS,
     PV_CLOUD,
@@ -54,6 +57,10 @@ STORAGE_ERROR = 1e-3
 """Of the energy in an hour, relative to the capacity: what efficiencies and self-discharge leave unexplained."""
 
 
+PANELS = (LOAD, NET_LOAD)
+"""Quantities whose meters are followed as a panel."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinModel:
     """Everything that advancing needs besides the state and the readings."""
@@ -63,6 +70,7 @@ class TwinModel:
     start: Gaussian
     dynamics: Dynamics
     groups: tuple[MeterGroup, ...]  # one for each of `OBSERVED`
+    panels: tuple[Panel | None, Panel | None]  # of meters of load and of net load
     patterns: tuple[Patterns, Patterns]  # of roofs and of batteries
     pv_shape: Array  # (slots of the day,) stands in for the clear sky where that does not fit; empty where it does
     days: float  # of history that it was learned from
@@ -94,6 +102,9 @@ class TwinModel:
             arrays[f"own_ceiling_{index}"] = np.array([one.own_ceiling])  # may be infinite, which JSON has no word for
         for index, one in enumerate(self.patterns):
             arrays |= {f"pattern_{name}_{index}": getattr(one, name) for name in _PATTERN_ARRAYS}
+        for index, panel in enumerate(self.panels):
+            if panel is not None:
+                arrays |= {f"panel_{name}_{index}": array for name, array in panel_arrays(panel).items()}
         return pack(values, arrays | {"pv_shape": self.pv_shape})
 
     @classmethod
@@ -106,8 +117,9 @@ class TwinModel:
         start = Gaussian(arrays["mean"], arrays["covariance"])
         plant = Plant(**values["plant"])
         roofs, batteries = (_patterns(one, arrays, index) for index, one in enumerate(values["lasting"]))
+        load, net_load = (_panel(groups[quantity].ids, arrays, index) for index, quantity in enumerate(PANELS))
         shape, days = arrays["pv_shape"], values["days"]
-        return cls(plant, values["step"], start, dynamics, groups, (roofs, batteries), shape, days)
+        return cls(plant, values["step"], start, dynamics, groups, (load, net_load), (roofs, batteries), shape, days)
 
 
 def _group(values: dict[str, Any], arrays: dict[str, Array], index: int) -> MeterGroup:
@@ -118,6 +130,12 @@ def _group(values: dict[str, Any], arrays: dict[str, Array], index: int) -> Mete
 
 def _patterns(lasting: float, arrays: dict[str, Array], index: int) -> Patterns:
     return Patterns(lasting=lasting, **{name: arrays[f"pattern_{name}_{index}"] for name in _PATTERN_ARRAYS})
+
+
+def _panel(ids: tuple[str, ...], arrays: dict[str, Array], index: int) -> Panel | None:
+    prefix, suffix = "panel_", f"_{index}"
+    told = {name: array for name, array in arrays.items() if name.startswith(prefix) and name.endswith(suffix)}
+    return panel_from(ids, {name[len(prefix) : -len(suffix)]: array for name, array in told.items()}) if told else None
 
 
 def prior_model(plant: Plant, step_minutes: int, features: Array, expected_kw: Array) -> TwinModel:
@@ -151,6 +169,7 @@ def prior_model(plant: Plant, step_minutes: int, features: Array, expected_kw: A
         start=Gaussian(mean, np.diag(deviation**2)),
         dynamics=make_dynamics(plant, step_minutes, level, float(mean[PV_GAIN]), noise),
         groups=tuple(_no_group(name, level, plant) for name in OBSERVED),
+        panels=(None, None),
         patterns=(no_patterns(), no_patterns()),
         pv_shape=np.empty(0),
         days=0.0,

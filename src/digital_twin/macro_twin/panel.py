@@ -85,6 +85,31 @@ class Panel:
         return self.share.shape[0]
 
 
+def panel_arrays(panel: Panel) -> dict[str, Array]:
+    """All of it but the ids."""
+    driver = panel.driver
+    numbers = [panel.metered_share, panel.fast_decay, panel.lasting_decay, *driver[1:]]
+    of_panel: dict[str, Array] = {name: getattr(panel, name) for name in _ARRAYS}
+    return {**of_panel, "scale": driver.scale, "numbers": np.array(numbers)}
+
+
+def panel_from(ids: tuple[str, ...], arrays: dict[str, Array]) -> Panel:
+    """The panel of `panel_arrays`."""
+    metered_share, fast_decay, lasting_decay, *driver = arrays["numbers"].tolist()
+    of_panel: dict[str, Array] = {name: arrays[name] for name in _ARRAYS}
+    return Panel(
+        ids=ids,
+        metered_share=metered_share,
+        fast_decay=fast_decay,
+        lasting_decay=lasting_decay,
+        driver=Driver(arrays["scale"], *driver),
+        **of_panel,
+    )
+
+
+_ARRAYS = ("profile", "share", "spread", "parts", "unmetered_variance", "limits")
+
+
 class PanelMemory(NamedTuple):
     """What is believed of the driver and of each meter's own parts, in units of their spread."""
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
-from digital_twin.macro_twin.coverage import Indices, read_sum, run_lengths
+from digital_twin.macro_twin.coverage import METER_ERROR, Indices, read_sum, read_whole, run_lengths
 from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Memory, run_filter
 from digital_twin.macro_twin.kalman import Gaussian
-from digital_twin.macro_twin.model import TwinModel
+from digital_twin.macro_twin.model import PANELS, TwinModel
 from digital_twin.macro_twin.packing import pack, unpack
+from digital_twin.macro_twin.panel import PanelMemory, Whole, follow
 from digital_twin.macro_twin.structure import (
     ESTIMATED,
     LOAD,
@@ -53,6 +54,7 @@ class TwinState:
     instant: datetime
     belief: Gaussian
     memory: Memory
+    panels: tuple[PanelMemory | None, PanelMemory | None]  # what is believed of meters of load and of net load
     estimate: Array  # (4,) of the last step, in the order of `ESTIMATED`
     deviation: Array  # (4,)
     coverage: float
@@ -91,6 +93,9 @@ class TwinState:
         for index in range(len(OBSERVED)):
             arrays[f"last_{index}"] = self.last_values[index]
             arrays[f"run_{index}"] = self.run_lengths[index]
+        for index, panel in enumerate(self.panels):
+            if panel is not None:
+                arrays |= {f"panel_{name}_{index}": array for name, array in panel._asdict().items()}
         return pack(values, arrays)
 
     @classmethod
@@ -106,6 +111,7 @@ class TwinState:
             memory=Memory(
                 noise_scale, nis, nis_count, arrays["stream_nis"], arrays["stream_counts"], float(arrays["surplus"][0])
             ),
+            panels=(_panel_memory(arrays, 0), _panel_memory(arrays, 1)),
             estimate=arrays["estimate"],
             deviation=arrays["deviation"],
             coverage=values["coverage"],
@@ -113,6 +119,12 @@ class TwinState:
             last_values=tuple(arrays[f"last_{index}"] for index in range(len(OBSERVED))),
             run_lengths=tuple(arrays[f"run_{index}"] for index in range(len(OBSERVED))),
         )
+
+
+def _panel_memory(arrays: dict[str, np.ndarray[Any, Any]], index: int) -> PanelMemory | None:
+    if f"panel_driver_{index}" not in arrays:
+        return None
+    return PanelMemory(*(arrays[f"panel_{name}_{index}"] for name in PanelMemory._fields))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,10 +137,12 @@ class Advanced:
 
 def start_state(model: TwinModel, instant: datetime) -> TwinState:
     """The state before any reading."""
+    load, net_load = (None if panel is None else PanelMemory.at_rest(panel) for panel in model.panels)
     return TwinState(
         instant=instant,
         belief=model.start,
         memory=Memory(1.0, 0.0, 0.0, np.zeros(len(OBSERVED)), np.zeros(len(OBSERVED)), np.nan),
+        panels=(load, net_load),
         estimate=np.zeros(len(ESTIMATED)),
         deviation=np.zeros(len(ESTIMATED)),
         coverage=0.0,
@@ -148,14 +162,15 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     grid, zone = readings.grid, model.plant.timezone
     slot, _ = slots_of(grid, zone)
     hour = (slot * grid.step_minutes // 60).astype(np.int64)
-    sums = [
-        read_sum(readings.own[:, index], readings.meters[index], hour, group)
-        for index, group in enumerate(model.groups)
-    ]
+    own = _believed_own(readings, model)
+    sums = [read_sum(own[:, index], readings.meters[index], hour, group) for index, group in enumerate(model.groups)]
+    (load, net_load), wholes = _follow_panels(state, model, readings)
+    for quantity, whole in wholes.items():
+        sums[quantity] = read_whole(own[:, quantity], whole, model.groups[quantity])
     dark = (readings.clear_sky <= 0) & (model.pv_shape.size == 0)
     for index, patterns, possible in zip((PV, STORAGE_SOC), model.patterns, (~dark, np.ones_like(dark)), strict=True):
-        own, meters = readings.own[:, index], readings.meters[index]
-        sums[index] = read_units(own, meters, hour, model.groups[index], patterns, possible)
+        meters = readings.meters[index]
+        sums[index] = read_units(own[:, index], meters, hour, model.groups[index], patterns, possible)
     inputs = Inputs(
         hour=hour,
         features=demand_features(grid, zone),
@@ -167,10 +182,13 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     )
     mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
     memory, estimates, variances, nis = run_filter(mean, covariance, state.memory, model.dynamics, inputs, trail)
+    _take_from_panels(estimates, variances, wholes, own, model)
+    covered = [wholes[index].share if index in wholes else sums[index].share for index in PANELS]
+    has_own = np.isfinite(own[:, PANELS]).any(axis=1)
     track = Track(
         mean=not_negative(estimates),
         deviation=np.sqrt(variances),
-        coverage=np.minimum(np.maximum(sums[LOAD].share, sums[NET_LOAD].share), 1.0),
+        coverage=np.where(has_own, 1.0, np.minimum(np.maximum(*covered), 1.0)),
         nis=nis,
         reporting=_fewest(np.stack([one.reporting for one in sums], axis=1)),
     )
@@ -179,6 +197,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         instant=grid.end,
         belief=Gaussian(mean, covariance),
         memory=memory,
+        panels=(load, net_load),
         estimate=track.mean[-1].copy(),
         deviation=track.deviation[-1].copy(),
         coverage=float(track.coverage[-1]),
@@ -187,6 +206,46 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         run_lengths=lengths,
     )
     return Advanced(after, track)
+
+
+def _believed_own(readings: TwinReadings, model: TwinModel) -> Array:
+    """The community's own series without what cannot be."""  # (T, 4)
+    return np.where(np.abs(readings.own) <= [group.own_ceiling for group in model.groups], readings.own, np.nan)
+
+
+def _follow_panels(
+    state: TwinState, model: TwinModel, readings: TwinReadings
+) -> tuple[list[PanelMemory | None], dict[int, Whole]]:
+    """What is believed of meters afterwards, and what each panel says of the whole on the way."""
+    grid = readings.grid
+    slot, is_weekend = slots_of(grid, model.plant.timezone)
+    a_day = 1440 // grid.step_minutes
+    kind = (slot + a_day * is_weekend).astype(np.int64)
+    step = int(grid.start.timestamp()) // (60 * grid.step_minutes) + np.arange(grid.steps)
+    memories: list[PanelMemory | None] = []
+    wholes: dict[int, Whole] = {}
+    for quantity, panel, before in zip(PANELS, model.panels, state.panels, strict=True):
+        memory = None if before is None else before.copy()
+        if panel is not None and memory is not None:
+            wholes[quantity] = follow(panel, memory, readings.meters[quantity], kind, step)
+        memories.append(memory)
+    return memories, wholes
+
+
+def _take_from_panels(
+    estimates: Array, variances: Array, wholes: dict[int, Whole], own: Array, model: TwinModel
+) -> None:
+    """Where one panel alone tells of consumption, say of it what the panel says: it knows its meters one by one."""
+    if len(wholes) != 1:
+        return
+    ((quantity, whole),) = wholes.items()
+    is_alone = ~np.isfinite(own[:, PANELS]).any(axis=1)
+    exact = (METER_ERROR * model.groups[quantity].scale) ** 2
+    moved = np.where(is_alone, whole.mean - estimates[:, quantity], 0.0)
+    wider = np.where(is_alone, whole.variance + exact - variances[:, quantity], 0.0)
+    for index in (LOAD, NET_LOAD) if quantity == LOAD else (NET_LOAD,):  # net load is made of demand
+        estimates[:, index] += moved
+        variances[:, index] = np.maximum(variances[:, index] + wider, exact)
 
 
 def stuck_meters(state: TwinState, model: TwinModel, quantity: int) -> list[str]:
