@@ -10,8 +10,10 @@ from tests.linear_worlds import full
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.batch import STEPS_AT_ONCE, Beliefs, Steps, run_many
+from digital_twin.macro_twin.batch import Beliefs, Steps, run_many
 from digital_twin.macro_twin.kalman import Gaussian, Transition, predict, update
+
+LENGTH = 30
 
 
 def communities(
@@ -29,7 +31,7 @@ def communities(
     return (
         Beliefs(generator.normal(0, 1, (count, states)), np.tril(factor @ factor.swapaxes(1, 2))),
         Steps(
-            decay=generator.uniform(0.5, 1.0, (count, states)),
+            decay=generator.uniform(0.5, 1.0, (*of_steps, states)),
             noise=generator.uniform(0.01, 0.5, (*of_steps, states)),
             target=np.array([states - 1, 0]),
             source=np.array([states - 2, states - 2]),
@@ -49,7 +51,7 @@ def part_of(start: Beliefs, steps: Steps, places: Array | list[int]) -> tuple[Be
 
 
 def between(steps: Steps, begin: int, end: int) -> Steps:
-    names = ("noise", "gain", "design", "value", "error")
+    names = ("decay", "noise", "gain", "design", "value", "error")
     return replace(steps, **{name: getattr(steps, name)[:, begin:end] for name in names})
 
 
@@ -66,7 +68,7 @@ def test_each_community_is_filtered_as_if_it_were_alone(seed: int) -> None:
         belief = Gaussian(start.mean[one], start.covariance[one])
         for step in range(steps.value.shape[1]):
             noise, gain = steps.noise[one, step], steps.gain[one, step]
-            moved = predict(belief, Transition(steps.decay[one], noise, steps.target, steps.source, gain))
+            moved = predict(belief, Transition(steps.decay[one, step], noise, steps.target, steps.source, gain))
             belief = update(moved, steps.design[one, step], steps.value[one, step], steps.error[one, step])
         np.testing.assert_allclose(found.mean[one], belief.mean, atol=1e-9)
         np.testing.assert_allclose(found.covariance[one], belief.covariance, atol=1e-9)
@@ -80,12 +82,11 @@ def test_neighbours_do_not_matter_to_the_bit(seed: int, order: list[int], count:
     assert_same(found, Beliefs(whole.mean[places], whole.covariance[places]))
 
 
-@given(st.integers(0, 10_000), st.integers(1, STEPS_AT_ONCE + 19))
+@given(st.integers(0, 10_000), st.integers(1, LENGTH - 1))
 def test_where_time_is_cut_does_not_matter_to_the_bit(seed: int, cut: int) -> None:
-    length = STEPS_AT_ONCE + 20
-    start, steps = communities(seed, count=3, length=length)
+    start, steps = communities(seed, count=3, length=LENGTH)
     early = run_many(start, between(steps, 0, cut))
-    assert_same(run_many(early, between(steps, cut, length)), run_many(start, steps))
+    assert_same(run_many(early, between(steps, cut, LENGTH)), run_many(start, steps))
 
 
 def test_what_stays_the_same_may_be_told_once() -> None:

@@ -1,12 +1,13 @@
-"""The filter for many communities at once, each with its own belief, model, readings and gaps.
+"""The filter for many communities in one call, each with its own belief, model, readings and gaps.
 
-Eight communities lie side by side, one in each lane of a vector, and go through the same steps of the same filter as
-`kalman.py`, one scalar reading after the other on one triangle. A lane without a reading is left as it is, to the bit:
-what becomes of a community depends neither on its neighbours nor on where the time axis is cut.
+The steps are those of `kalman.py`, one scalar reading after the other. Both triangles of a covariance are held, in rows
+that fill vectors: a reading subtracts g g' with g = P h / sqrt(spread), so that the two stay equal to the bit. A gap
+costs nothing. Nothing is shared between communities, and the belief is all that a step hands on: what becomes of one
+depends neither on the others nor on where the time axis is cut.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +17,19 @@ from digital_twin.domain.units import Array
 from digital_twin.macro_twin.compiled import compiled
 from digital_twin.macro_twin.lanes import (
     LANES,
+    aligned_zeros,
     every,
     load,
     minus_product,
-    not_negative,
-    over,
+    padded,
+    plus,
     plus_product,
     store,
     times,
-    where_number,
+    total,
 )
 
-STEPS_AT_ONCE = 256
-"""So many are laid out side by side before they are run: they stay in the processor's cache."""
-
 Indices = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Lanes = Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +44,7 @@ class Beliefs:
 class Steps:
     """What is known of each step of each community; what is alike for many may be a broadcast view."""
 
-    decay: Array  # (N, n)
+    decay: Array  # (N, T, n)
     noise: Array  # (N, T, n) variances
     target: Indices  # (C,) couplings, as in `kalman.Transition`
     source: Indices  # (C,)
@@ -57,20 +54,22 @@ class Steps:
     error: Array  # (N, T, M) variances
 
 
-class _Eight(NamedTuple):
-    """Eight communities and some of their steps, flattened, the lane as the last axis of everything."""
+class _Told(NamedTuple):
+    """Numbers of steps of communities, one set after the other; a stride of 0 where all have the same."""
 
-    mean: Array  # (n)
-    covariance: Array  # (n (n + 1) / 2) the rows of the lower triangle one after the other
-    decay: Array  # (n)
-    noise: Array  # (T or 1, n)
-    gain: Array  # (T or 1, C)
-    design: Array  # (T or 1, M, n)
-    value: Array  # (T, M)
-    error: Array  # (T, M)
-    is_used: Flags  # (T or 1, M, n) whether the design of any lane has something there; without lanes
-    target: Indices  # (C)
-    source: Indices  # (C)
+    numbers: Array
+    of_community: int
+    of_step: int
+
+
+class _Work(NamedTuple):
+    """One community's belief and the current step, in rows of W numbers, W a multiple of the lanes."""
+
+    mean: Array  # (W)
+    covariance: Array  # (n, W) both triangles
+    decay: Array  # (W)
+    design: Array  # (M, W)
+    product: Array  # (W)
 
 
 def run_many(start: Beliefs, steps: Steps) -> Beliefs:
@@ -79,154 +78,179 @@ def run_many(start: Beliefs, steps: Steps) -> Beliefs:
     Raises:
         InvalidInput: a shape does not fit the others.
     """
-    _check(start, steps)
     communities, length, readings = steps.value.shape
     states = start.mean.shape[1]
-    rows, columns = np.tril_indices(states)
-    mean, covariance = np.empty_like(start.mean), np.zeros_like(start.covariance)
-    for first in range(0, communities, LANES):
-        group = slice(first, min(first + LANES, communities))
-        believed = _side_by_side(start.mean[group]), _side_by_side(start.covariance[group][:, rows, columns])
-        for begin in range(0, length, STEPS_AT_ONCE):
-            span = slice(begin, min(begin + STEPS_AT_ONCE, length))
-            _run(_eight(steps, group, span, believed), span.stop - begin, readings)
-        count = group.stop - first
-        mean[group] = believed[0].reshape(states, LANES).T[:count]
-        covariance[group, rows, columns] = believed[1].reshape(rows.size, LANES).T[:count]
+    shapes = {"decay": (states,), "noise": (states,), "gain": steps.target.shape, "design": (readings, states)}
+    for name, shape in (shapes | {"error": (readings,)}).items():
+        if (found := getattr(steps, name).shape) != (communities, length, *shape):
+            raise InvalidInput(f"{name} must have the shape {(communities, length, *shape)}, got {found}", field=name)
+    width = padded(states)
+    work = _Work(*(aligned_zeros(rows * width) for rows in (1, states, 1, readings, 1)))
+    mean, covariance = np.array(start.mean, order="C"), np.array(start.covariance, order="C")
+    moves = _told(steps.decay), _told(steps.noise), _told(steps.gain)
+    seen = _told(steps.design), _told(steps.value), _told(steps.error)
+    _run_all(length, (mean, covariance), (steps.target, steps.source), moves, seen, work)
     return Beliefs(mean, covariance)
 
 
-def _check(start: Beliefs, steps: Steps) -> None:
-    communities, states = start.mean.shape
-    length, readings = steps.value.shape[1:]
-    expected = {
-        "decay": (communities, states),
-        "noise": (communities, length, states),
-        "gain": (communities, length, steps.target.size),
-        "design": (communities, length, readings, states),
-        "value": (communities, length, readings),
-        "error": (communities, length, readings),
-    }
-    for name, shape in expected.items():
-        found = getattr(steps, name).shape
-        if found != shape:
-            raise InvalidInput(f"{name} must have the shape {shape}, got {found}", field=name)
-
-
-def _eight(steps: Steps, group: slice, span: slice, believed: tuple[Array, Array]) -> _Eight:
-    def laid_out(array: Array) -> Array:
-        is_constant = array.strides[1] == 0
-        return _side_by_side(array[group, :1] if is_constant else array[group, span])
-
-    design = laid_out(steps.design)
-    return _Eight(
-        *believed,
-        decay=_side_by_side(steps.decay[group]),
-        noise=laid_out(steps.noise),
-        gain=laid_out(steps.gain),
-        design=design,
-        value=_side_by_side(steps.value[group, span]),
-        error=_side_by_side(steps.error[group, span]),
-        is_used=np.asarray(design.reshape(-1, LANES).any(axis=1)),
-        target=steps.target,
-        source=steps.source,
-    )
-
-
-def _side_by_side(array: Array) -> Array:
-    """The first axis, of at most eight communities, as the last and filled up with the last of them; flattened."""
-    filled = array[np.minimum(np.arange(LANES), array.shape[0] - 1)]
-    return np.ascontiguousarray(np.moveaxis(filled, 0, -1), dtype=np.float64).ravel()
+def _told(array: Array) -> _Told:
+    """A broadcast axis is taken in once."""
+    kept = array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides[:2])]
+    numbers = np.ascontiguousarray(kept, dtype=np.float64)
+    set_size = int(np.prod(array.shape[2:]))
+    of_community = 0 if array.strides[0] == 0 else numbers.shape[1] * set_size
+    return _Told(numbers.ravel(), of_community, 0 if array.strides[1] == 0 else set_size)
 
 
 @compiled
-def _run(eight: _Eight, length: int, readings: int) -> None:
-    """Advance mean and covariance in place."""
-    states = eight.decay.size
-    product = np.zeros(states)
+def _run_all(
+    length: int,
+    beliefs: tuple[Array, Array],
+    couplings: tuple[Indices, Indices],
+    moves: tuple[_Told, _Told, _Told],
+    seen: tuple[_Told, _Told, _Told],
+    work: _Work,
+) -> None:
+    """Advance means and covariances in place."""
+    means, covariances = beliefs
+    for one in range(means.shape[0]):
+        _take_in(means[one], covariances[one], work.mean, work.covariance)
+        _run_one(one, length, couplings, moves, seen, work)
+        _give_back(means[one], covariances[one], work.mean, work.covariance)
+
+
+@compiled
+def _run_one(
+    one: int,
+    length: int,
+    couplings: tuple[Indices, Indices],
+    moves: tuple[_Told, _Told, _Told],
+    seen: tuple[_Told, _Told, _Told],
+    work: _Work,
+) -> None:
+    # arrays are named outside of the loops: to reach into a tuple is to count references
+    mean, covariance, decay, rows, product = work
+    targets, sources = couplings
+    decays, noises, gains = moves[0].numbers, moves[1].numbers, moves[2].numbers
+    designs, values, errors = seen[0].numbers, seen[1].numbers, seen[2].numbers
+    readings, states = rows.size // mean.size, covariance.size // mean.size
     for step in range(length):
-        own = step if eight.noise.size == length * states else 0
-        for one in range(eight.target.size):
-            place = one + (step * eight.target.size if eight.gain.size == length * eight.target.size * LANES else 0)
-            _couple(eight.mean, eight.covariance, eight.target[one], eight.source[one], load(eight.gain, LANES * place))
-        _predict(eight, own * states)
+        gain = _place(moves[2], one, step)
+        for coupling in range(targets.size):
+            _couple(mean, covariance, targets[coupling], sources[coupling], gains[gain + coupling])
+        _lay(decays, _place(moves[0], one, step), decay, states)
+        _predict(mean, covariance, decay, noises, _place(moves[1], one, step))
+        if step == 0 or seen[0].of_step != 0:
+            _lay(designs, _place(seen[0], one, step), rows, states)
+        value, error = _place(seen[1], one, step), _place(seen[2], one, step)
         for reading in range(readings):
-            row = reading * states
-            if eight.design.size == length * readings * states:
-                row += step * readings * states
-            _update(eight, step * readings + reading, row, product)
+            if not np.isnan(values[value + reading]):
+                row = reading * mean.size
+                _multiply(covariance, rows, row, product)
+                believed, expected = _meet(rows, row, product, mean)
+                spread = max(believed, 0.0) + errors[error + reading]
+                _absorb(mean, covariance, product, values[value + reading] - expected, spread)
 
 
 @compiled
-def _place(one: int, other: int) -> int:
-    """Where the covariance of two states begins."""
-    row, column = max(one, other), min(one, other)
-    return LANES * (row * (row + 1) // 2 + column)
+def _place(told: _Told, community: int, step: int) -> int:
+    return community * told.of_community + step * told.of_step
 
 
 @compiled
-def _couple(mean: Array, covariance: Array, target: int, source: int, gain: Lanes) -> None:
-    to, of = LANES * target, LANES * source
-    store(mean, to, plus_product(load(mean, to), gain, load(mean, of)))
-    variance = load(covariance, _place(source, source))
-    cross = load(covariance, _place(target, source))
-    for other in range(mean.size // LANES):
-        if other != target:
-            to, of = _place(target, other), _place(source, other)
-            store(covariance, to, plus_product(load(covariance, to), gain, load(covariance, of)))
-    both = plus_product(times(every(2.0), cross), gain, variance)
-    to = _place(target, target)
-    store(covariance, to, plus_product(load(covariance, to), gain, both))
+def _take_in(mean: Array, covariance: Array, wide_mean: Array, wide: Array) -> None:
+    width = wide_mean.size
+    for row in range(mean.size):
+        wide_mean[row] = mean[row]
+        for column in range(row + 1):
+            wide[row * width + column] = covariance[row, column]
+            wide[column * width + row] = covariance[row, column]
 
 
 @compiled
-def _predict(eight: _Eight, noise: int) -> None:
-    mean, covariance, decay = eight.mean, eight.covariance, eight.decay
-    for row in range(0, mean.size, LANES):
-        kept = load(decay, row)
-        store(mean, row, times(load(mean, row), kept))
-        begin = _place(row // LANES, 0)
-        for column in range(0, row, LANES):
-            both = times(kept, load(decay, column))
-            store(covariance, begin + column, times(load(covariance, begin + column), both))
-        fresh = plus_product(load(eight.noise, noise + row), times(kept, kept), load(covariance, begin + row))
-        store(covariance, begin + row, fresh)
+def _give_back(mean: Array, covariance: Array, wide_mean: Array, wide: Array) -> None:
+    for row in range(mean.size):
+        mean[row] = wide_mean[row]
+        for column in range(row + 1):
+            covariance[row, column] = wide[row * wide_mean.size + column]
 
 
 @compiled
-def _update(eight: _Eight, reading: int, row: int, product: Array) -> None:
-    mean, covariance, design = eight.mean, eight.covariance, eight.design
-    value = load(eight.value, LANES * reading)
-    _multiply(eight, row, product)
-    spread, innovation = every(0.0), value
-    for i in range(0, mean.size, LANES):
-        spread = plus_product(spread, load(design, row + i), load(product, i))
-        innovation = minus_product(innovation, load(design, row + i), load(mean, i))
-    spread = plus_product(load(eight.error, LANES * reading), every(1.0), not_negative(spread))
-    certainty, innovation = where_number(value, over(every(1.0), spread)), where_number(value, innovation)
-    for i in range(0, mean.size, LANES):
-        gain = times(load(product, i), certainty)
-        store(mean, i, plus_product(load(mean, i), gain, innovation))
-        begin = _place(i // LANES, 0)
-        for j in range(0, i + LANES, LANES):
-            store(covariance, begin + j, minus_product(load(covariance, begin + j), gain, load(product, j)))
+def _lay(numbers: Array, begin: int, rows: Array, length: int) -> None:
+    """Lay out rows of this length with what fills up their vectors."""
+    width = -(-length // LANES) * LANES
+    for row in range(rows.size // width):
+        for column in range(length):
+            rows[row * width + column] = numbers[begin + row * length + column]
 
 
 @compiled
-def _multiply(eight: _Eight, row: int, product: Array) -> None:
-    """covariance @ design row"""
-    covariance, design = eight.covariance, eight.design
-    for i in range(0, product.size, LANES):
-        own, begin = load(design, row + i), _place(i // LANES, 0)
-        sum_ = every(0.0)
-        if eight.is_used[(row + i) // LANES]:
-            sum_ = times(load(covariance, begin + i), own)
-            for j in range(0, i, LANES):
-                cross = load(covariance, begin + j)
-                sum_ = plus_product(sum_, cross, load(design, row + j))
-                store(product, j, plus_product(load(product, j), cross, own))
-        else:
-            for j in range(0, i, LANES):
-                if eight.is_used[(row + j) // LANES]:
-                    sum_ = plus_product(sum_, load(covariance, begin + j), load(design, row + j))
-        store(product, i, sum_)
+def _predict(mean: Array, covariance: Array, decay: Array, noise: Array, begin: int) -> None:
+    width = mean.size
+    for block in range(0, width, LANES):
+        store(mean, block, times(load(mean, block), load(decay, block)))
+    for row in range(covariance.size // width):
+        own = every(decay[row])
+        for block in range(0, width, LANES):
+            place = row * width + block
+            store(covariance, place, times(load(covariance, place), times(own, load(decay, block))))
+        covariance[row * width + row] += noise[begin + row]
+
+
+@compiled
+def _couple(mean: Array, covariance: Array, target: int, source: int, gain: float) -> None:
+    """Add `gain` times one state to another: to its row, and its column from the row."""
+    width = mean.size
+    mean[target] += gain * mean[source]
+    to, of, taken = target * width, source * width, every(gain)
+    for block in range(0, width, LANES):
+        row = plus_product(load(covariance, to + block), taken, load(covariance, of + block))
+        store(covariance, to + block, row)
+    variance = covariance[to + target] + gain * covariance[to + source]
+    for row in range(covariance.size // width):
+        covariance[row * width + target] = covariance[to + row]
+    covariance[to + target] = variance
+
+
+@compiled
+def _multiply(covariance: Array, rows: Array, begin: int, product: Array) -> None:
+    """covariance @ design row, in two sums that do not wait for each other."""
+    width = product.size
+    states = covariance.size // width
+    for block in range(0, width, LANES):
+        even, odd = every(0.0), every(0.0)
+        for state in range(0, states - 1, 2):
+            place = state * width + block
+            even = plus_product(even, every(rows[begin + state]), load(covariance, place))
+            odd = plus_product(odd, every(rows[begin + state + 1]), load(covariance, place + width))
+        if states % 2 == 1:
+            last = states - 1
+            even = plus_product(even, every(rows[begin + last]), load(covariance, last * width + block))
+        store(product, block, plus(even, odd))
+
+
+@compiled
+def _meet(rows: Array, begin: int, product: Array, mean: Array) -> tuple[float, float]:
+    """The variance that is believed of a reading without its error, and what it is expected to be."""
+    believed, expected = every(0.0), every(0.0)
+    for block in range(0, mean.size, LANES):
+        design = load(rows, begin + block)
+        believed = plus_product(believed, design, load(product, block))
+        expected = plus_product(expected, design, load(mean, block))
+    return total(believed), total(expected)
+
+
+@compiled
+def _absorb(mean: Array, covariance: Array, product: Array, innovation: float, spread: float) -> None:
+    deviation = np.sqrt(spread)
+    shrink, surprise = every(1.0 / deviation), every(innovation / deviation)
+    width = mean.size
+    for block in range(0, width, LANES):
+        share = times(load(product, block), shrink)
+        store(product, block, share)
+        store(mean, block, plus_product(load(mean, block), share, surprise))
+    for block in range(0, width, LANES):
+        share = load(product, block)
+        for state in range(covariance.size // width):
+            place = state * width + block
+            store(covariance, place, minus_product(load(covariance, place), every(product[state]), share))
