@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cli.meter_files import Truth, long, stamps, truth, wide, write
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, MeterFile
+from digital_twin.cli.meter_files.guesses import MeterFile
 from digital_twin.cli.meter_files.meter_file import read_meter_file
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.upload import VALUES_PER_BATCH, batches
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey, SeriesValues
@@ -265,7 +266,7 @@ def test_columns_that_are_not_readings_are_left_out_and_shown(tmp_path: Path) ->
 def test_two_columns_of_one_series_are_refused(tmp_path: Path) -> None:
     text = "time,load kW,consumption kW\n2026-01-12 00:00,1,2\n2026-01-12 01:00,1,2\n"
     assert refused(text, tmp_path, timezone="UTC", label="start").facts["field"] == "columns"
-    chosen = read(text, tmp_path, timezone="UTC", label="start", columns=("consumption kW",))
+    chosen = read(text, tmp_path, timezone="UTC", label="start", columns="consumption kW")
     assert chosen.columns[0].values.tolist() == [2.0, 2.0]
 
 

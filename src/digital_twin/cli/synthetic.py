@@ -1,12 +1,14 @@
 """`digital-twin synthetic`: a community of believable homes, into files or into a community of the twin."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from digital_twin.cli.flags import flag, with_flags
 from digital_twin.cli.parameters import Url
 from digital_twin.cli.registration import asset_document
 from digital_twin.domain.errors import Conflict, InvalidInput
@@ -14,47 +16,57 @@ from digital_twin.domain.errors import Conflict, InvalidInput
 if TYPE_CHECKING:
     from digital_twin.cli.synthetic_files import Folder
     from digital_twin.domain.readings import SeriesValues
-    from digital_twin.simulation.synthetic import SyntheticCommunity
+    from digital_twin.simulation.synthetic import Recipe, SyntheticCommunity
 
 WHERE, WHAT = "Where and when", "What homes have"
 VIENNA = (48.2, 16.4, "Europe/Vienna")
 
 
-def _flag(panel: str, text: str, **limits: Any) -> Any:
-    return typer.Option(help=text, rich_help_panel=panel, **limits)
+SHARE = dict[str, Any](min=0.0, max=1.0)
 
 
-Share = dict[str, Any](min=0.0, max=1.0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Where and when the homes are, what they have, and which of many such communities it is."""
+
+    year: Annotated[int | None, flag(WHERE, "In UTC; default: the last one", min=1970, max=2100)] = None
+    resolution: Annotated[int, flag(WHERE, "Minutes per interval, a divisor of 60", min=1, max=60)] = 15
+    latitude: Annotated[float | None, flag(WHERE, "Default: the community's, or Vienna's")] = None
+    longitude: Annotated[float | None, flag(WHERE, "East of Greenwich")] = None
+    timezone: Annotated[str | None, flag(WHERE, "Whose clock people live by")] = None
+    pv: Annotated[float, flag(WHAT, "Share of homes with PV", **SHARE)] = 0.4
+    battery: Annotated[float, flag(WHAT, "Share of those with a battery", **SHARE)] = 0.5
+    ev: Annotated[float, flag(WHAT, "Share of homes with an electric vehicle", **SHARE)] = 0.2
+    heat_pump: Annotated[float, flag(WHAT, "Share of homes with a heat pump", **SHARE)] = 0.25
+    seed: Annotated[int, typer.Option(min=0, help="Another one is another community")] = 1
+
+    def recipe(self, homes: int, known: dict[str, Any]) -> "Recipe":
+        """Of so many homes, at the place that is asked for, else that of the community, else Vienna."""
+        from digital_twin.domain.time import TimeGrid
+        from digital_twin.simulation.synthetic import Recipe, Shares
+
+        if 60 % self.resolution:
+            raise InvalidInput(f"resolution must divide 60, got {self.resolution}", field="resolution")
+        first = datetime(self.year or datetime.now(UTC).year - 1, 1, 1, tzinfo=UTC)
+        grid = TimeGrid.spanning(first, first.replace(year=first.year + 1), self.resolution)
+        place = _place(self.latitude, self.longitude, self.timezone, known)
+        return Recipe(homes, place, grid, self.seed, Shares(self.pv, self.battery, self.ev, self.heat_pump))
 
 
-def make_synthetic(  # noqa: PLR0913  each is a flag
+@with_flags
+def make_synthetic(
     homes: Annotated[int, typer.Option(min=1, max=100_000, help="How many")],
+    wanted: Wanted,
     out: Annotated[Path | None, typer.Option(help="A folder for Parquet files")] = None,
     community: Annotated[str | None, typer.Option(help="Or the community whose members they become")] = None,
-    year: Annotated[int | None, _flag(WHERE, "In UTC; default: the last one", min=1970, max=2100)] = None,
-    resolution: Annotated[int, _flag(WHERE, "Minutes per interval, a divisor of 60", min=1, max=60)] = 15,
-    latitude: Annotated[float | None, _flag(WHERE, "Default: the community's, or Vienna's")] = None,
-    longitude: Annotated[float | None, _flag(WHERE, "East of Greenwich")] = None,
-    timezone: Annotated[str | None, _flag(WHERE, "Whose clock people live by")] = None,
-    pv: Annotated[float, _flag(WHAT, "Share of homes with PV", **Share)] = 0.4,
-    battery: Annotated[float, _flag(WHAT, "Share of those with a battery", **Share)] = 0.5,
-    ev: Annotated[float, _flag(WHAT, "Share of homes with an electric vehicle", **Share)] = 0.2,
-    heat_pump: Annotated[float, _flag(WHAT, "Share of homes with a heat pump", **Share)] = 0.25,
-    seed: Annotated[int, typer.Option(min=0, help="Another one is another community")] = 1,
     url: Url = None,
 ) -> None:
     """Make a year of homes with PV, batteries, vehicles and heat pumps; the same again from the same seed."""
-    from digital_twin.domain.time import TimeGrid
-    from digital_twin.simulation.synthetic import Recipe, Shares, SyntheticCommunity
+    from digital_twin.simulation.synthetic import SyntheticCommunity
 
     if (out is None) == (community is None):
         raise InvalidInput("give either --out, a folder for files, or --community, where the homes become members")
-    if 60 % resolution:
-        raise InvalidInput(f"resolution must divide 60, got {resolution}", field="resolution")
-    first = datetime(year or datetime.now(UTC).year - 1, 1, 1, tzinfo=UTC)
-    grid = TimeGrid.spanning(first, first.replace(year=first.year + 1), resolution)
-    place = _place(latitude, longitude, timezone, _registered(community, url) if community else {})
-    made = SyntheticCommunity(Recipe(homes, place, grid, seed, Shares(pv, battery, ev, heat_pump)))
+    made = SyntheticCommunity(wanted.recipe(homes, _registered(community, url) if community else {}))
     if out is not None:
         _write(made, out)
     elif community is not None:

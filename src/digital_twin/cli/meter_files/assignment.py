@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from digital_twin.cli.meter_files.channels import Channel, Layout
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.words import (
     Meaning,
     Role,

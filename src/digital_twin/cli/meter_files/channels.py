@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
 from digital_twin.cli.meter_files.numbers_in_text import Numbers, read_numbers
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.time_column import Stamps, listed
 from digital_twin.cli.meter_files.words import identifier, meaning_of, tokens_of
 from digital_twin.domain.errors import InvalidInput
@@ -129,18 +130,19 @@ def channels_of(
 
 
 def _value_columns(table: "pd.DataFrame", stamps: Stamps, layout: Layout, options: ImportOptions) -> list[str]:
-    if options.columns is None:
+    chosen = options.chosen_columns
+    if chosen is None:
         return [column for column in table if column not in (*stamps.columns, *layout.columns)]
-    for column in options.columns:
+    for column in chosen:
         if column not in table:
             raise InvalidInput(f"there is no column {column!r}; there are {listed(table)}", field="columns")
-    return list(options.columns)
+    return chosen
 
 
 def _numbers(column: "pd.Series", decimal: str, options: ImportOptions, notes: Notes) -> Numbers | None:
     """The column's numbers; None for one that is not meant to hold readings."""
     name = str(column.name)
-    named = {*(options.columns or ()), options.import_column, options.export_column}
+    named = {*(options.chosen_columns or ()), options.import_column, options.export_column}
     numbers = read_numbers(column, decimal)
     if not numbers.filled:
         if name:

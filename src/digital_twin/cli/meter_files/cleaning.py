@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
 from digital_twin.cli.meter_files.intervals import Placed
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import allowed_range
 from digital_twin.domain.time import TimeGrid

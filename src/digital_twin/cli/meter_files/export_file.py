@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
 from digital_twin.cli.meter_files.intervals import Placed, place
 from digital_twin.cli.meter_files.numbers_in_text import read_numbers
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.time_text import parse_times
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.quality import WORDS, Flags, told_flags

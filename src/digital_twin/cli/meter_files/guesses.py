@@ -1,36 +1,8 @@
-"""What an import was told, what it guessed, and what it found."""
+"""What an import guessed, and what it found."""
 
 from dataclasses import dataclass
 
-from digital_twin.cli.meter_files.choices import Dates, Decimal, Label, Negatives, RepeatedHour
 from digital_twin.domain.readings import SeriesValues
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """What the user fixes; None is guessed, and refused with a question where a guess could change numbers."""
-
-    time_column: str | None = None
-    member_column: str | None = None
-    series_column: str | None = None
-    import_column: str | None = None
-    export_column: str | None = None
-    columns: tuple[str, ...] | None = None
-    member: str | None = None
-    series: str | None = None
-    unit: str | None = None
-    resolution_minutes: int | None = None
-    label: Label | None = None
-    cumulative: bool | None = None
-    timezone: str | None = None
-    repeated_hour: RepeatedHour | None = None
-    dates: Dates | None = None
-    delimiter: str | None = None
-    decimal: Decimal | None = None
-    sheet: str | None = None
-    negatives: Negatives = Negatives.REFUSE
-    keep_glitches: bool = False
-    community_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

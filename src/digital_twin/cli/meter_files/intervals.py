@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.time_column import Stamps, label_word
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import MAX_STEPS, RESOLUTIONS_MINUTES, TimeGrid

@@ -14,8 +14,9 @@ from digital_twin.cli.meter_files import cleaning
 from digital_twin.cli.meter_files.assignment import Assigned, assign
 from digital_twin.cli.meter_files.channels import Layout, channels_of, layout_of
 from digital_twin.cli.meter_files.export_file import is_export, read_export
-from digital_twin.cli.meter_files.guesses import ImportOptions, MeterFile, Notes
+from digital_twin.cli.meter_files.guesses import MeterFile, Notes
 from digital_twin.cli.meter_files.intervals import Placed, label_of, place, resolution_of, shifted
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.registers import Parts, combined
 from digital_twin.cli.meter_files.table_reading import read_table
 from digital_twin.cli.meter_files.time_column import Stamps, read_stamps

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
 from digital_twin.cli.meter_files.numbers_in_text import MISSING, decimal_sign
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.table_header import header_row
 from digital_twin.domain.errors import InvalidInput
 

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.time_text import parse_times
 from digital_twin.cli.meter_files.words import tokens_of
 from digital_twin.domain.errors import InvalidInput

@@ -6,8 +6,9 @@
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
 from digital_twin.cli.meter_files.numbers_in_text import MISSING
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

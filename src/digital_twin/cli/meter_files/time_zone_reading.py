@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digital_twin.cli.meter_files.guesses import ImportOptions, Notes
+from digital_twin.cli.meter_files.guesses import Notes
+from digital_twin.cli.meter_files.options import ImportOptions
 from digital_twin.cli.meter_files.time_column import Stamps
 from digital_twin.cli.meter_files.words import tokens_of
 from digital_twin.domain.errors import InvalidInput
