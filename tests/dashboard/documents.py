@@ -80,6 +80,45 @@ def history(**states: Document) -> Document:
     }  # fmt: skip
 
 
+def prediction(**changes: Any) -> Document:
+    """The next hour in quarters, ever less sure."""
+    expected = {
+        name: {
+            "mean": [mean] * 4, "sd": [2.0] * 4, "lower": [mean - 4 - one for one in range(4)],
+            "upper": [mean + 4 + one for one in range(4)],
+        }
+        for name, mean in (("demand_kw", 40.0), ("pv_kw", 60.0), ("net_load_kw", -20.0), ("storage_soc_kwh", 50.0))
+    }  # fmt: skip
+    return {
+        "as_of": START, "observed_at": START, "start": "2026-03-02T01:00:00Z", "resolution_minutes": 15,
+        "states": expected, "provenance": provenance(), **changes,
+    }  # fmt: skip
+
+
+def state_meter(member_id: str = "home_1", condition: str = "silent", **changes: Any) -> Document:
+    return {
+        "series": "load_kw", "member_id": member_id, "condition": condition, "since": START, "last_reading_end": START,
+        "data_age_s": 7200.0, "variance_fall_kw2": 1.5, "sd_fall_kw": 0.4, **changes,
+    }  # fmt: skip
+
+
+def state_meters(*meters: Document, **counts: int) -> Document:
+    return {"as_of": START, "observed_at": START, "counts": counts, "meters": list(meters), "next": None}
+
+
+def consistency(**streams: Document) -> Document:
+    return {
+        "is_lost": any(one["is_lost"] for one in streams.values()), "lost_since": None, "streams": streams,
+    }  # fmt: skip
+
+
+def stream(**changes: Any) -> Document:
+    return {
+        "is_lost": False, "nis": 1.1, "late_truth_nis": None, "late_truth_coverage": None, "late_truth_intervals": 0,
+        **changes,
+    }  # fmt: skip
+
+
 def tariff(**changes: Any) -> Document:
     """Case 2 of the definitions: two hours under a budget of 11, worked by hand."""
     return {

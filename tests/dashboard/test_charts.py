@@ -126,6 +126,17 @@ def test_powers_of_the_flow_add_up_and_its_picture_is_well_formed(
     assert ElementTree.fromstring(states.flow_picture(flow)).tag.endswith("svg")  # noqa: S314  our own text
 
 
+def test_the_course_is_what_was_up_to_where_the_prediction_begins_and_then_that() -> None:
+    later = documents.prediction(start="2026-03-02T00:30:00Z")
+    frame: Any = states.course(documents.history(), later, VIENNA)
+    was, expected = (frame[frame["told"] == told] for told in (states.ESTIMATED, states.PREDICTED))
+    assert len(was) == 2 + 1, "and the edge of the last"
+    assert was["time"].iloc[-1] == expected["time"].iloc[0]
+    assert expected["demand_kw_high"].tolist() == [44.0, 45.0, 46.0, 47.0, 47.0]
+    table = states.course_table(documents.history(), later, VIENNA)
+    assert table["Is"].tolist() == ["estimated", "expected", "expected"]
+
+
 def test_without_storage_none_is_drawn() -> None:
     flow = states.flow_of(documents.state(), documents.history(), documents.community(total_storage_capacity_kwh=0.0))
     assert flow is not None
@@ -148,8 +159,8 @@ CHARTS: list[Callable[[Document, Document, Document], Any]] = [
     lambda _, schedule, __: schedules.storage_chart(schedule, 100.0, VIENNA),
     lambda _, schedule, __: schedules.price_chart(schedule, "EUR", VIENNA),
     lambda _, schedule, __: schedules.cost_chart(schedule, "EUR"),
-    lambda _, __, history: states.power_chart(history, VIENNA),
-    lambda _, __, history: states.stored_chart(history, 100.0, VIENNA),
+    lambda _, __, history: states.power_chart(history, documents.prediction(), VIENNA),
+    lambda _, __, history: states.stored_chart(history, documents.prediction(), 100.0, VIENNA),
 ]
 
 FIXED: list[Callable[[], Any]] = [
@@ -190,6 +201,6 @@ def test_whatever_is_missing_a_chart_is_drawn(
     tables = (
         forecasts.forecast_table(forecast, "load_kw", VIENNA),
         schedules.schedule_table(schedule, VIENNA),
-        states.history_table(history, VIENNA),
+        states.course_table(history, documents.prediction(), VIENNA),
     )
     assert all(isinstance(table, pd.DataFrame) for table in tables)

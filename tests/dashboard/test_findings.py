@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from tests.dashboard import documents
 
 from digital_twin.dashboard.charts import forecasts as forecast_charts
+from digital_twin.dashboard.charts import meters as meter_charts
 from digital_twin.dashboard.charts import scenarios as scenario_charts
 from digital_twin.dashboard.charts import schedules as schedule_charts
 from digital_twin.dashboard.charts import states as state_charts
 from digital_twin.dashboard.charts import tariffs as tariff_charts
 from digital_twin.dashboard.charts.quality import troubled_meters
-from digital_twin.dashboard.findings import forecasts, quality, scenarios, schedules, states, tariffs
+from digital_twin.dashboard.findings import forecasts, meters, quality, scenarios, schedules, states, tariffs
 from digital_twin.domain.suspicion import Reason
 
 VIENNA = ZoneInfo("Europe/Vienna")
@@ -191,10 +192,70 @@ def test_a_figure_is_drawn_in_the_unit_of_its_axis() -> None:
     assert frame["mean"].tolist() == [50.0, 60.0]
 
 
+def test_consistency_is_told_with_its_evidence_and_a_lost_stream_by_name() -> None:
+    fine = documents.consistency(load_kw=documents.stream(late_truth_coverage=0.94), pv_kw=documents.stream(nis=0.4))
+    assert states.consistency_sentence(documents.state(consistency=fine)) == (
+        "The bands are as wide as they should be for demand (NIS 1.10, ideal 1; 94 % of what came late lay inside, "
+        "ideal 95 %) and wider than they need be for PV (NIS 0.40, ideal 1)."
+    )
+    lost = documents.consistency(load_kw=documents.stream(), pv_kw=documents.stream(is_lost=True, nis=3.2))
+    said = states.consistency_sentence(documents.state(consistency=lost))
+    assert said.startswith("Do not rely on the bands of PV (NIS 3.20, ideal 1)")
+    assert states.is_inconsistent(documents.state(consistency=lost))
+    assert not states.is_inconsistent(documents.state())
+    assert "not known yet" in states.consistency_sentence(documents.state())
+
+
+def test_the_unmetered_part_of_demand_is_told_where_some_is_metered() -> None:
+    parts = {"unmetered_demand_kw": {"mean": 12.0, "sd": 1.0}}
+    told = states.unmetered_sentence(documents.state(parts=parts))
+    assert told == "12 kW (± 1.96 kW) of the demand is on no meter's display."
+    assert states.unmetered_sentence(documents.state(parts=parts, coverage=1.0)) is None
+    assert states.unmetered_sentence(documents.state(parts=parts, coverage=0.0)) is None
+    assert states.unmetered_sentence(documents.state()) is None
+
+
+def test_meters_are_counted_by_their_trouble_and_the_most_helpful_is_named() -> None:
+    found = documents.state_meters(documents.state_meter("home_7"), silent=3, dead=1, reporting=96)
+    assert meters.conditions_finding(found) == "Now 3 are silent and 1 is dead."
+    assert meters.conditions_finding(documents.state_meters(reporting=5)) == "Every meter tells of the last interval."
+    assert meters.help_sentence(found) == (
+        "home_7 would help most: with its readings the band of demand would be about 0.78 kW narrower on either side."
+    )
+    assert meters.help_sentence(documents.state_meters(reporting=5)) is None
+    fine = documents.state_meters(documents.state_meter("home_1", "stuck", sd_fall_kw=0.0), stuck=1)
+    assert meters.help_sentence(fine) is None
+
+
+def test_the_table_of_meters_names_those_that_need_a_look() -> None:
+    table = meter_charts.meters_to_look_at(
+        documents.state_meters(
+            documents.state_meter("home_7", "dead", since=None, last_reading_end=None),
+            documents.state_meter("home_8", "reporting"),
+            documents.state_meter("home_9", "stuck", series="storage_soc_kwh", sd_fall_kw=None),
+        ),
+        VIENNA,
+    )
+    assert table["Meter"].tolist() == ["home_7", "home_9"]
+    assert table["Since"].tolist() == ["over a week", "Mon 02 Mar 01:00"]
+    assert table["Would make surer by"].tolist() == ["0.40 kW", ""]
+
+
 SENTENCES: list[Callable[[Any, list[Any]], str]] = [
     lambda x, _: states.coverage_sentence(x),
     lambda x, _: states.age_sentence(x),
-    lambda x, _: states.honesty_sentence(x),
+    lambda x, _: states.consistency_sentence(
+        documents.state(consistency=documents.consistency(load_kw=documents.stream(nis=x, late_truth_coverage=x)))
+    ),
+    lambda x, _: states.consistency_sentence(
+        documents.state(consistency=documents.consistency(load_kw=documents.stream(nis=x, is_lost=True)))
+    ),
+    lambda x, v: states.prediction_finding(
+        documents.prediction(
+            states={"demand_kw": {"mean": v, "lower": v, "upper": [x] * len(v)}, "pv_kw": {"mean": v}}
+        ),
+        VIENNA,
+    ),
     lambda x, _: states.stored_finding(documents.state(states={"storage_soc_kwh": {"mean": x, "sd": x}}), 10.0),
     lambda x, v: states.history_finding(
         documents.history(demand_kw={"mean": v, "sd": v}, pv_kw={"mean": [x], "sd": v})

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 from tests.dashboard import documents
 
 from digital_twin.client import SignInNeeded
 from digital_twin.dashboard.server import SCRIPT
 from digital_twin.dashboard.session import SESSIONS, Session
-from digital_twin.domain.errors import TwinError, Unavailable
+from digital_twin.domain.errors import NotAllowed, TwinError, Unavailable
 
 Document = dict[str, Any]
 
@@ -39,6 +40,16 @@ class FakeTwin:
     def state_history(self, *_: Any) -> Document:
         return documents.history()
 
+    def state_prediction(self, *_: Any) -> Document:
+        return documents.prediction()
+
+    def state_meters(self, *_: Any, **__: Any) -> Document:
+        if self.role == "home":
+            raise NotAllowed("the role viewer does not have members:read")
+        return documents.state_meters(
+            documents.state_meter("home_2", "dead"), documents.state_meter("home_1", "reporting"), dead=1, reporting=1
+        )
+
     def quality(self, *_: Any, **__: Any) -> Document:
         return documents.quality(
             documents.meter("home_2", missing=96, last_reading_end=None), documents.meter("home_1")
@@ -52,6 +63,7 @@ class FakeTwin:
 @pytest.fixture
 def visit(monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(twin: FakeTwin | None) -> AppTest:
+        st.cache_data.clear()
         session = None if twin is None else Session("key", "ada", twin, float("inf"))  # type: ignore[arg-type]
         monkeypatch.setattr(SESSIONS, "_open", {} if session is None else {"key": session})
         monkeypatch.setattr("digital_twin.dashboard.guard.session_key", lambda _: "key")
@@ -73,6 +85,17 @@ def test_the_state_is_told_with_its_figures_and_its_flow(visit: Any) -> None:
     assert "The newest reading is 5 minutes old" in said(app)
     assert "Of 2 meters 1 is silent in the last 24 hours" in said(app)
     assert "home_2" in str(app.table[-1].value)
+    assert "Demand is expected to be highest on Monday 02\\:00 with 40 kW" in said(app)
+    assert "Now 1 is dead" in said(app)
+    assert "home\\_2 would help most" in said(app)
+
+
+def test_a_home_is_told_nothing_of_other_homes_meters(visit: Any) -> None:
+    app = visit(FakeTwin(role="home"))
+    assert not app.exception
+    assert "Of 2 meters 1 is silent in the last 24 hours" in said(app)
+    assert "is dead" not in said(app)
+    assert not app.error
 
 
 def test_a_problem_is_told_in_its_own_sentence_with_a_way_to_try_again(visit: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -17,12 +18,23 @@ from digital_twin.dashboard.charts.marks import (
     Picture,
     finished,
     level_line,
+    rule_at,
     scales,
     time_axis,
     tooltip,
     value_axis,
 )  # fmt: skip
-from digital_twin.dashboard.frames import TIME, Document, Values, hourly, intervals, long, with_last_edge
+from digital_twin.dashboard.clock import parsed
+from digital_twin.dashboard.frames import (
+    TIME,
+    Document,
+    Values,
+    hourly,
+    intervals,
+    long,
+    milliseconds,
+    with_last_edge,
+)
 from digital_twin.dashboard.wording import is_known, name_of, quantity
 
 SURE = 1.959964
@@ -31,6 +43,11 @@ SURE = 1.959964
 POWERS = ("demand_kw", "pv_kw", "net_load_kw")
 STORED = "storage_soc_kwh"
 BAND_OPACITY = 0.16
+ESTIMATED, PREDICTED = "estimated", "expected"
+WIDTHS = alt.StrokeWidth("told:N", scale=alt.Scale(domain=[ESTIMATED, PREDICTED], range=[2.2, 1.2]), legend=None)
+"""What is only expected is drawn thinner."""
+WORDS = (alt.Tooltip("series:N", title="What"), alt.Tooltip("told:N", title="Is"))
+
 IDLE_KW = 0.05
 WIDEST = 12.0
 
@@ -84,61 +101,95 @@ def history_frame(history: Document, zone: tzinfo) -> pd.DataFrame:
     return frame
 
 
-def power_chart(history: Document, zone: tzinfo) -> Picture:
-    """Demand, PV and net demand with their bands."""
-    frame = with_last_edge(history_frame(history, zone), history["resolution_minutes"])
+def prediction_frame(prediction: Document, zone: tzinfo) -> pd.DataFrame:
+    """The same of the hours ahead, which come with their band."""
+    columns: dict[str, Values | None] = {}
+    for name in (*POWERS, STORED):
+        made = (prediction.get("states") or {}).get(name) or {}
+        columns |= {name: made.get("mean"), f"{name}_low": made.get("lower"), f"{name}_high": made.get("upper")}
+    return intervals(prediction["start"], prediction["resolution_minutes"], columns, zone)
+
+
+def course(history: Document, prediction: Document, zone: tzinfo) -> pd.DataFrame:
+    """What was and what is expected, one after the other; the column `told` says which."""
+    expected: Any = prediction_frame(prediction, zone)
+    was: Any = history_frame(history, zone)
+    if len(expected):
+        was = was[was[TIME] < expected[TIME].iloc[0]]
+        expected = expected[expected[TIME] >= milliseconds(parsed(history["start"]))]
+    frames = [(was, history, ESTIMATED), (expected, prediction, PREDICTED)]
+    return pd.concat(
+        [with_last_edge(frame, of["resolution_minutes"]).assign(told=told) for frame, of, told in frames],
+        ignore_index=True,
+    )
+
+
+def power_chart(history: Document, prediction: Document, zone: tzinfo) -> Picture:
+    """Demand, PV and net demand with their bands, as they were and as they are expected."""
+    frame = course(history, prediction, zone)
     x = time_axis(frame, zone)
     names = {name: name_of(name) for name in POWERS}
     bands = pd.concat(
         [
-            frame[[TIME, f"{name}_low", f"{name}_high"]]
-            .set_axis([TIME, "low", "high"], axis=1)
+            frame[[TIME, "told", f"{name}_low", f"{name}_high"]]
+            .set_axis([TIME, "told", "low", "high"], axis=1)
             .assign(series=shown)
             .dropna()
             for name, shown in names.items()
         ],
         ignore_index=True,
     )
+    lines = pd.concat([long(part, names).assign(told=told) for told, part in frame.groupby("told")], ignore_index=True)
     colour, dash = scales(list(names.values()))
     band = (
         alt.Chart(bands)
         .mark_area(opacity=BAND_OPACITY, interpolate="step-after")
-        .encode(x=x, y=value_axis("low", "kW"), y2="high:Q", color=colour)
+        .encode(x=x, y=value_axis("low", "kW"), y2="high:Q", color=colour, detail="told:N")
     )
     line = (
-        alt.Chart(long(frame, names))
-        .mark_line(strokeWidth=2, interpolate="step-after")
+        alt.Chart(lines)
+        .mark_line(interpolate="step-after")
         .encode(
-            x=x, y=value_axis("value", "kW"), color=colour, strokeDash=dash,
-            tooltip=[*tooltip(("value:Q", "kW")), alt.Tooltip("series:N", title="What")],
+            x=x, y=value_axis("value", "kW"), color=colour, strokeDash=dash, strokeWidth=WIDTHS, detail="told:N",
+            tooltip=[*tooltip(("value:Q", "kW")), *WORDS],
         )
     )  # fmt: skip
-    return finished(band + line, height=300)
+    return finished(band + line + _from_here_on(prediction), height=320)
 
 
-def stored_chart(history: Document, capacity_kwh: float, zone: tzinfo) -> Picture:
+def stored_chart(history: Document, prediction: Document, capacity_kwh: float, zone: tzinfo) -> Picture:
     """The stored energy with its band, under the line of what fits in."""
-    frame = with_last_edge(history_frame(history, zone), history["resolution_minutes"])
+    frame = course(history, prediction, zone)
     frame[f"{STORED}_high"] = frame[f"{STORED}_high"].clip(upper=capacity_kwh)
     x = time_axis(frame, zone)
     y = value_axis(STORED, "kWh")
     band = (
         alt.Chart(frame.dropna(subset=[f"{STORED}_low"]))
         .mark_area(color=GREEN, opacity=BAND_OPACITY)
-        .encode(x=x, y=value_axis(f"{STORED}_low", "kWh"), y2=f"{STORED}_high:Q")
+        .encode(x=x, y=value_axis(f"{STORED}_low", "kWh"), y2=f"{STORED}_high:Q", detail="told:N")
     )
     line = (
         alt.Chart(frame)
-        .mark_line(color=GREEN, strokeWidth=2)
-        .encode(x=x, y=y, tooltip=tooltip((f"{STORED}:Q", "stored kWh")))
-    )
-    return finished(band + line + level_line(capacity_kwh, f"full: {capacity_kwh:,.0f} kWh"), height=200)
+        .mark_line(color=GREEN)
+        .encode(
+            x=x, y=y, strokeWidth=WIDTHS, detail="told:N",
+            tooltip=[*tooltip((f"{STORED}:Q", "stored kWh")), WORDS[1]],
+        )
+    )  # fmt: skip
+    level = level_line(capacity_kwh, f"full: {capacity_kwh:,.0f} kWh")
+    return finished(band + line + level + _from_here_on(prediction), height=200)
 
 
-def history_table(history: Document, zone: tzinfo, shown: Sequence[str] = POWERS) -> pd.DataFrame:
-    """Means of the hours."""
+def _from_here_on(prediction: Document) -> Picture:
+    return rule_at(parsed(prediction["start"]), "expected")
+
+
+def course_table(history: Document, prediction: Document, zone: tzinfo, shown: Sequence[str] = POWERS) -> pd.DataFrame:
+    """Means of the hours, those to come after those that were."""
     names = {name: f"{name_of(name)} {'kWh' if name == STORED else 'kW'}" for name in shown}
-    return hourly(history_frame(history, zone), names)
+    frame: Any = course(history, prediction, zone)
+    parts = [hourly(frame[frame["told"] == told], names).assign(Is=told) for told in (ESTIMATED, PREDICTED)]
+    return pd.concat(parts, ignore_index=True)
 
 
 NODES = {"PV": (70, 62), "Homes": (350, 62), "Storage": (70, 258), "Grid": (350, 258)}

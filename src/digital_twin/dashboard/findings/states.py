@@ -1,12 +1,15 @@
 """What the state of a community says, in sentences."""
 
+from datetime import timedelta, tzinfo
+
 from digital_twin.dashboard.charts.states import IDLE_KW, SURE, Flow
+from digital_twin.dashboard.clock import local_hour, parsed
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.wording import duration, is_known, listed, number, percent, quantity
+from digital_twin.dashboard.wording import duration, is_known, listed, number, percent, quantity, spoken
 
 STALE_AFTER_S = 2 * 3600
+TOO_SURE, TOO_CAUTIOUS = 2.0, 0.5
 FULL, NEARLY_FULL, MOST, HALF = 0.995, 0.85, 0.6, 0.4
-TOO_SURE, TOO_CAUTIOUS = 1.6, 0.5
 
 
 def flow_sentence(flow: Flow) -> str:
@@ -63,15 +66,50 @@ def is_stale(state: Document) -> bool:
     return not (is_known(age_s) and age_s <= STALE_AFTER_S)
 
 
-def honesty_sentence(nis: float | None) -> str:
-    """Whether the bands are as wide as they should be, by the normalised innovation squared."""
-    if nis is None or not is_known(nis):
-        return "Whether the bands are as wide as they should be is not known yet."
+def unmetered_sentence(state: Document) -> str | None:
+    """How much of the demand stands on no meter; None where all does, or none of it is known."""
+    part = (state.get("parts") or {}).get("unmetered_demand_kw") or {}
+    mean, deviation = part.get("mean"), part.get("sd")
+    coverage = state.get("coverage")
+    if not is_known(mean) or not is_known(deviation) or not is_known(coverage) or not 0 < coverage < FULL:
+        return None
+    return f"{quantity(mean, 'kW')} (± {quantity(SURE * deviation, 'kW')}) of the demand is on no meter's display."
+
+
+def consistency_sentence(state: Document) -> str:
+    """Whether the bands are as wide as they should be, by innovations and by truth that came later."""
+    streams = (state.get("consistency") or {}).get("streams") or {}
+    lost = {name: one for name, one in streams.items() if one.get("is_lost")}
+    if lost:
+        why = listed([f"{spoken(name)} ({_evidence(one)})" for name, one in lost.items()])
+        return f"Do not rely on the bands of {why}: they are not as wide as they should be, and the twin learns anew."
+    told = [
+        f"{_width(one['nis'])} for {spoken(name)} ({_evidence(one)})"
+        for name, one in streams.items()
+        if is_known(one.get("nis"))
+    ]
+    return (
+        f"The bands are {listed(told)}."
+        if told
+        else "Whether the bands are as wide as they should be is not known yet."
+    )
+
+
+def is_inconsistent(state: Document) -> bool:
+    """Whether the twin says that its bands are not to be relied on."""
+    return bool((state.get("consistency") or {}).get("is_lost"))
+
+
+def _width(nis: float) -> str:
     if nis > TOO_SURE:
-        return f"The bands are too narrow for what readings show; take them as wider (NIS {number(nis)}, ideal 1)."
-    if nis < TOO_CAUTIOUS:
-        return f"The bands are wider than what readings show (NIS {number(nis)}, ideal 1)."
-    return f"The bands are as wide as they should be (NIS {number(nis)}, ideal 1)."
+        return "too narrow"
+    return "wider than they need be" if nis < TOO_CAUTIOUS else "as wide as they should be"
+
+
+def _evidence(stream: Document) -> str:
+    told = f"NIS {number(stream.get('nis'))}, ideal 1"
+    late = stream.get("late_truth_coverage")
+    return f"{told}; {percent(late)} of what came late lay inside, ideal 95 %" if is_known(late) else told
 
 
 def history_finding(history: Document) -> str:
@@ -88,6 +126,23 @@ def history_finding(history: Document) -> str:
     share = f", {percent(made / used)} of that" if made > 0 else ""
     amounts = f"the homes used {quantity(used, 'kWh')} and PV made {quantity(made, 'kWh')}"
     return f"In the last {quantity(round(span), 'hours')} {amounts}{share}."
+
+
+def prediction_finding(prediction: Document, zone: tzinfo) -> str:
+    """The highest demand that is expected, and what PV is expected to make."""
+    made = (prediction.get("states") or {}).get("demand_kw") or {}
+    known = [(value, index) for index, value in enumerate(made.get("mean") or []) if is_known(value)]
+    if not known:
+        return "Nothing is expected yet."
+    peak_kw, index = max(known, key=lambda one: (one[0], -one[1]))
+    step = timedelta(minutes=prediction["resolution_minutes"])
+    at = local_hour(parsed(prediction["start"]) + index * step, zone)
+    lower, upper = ((made.get(side) or [None] * (index + 1))[index] for side in ("lower", "upper"))
+    band = f" (95 %: {number(lower)} to {number(upper)} kW)" if is_known(lower) and is_known(upper) else ""
+    means = ((prediction.get("states") or {}).get("pv_kw") or {}).get("mean") or []
+    pv_kwh = sum(value for value in means if is_known(value)) * prediction["resolution_minutes"] / 60
+    sun = f", and PV to make {quantity(pv_kwh, 'kWh')}" if pv_kwh > 0 else ""
+    return f"Demand is expected to be highest on {at} with {quantity(peak_kw, 'kW')}{band}{sun}."
 
 
 def stored_finding(state: Document, capacity_kwh: float) -> str:

@@ -1,17 +1,21 @@
-"""What is happening: the state of the community, how sure it is, and how it came about."""
+"""What is happening: the state of the community, how sure it is, how it came about and how it is expected to go on."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
 from digital_twin.dashboard.charts import states as charts
+from digital_twin.dashboard.charts.meters import meters_to_look_at
 from digital_twin.dashboard.charts.quality import troubled_meters
 from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import states as findings
+from digital_twin.dashboard.findings.meters import conditions_finding, help_sentence
 from digital_twin.dashboard.findings.quality import meters_finding
 from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.layout import asked, heading, numbers, picture, plain, provenance, told_problems
 from digital_twin.dashboard.visit import Visit
+from digital_twin.domain.errors import NotAllowed
 from digital_twin.domain.time import floor_to_step
 
 REFRESH_S = 30
@@ -38,34 +42,37 @@ def _show_state(visit: Visit, span: timedelta) -> None:
     state = visit.client.state(visit.community_id)
     now = datetime.now(UTC)
     history = visit.client.state_history(visit.community_id, now - span, now)
+    prediction = visit.client.state_prediction(visit.community_id, int(span / timedelta(hours=2)))
     _figures(visit, state)
     _flow(visit, state, history)
-    _past(visit, state, history)
+    _course(visit, state, history, prediction)
     provenance(state)
 
 
-def _past(visit: Visit, state: Document, history: Document) -> None:
-    """How it came about, as far as readings tell."""
+def _course(visit: Visit, state: Document, history: Document, prediction: Document) -> None:
+    """How it came about, as far as readings tell, and how it is expected to go on."""
     frame = charts.history_frame(history, visit.zone)
     if not len(frame["demand_kw"].dropna()):
         st.info(
-            "No reading fell into this time, so there is no history to draw. "
+            "No reading fell into this time, so there is no history to draw, only what is expected. "
             "Send readings, or import a meter file with: digital-twin import",
             icon=":material/upload_file:",
         )
-        return
+    expected = findings.prediction_finding(prediction, visit.zone)
     picture(
-        "The last hours", findings.history_finding(history), charts.power_chart(history, visit.zone),
-        charts.history_table(history, visit.zone),
-        description="Lines of demand, PV and net demand in kW over time, each with a band that holds 95 %.",
+        "The last hours and the next", f"{findings.history_finding(history)} {expected}",
+        charts.power_chart(history, prediction, visit.zone), charts.course_table(history, prediction, visit.zone),
+        description="Lines of demand, PV and net demand in kW over time, each with a band that holds 95 %; behind an "
+        "upright line those that are expected, with wider bands.",
     )  # fmt: skip
     capacity_kwh = visit.community["total_storage_capacity_kwh"]
-    if capacity_kwh and len(frame[charts.STORED].dropna()):
+    if capacity_kwh:
         picture(
             "Stored energy", findings.stored_finding(state, capacity_kwh),
-            charts.stored_chart(history, capacity_kwh, visit.zone),
-            charts.history_table(history, visit.zone, (charts.STORED,)),
-            description="Line of the stored energy in kWh over time with its band, under the line of the capacity.",
+            charts.stored_chart(history, prediction, capacity_kwh, visit.zone),
+            charts.course_table(history, prediction, visit.zone, (charts.STORED,)),
+            description="Line of the stored energy in kWh over time with its band, under the line of the capacity; "
+            "behind an upright line as it is expected.",
         )  # fmt: skip
 
 
@@ -80,9 +87,22 @@ def _meters(visit: Visit, hours: int) -> None:
         return
     st.subheader("Meters", anchor=False)
     st.markdown(plain(meters_finding(meters, hours)))
+    with suppress(NotAllowed):  # of single homes those who live there are told nothing
+        _conditions(visit)
     troubled = troubled_meters(meters, visit.zone)
     if len(troubled):
         numbers("the worst meters", troubled)
+
+
+def _conditions(visit: Visit) -> None:
+    """What meters do now, and which of them the twin misses most."""
+    meters = asked(visit, "meters", visit.client.state_meters, limit=WORST_METERS)
+    st.markdown(plain(conditions_finding(meters)))
+    if (told := help_sentence(meters)) is not None:
+        st.markdown(plain(told))
+    table = meters_to_look_at(meters, visit.zone)
+    if len(table):
+        numbers("meters that need a look", table)
 
 
 def _figures(visit: Visit, state: Document) -> None:
@@ -106,11 +126,16 @@ def _flow(visit: Visit, state: Document, history: Document) -> None:
             st.markdown(plain(findings.own_supply_sentence(flow)))
         coverage = state.get("coverage")
         st.progress(min(1.0, max(0.0, coverage or 0.0)), text=plain(findings.coverage_sentence(coverage)))
+        if (unmetered := findings.unmetered_sentence(state)) is not None:
+            st.markdown(plain(unmetered))
         age = plain(findings.age_sentence(state.get("data_age_s")))
         if findings.is_stale(state):
             st.warning(age, icon=":material/schedule:")
         else:
             st.markdown(age)
-        st.caption(plain(findings.honesty_sentence(state.get("nis"))))
+        if findings.is_inconsistent(state):
+            st.warning(plain(findings.consistency_sentence(state)), icon=":material/straighten:")
+        else:
+            st.caption(plain(findings.consistency_sentence(state)))
         if state.get("as_of"):
             st.caption(f"As of {local_text(parsed(state['as_of']), visit.zone)}")
