@@ -132,7 +132,7 @@ def _patterns(lasting: float, arrays: dict[str, Array], index: int) -> Patterns:
     return Patterns(lasting=lasting, **{name: arrays[f"pattern_{name}_{index}"] for name in _PATTERN_ARRAYS})
 
 
-def _panel(ids: tuple[str, ...], arrays: dict[str, Array], index: int) -> Panel | None:
+def _panel(ids: tuple[str, ...], arrays: dict[str, np.ndarray[Any, Any]], index: int) -> Panel | None:
     prefix, suffix = "panel_", f"_{index}"
     told = {name: array for name, array in arrays.items() if name.startswith(prefix) and name.endswith(suffix)}
     return panel_from(ids, {name[len(prefix) : -len(suffix)]: array for name, array in told.items()}) if told else None

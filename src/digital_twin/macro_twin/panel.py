@@ -19,7 +19,7 @@ Kish (1965), Survey Sampling, section 8.2 (design effect); Mehra (1970), IEEE Tr
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,18 +85,18 @@ class Panel:
         return self.share.shape[0]
 
 
-def panel_arrays(panel: Panel) -> dict[str, Array]:
-    """All of it but the ids."""
+def panel_arrays(panel: Panel) -> dict[str, NDArray[Any]]:
+    """All of it but the ids, in as few bytes as it takes."""
     driver = panel.driver
     numbers = [panel.metered_share, panel.fast_decay, panel.lasting_decay, *driver[1:]]
-    of_panel: dict[str, Array] = {name: getattr(panel, name) for name in _ARRAYS}
+    of_panel = {name: getattr(panel, name).astype(np.float32) for name in _ARRAYS}
     return {**of_panel, "scale": driver.scale, "numbers": np.array(numbers)}
 
 
-def panel_from(ids: tuple[str, ...], arrays: dict[str, Array]) -> Panel:
+def panel_from(ids: tuple[str, ...], arrays: dict[str, NDArray[Any]]) -> Panel:
     """The panel of `panel_arrays`."""
     metered_share, fast_decay, lasting_decay, *driver = arrays["numbers"].tolist()
-    of_panel: dict[str, Array] = {name: arrays[name] for name in _ARRAYS}
+    of_panel: dict[str, Array] = {name: arrays[name].astype(np.float64) for name in _ARRAYS}
     return Panel(
         ids=ids,
         metered_share=metered_share,

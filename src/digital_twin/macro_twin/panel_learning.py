@@ -129,17 +129,22 @@ def learn_panel(history: PanelHistory) -> Learned:
     panel = Panel(
         ids=history.ids,
         metered_share=history.metered_share,
-        profile=profile,
-        share=share,
-        spread=spread,
-        parts=parts,
+        profile=_rounded(profile),
+        share=_rounded(share),
+        spread=_rounded(spread),
+        parts=_rounded(parts),
         fast_decay=fast_decay,
         lasting_decay=lasting_decay,
         driver=driver,
-        unmetered_variance=_unmetered(history, profile, spread, typical),
-        limits=limits,
+        unmetered_variance=_rounded(_unmetered(history, profile, spread, typical)),
+        limits=_rounded(limits),
     )
     return Learned(panel, metered / history.metered_share, typical / history.metered_share)
+
+
+def _rounded(values: Array) -> Array:
+    """To what is kept of a panel, so that it is the same before and after."""
+    return values.astype(np.float32).astype(np.float64)
 
 
 @compiled
