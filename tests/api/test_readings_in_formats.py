@@ -12,7 +12,7 @@ import pyarrow.parquet as parquet
 import pytest
 from tests.api.application import Api, answered, refused
 from tests.api.in_memory import in_memory_api
-from tests.api.test_readings import MONDAY, add_members, column, counts, send, values_of
+from tests.api.readings import MONDAY, add_members, column, counts, send, values_of
 
 ARROW = "application/vnd.apache.arrow.stream"
 ARROW_FILE = "application/vnd.apache.arrow.file"
