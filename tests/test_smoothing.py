@@ -1,18 +1,13 @@
-"""Smoothing: against all readings at once and the textbook, by its invariants, and on the twin's own steps."""
+"""Smoothing: against all readings at once and the textbook, and by its invariants."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.linear_worlds import World, full
-from tests.twins import Homes, lively_homes, plant, prior, readings
 
-from digital_twin.domain.time import TimeGrid
-from digital_twin.domain.units import Array
 from digital_twin.macro_twin.kalman import Gaussian
-from digital_twin.macro_twin.smoothing import Moments, smooth, smoothed_track
-from digital_twin.macro_twin.state import advance, start_state
-from digital_twin.macro_twin.structure import LOAD, STORAGE_SOC
+from digital_twin.macro_twin.smoothing import Moments, smooth
 from digital_twin.macro_twin.textbook import textbook_smooth
 
 ROUNDING = 1e-8
@@ -111,56 +106,3 @@ def test_units_do_not_matter_to_looking_back(seed: int, exponents: list[float]) 
     one, converted = looked_back(world), looked_back(other)
     np.testing.assert_allclose(converted.mean / of_states, one.mean, atol=ROUNDING)
     np.testing.assert_allclose(converted.covariance / both, one.covariance, atol=ROUNDING)
-
-
-# The twin's steps
-
-
-@pytest.fixture(scope="module")
-def homes() -> Homes:
-    return lively_homes(40, 42)
-
-
-def silent_by_chance(homes: Homes, first: int) -> Array:
-    return np.random.default_rng(4).random((len(homes.load_kw) - first, homes.load_kw.shape[1])) >= 0.6
-
-
-def test_past_demand_is_nearer_to_the_truth_and_more_certain_when_it_is_looked_back_on(homes: Homes) -> None:
-    first, last = 21 * 24, len(homes.load_kw)
-    model, state = homes.learn(first)
-    shown = homes.between(first, last, silent_by_chance(homes, first))
-    track, smoothed = advance(state, model, shown).track, smoothed_track(state, model, shown)
-    truth = homes.load_kw[first:].sum(axis=1)
-    errors = [np.sqrt(np.mean((one.mean[:, LOAD] - truth) ** 2)) for one in (smoothed, track)]
-    assert errors[0] < 0.95 * errors[1]
-    assert (smoothed.deviation[:, LOAD] <= track.deviation[:, LOAD] * (1 + ROUNDING)).all()
-    np.testing.assert_array_equal(smoothed.mean[-1], track.mean[-1])
-    np.testing.assert_array_equal(smoothed.deviation[-1], track.deviation[-1])
-
-
-def test_a_lag_of_no_step_leaves_the_track_as_it_is(homes: Homes) -> None:
-    first = 21 * 24
-    model, state = homes.learn(first)
-    shown = homes.between(first, len(homes.load_kw), silent_by_chance(homes, first))
-    track, smoothed = advance(state, model, shown).track, smoothed_track(state, model, shown, lag=0)
-    np.testing.assert_array_equal(smoothed.mean, track.mean)
-    np.testing.assert_array_equal(smoothed.deviation, track.deviation)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 1_000))
-def test_a_storage_is_looked_back_on_within_its_bounds(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    model = prior(plant(5, storage_kwh=10.0))
-    state = start_state(model, lively_homes(1, 1).start)
-    grid = TimeGrid(state.instant, 96, 60)
-    energy = np.clip(5 + np.cumsum(generator.normal(0, 2, 96)), 0, 10)
-    energy[generator.random(96) < 0.8] = np.nan
-    shown = readings(grid, net_load_kw=generator.normal(3, 2, 96), storage_soc_kwh=energy)
-    track, smoothed = advance(state, model, shown).track, smoothed_track(state, model, shown)
-    assert smoothed.mean[:, STORAGE_SOC].min() >= 0
-    assert smoothed.mean[:, STORAGE_SOC].max() <= 10
-    assert (smoothed.deviation <= track.deviation * (1 + 1e-6)).all()
-    seen = ~np.isnan(energy)
-    if seen.any():
-        np.testing.assert_allclose(smoothed.mean[seen, STORAGE_SOC], energy[seen], atol=0.1)

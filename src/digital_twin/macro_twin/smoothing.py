@@ -10,19 +10,15 @@ Source: Bierman (1973), Automatica 9, 503-508 (sequential processing); Durbin an
 by State Space Methods, section 6.4 (one reading at a time).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.calibration import TwinReadings
 from digital_twin.macro_twin.compiled import compiled
 from digital_twin.macro_twin.kalman import couple_in_place, predict_in_place, spread_of
-from digital_twin.macro_twin.model import TwinModel
-from digital_twin.macro_twin.state import Track, TwinState, advance, not_negative
-from digital_twin.macro_twin.structure import ENERGY, EXCHANGE, OBSERVED, SIZE, STORAGE_SOC
-from digital_twin.macro_twin.trail import Trail, new_trail
+from digital_twin.macro_twin.trail import Trail
 
 Indices = NDArray[np.int64]
 
@@ -48,17 +44,6 @@ def smooth(trail: Trail, decay: Array, couplings: tuple[Indices, Indices], *, la
     mean, covariance = np.empty_like(trail.mean), np.zeros_like(trail.covariance)
     _look_back(trail, decay, couplings, steps if lag is None else lag, (mean, covariance))
     return Moments(mean, covariance)
-
-
-def smoothed_track(state: TwinState, model: TwinModel, readings: TwinReadings, *, lag: int | None = None) -> Track:
-    """What `advance` estimates for each step, with what the readings after it tell."""
-    trail = new_trail(readings.grid.steps, SIZE, readings=len(OBSERVED), couplings=1, asked=len(OBSERVED))
-    track = advance(state, model, readings, trail).track
-    moments = smooth(trail, model.dynamics.decay, (np.array([ENERGY]), np.array([EXCHANGE])), lag=lag)
-    estimates, variances = _answers(trail.design, moments.mean, moments.covariance)
-    estimates = not_negative(estimates)
-    estimates[:, STORAGE_SOC] = np.minimum(estimates[:, STORAGE_SOC], model.plant.storage_capacity_kwh)
-    return replace(track, mean=estimates, deviation=np.sqrt(variances))
 
 
 @compiled
@@ -145,17 +130,3 @@ def _conclude(
         for k in range(states):
             covariance[step, i, : i + 1] -= product[i, k] * belief[k, : i + 1]
         covariance[step, i, i] = max(covariance[step, i, i], 0.0)
-
-
-@compiled
-def _answers(design: Array, mean: Array, covariance: Array) -> tuple[Array, Array]:
-    """Means and variances of what is asked of each step."""
-    steps, asked, states = design.shape
-    estimates, variances = np.zeros((steps, asked)), np.empty((steps, asked))
-    product = np.empty(states)
-    for step in range(steps):
-        for one in range(asked):
-            for i in range(states):
-                estimates[step, one] += design[step, one, i] * mean[step, i]
-            variances[step, one] = spread_of(covariance[step], design[step, one], product)
-    return estimates, variances

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
-from digital_twin.macro_twin.coverage import METER_ERROR, Indices, read_sum, read_whole, run_lengths
+from digital_twin.macro_twin.coverage import METER_ERROR, Indices, SumReading, read_sum, read_whole, run_lengths
 from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Memory, run_filter
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.model import PANELS, TwinModel
@@ -152,6 +153,18 @@ def start_state(model: TwinModel, instant: datetime) -> TwinState:
     )
 
 
+def read_plant(model: TwinModel, readings: TwinReadings, own: Array, hour: Indices) -> tuple[SumReading, SumReading]:
+    """What roofs and batteries say of all of them."""
+    dark = (readings.clear_sky <= 0) & (model.pv_shape.size == 0)
+    roofs, batteries = (
+        read_units(own[:, index], readings.meters[index], hour, model.groups[index], patterns, possible)
+        for index, patterns, possible in zip(
+            (PV, STORAGE_SOC), model.patterns, (~dark, np.ones_like(dark)), strict=True
+        )
+    )
+    return roofs, batteries
+
+
 def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: Trail = NO_TRAIL) -> Advanced:
     """The state at the end of the readings' grid, which must begin where the state ends.
 
@@ -162,15 +175,12 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     grid, zone = readings.grid, model.plant.timezone
     slot, _ = slots_of(grid, zone)
     hour = (slot * grid.step_minutes // 60).astype(np.int64)
-    own = _believed_own(readings, model)
+    own = believed_own(readings, model)
     sums = [read_sum(own[:, index], readings.meters[index], hour, group) for index, group in enumerate(model.groups)]
     (load, net_load), wholes = _follow_panels(state, model, readings)
     for quantity, whole in wholes.items():
         sums[quantity] = read_whole(own[:, quantity], whole, model.groups[quantity])
-    dark = (readings.clear_sky <= 0) & (model.pv_shape.size == 0)
-    for index, patterns, possible in zip((PV, STORAGE_SOC), model.patterns, (~dark, np.ones_like(dark)), strict=True):
-        meters = readings.meters[index]
-        sums[index] = read_units(own[:, index], meters, hour, model.groups[index], patterns, possible)
+    sums[PV], sums[STORAGE_SOC] = read_plant(model, readings, own, hour)
     inputs = Inputs(
         hour=hour,
         features=demand_features(grid, zone),
@@ -182,7 +192,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     )
     mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
     memory, estimates, variances, nis = run_filter(mean, covariance, state.memory, model.dynamics, inputs, trail)
-    _take_from_panels(estimates, variances, wholes, own, model)
+    take_from_panels(estimates, variances, wholes, own, model)
     covered = [wholes[index].share if index in wholes else sums[index].share for index in PANELS]
     has_own = np.isfinite(own[:, PANELS]).any(axis=1)
     track = Track(
@@ -208,20 +218,24 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     return Advanced(after, track)
 
 
-def _believed_own(readings: TwinReadings, model: TwinModel) -> Array:
+def believed_own(readings: TwinReadings, model: TwinModel) -> Array:
     """The community's own series without what cannot be."""  # (T, 4)
     return np.where(np.abs(readings.own) <= [group.own_ceiling for group in model.groups], readings.own, np.nan)
+
+
+def panel_steps(grid: TimeGrid, zone: str) -> tuple[Counts, Counts]:
+    """Kind and number of each step, as `panel.follow` takes them."""  # (T,), (T,)
+    slot, is_weekend = slots_of(grid, zone)
+    a_day = 1440 // grid.step_minutes
+    step = int(grid.start.timestamp()) // (60 * grid.step_minutes) + np.arange(grid.steps)
+    return (slot + a_day * is_weekend).astype(np.int64), step
 
 
 def _follow_panels(
     state: TwinState, model: TwinModel, readings: TwinReadings
 ) -> tuple[list[PanelMemory | None], dict[int, Whole]]:
     """What is believed of meters afterwards, and what each panel says of the whole on the way."""
-    grid = readings.grid
-    slot, is_weekend = slots_of(grid, model.plant.timezone)
-    a_day = 1440 // grid.step_minutes
-    kind = (slot + a_day * is_weekend).astype(np.int64)
-    step = int(grid.start.timestamp()) // (60 * grid.step_minutes) + np.arange(grid.steps)
+    kind, step = panel_steps(readings.grid, model.plant.timezone)
     memories: list[PanelMemory | None] = []
     wholes: dict[int, Whole] = {}
     for quantity, panel, before in zip(PANELS, model.panels, state.panels, strict=True):
@@ -232,7 +246,7 @@ def _follow_panels(
     return memories, wholes
 
 
-def _take_from_panels(
+def take_from_panels(
     estimates: Array, variances: Array, wholes: dict[int, Whole], own: Array, model: TwinModel
 ) -> None:
     """Where one panel alone tells of consumption, say of it what the panel says: it knows its meters one by one."""
