@@ -178,13 +178,13 @@ class StateService:
         lost = untold(consistency, now)
         if lost:
             consistency = with_alert(consistency, now)
-            await tx.events.add(
-                "alert", {"about": "consistency", "streams": lost, "observed_at": instant_text(answer.observed_at)}
-            )
         await tx.states.save(update_of(plan, answer, consistency))
         if plan.due is not None:
             await tx.states.settle(plan.due, plan.until)
-        await tx.events.add("state", {"observed_at": instant_text(answer.observed_at)})
+        told = {"observed_at": instant_text(answer.observed_at)}
+        await tx.events.add("state", told)
+        if lost:
+            await tx.events.add("alert", {"about": "consistency", "streams": lost, **told})
         return Advance(plan.is_anew, answer, errors, lost)
 
     async def _estimate(self, plan: Plan) -> TwinAnswer:
