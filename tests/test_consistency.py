@@ -55,6 +55,17 @@ def test_one_wrong_reading_is_not_all_that_the_record_tells() -> None:
     assert record.late_nis < 1.2
 
 
+@pytest.mark.parametrize("true_deviation", [0.7, 2.0, 4.0])
+def test_late_truth_widens_what_is_told_until_one_interval_in_twenty_is_missed(true_deviation: float) -> None:
+    random, record, missed = np.random.default_rng(7), StreamRecord(), []
+    for _ in range(60):
+        errors = (true_deviation / record.widening * random.standard_normal(96)) ** 2
+        missed.append(np.mean(errors > SURE**2))
+        record = with_truth(record, errors, week_steps=7 * 96.0)
+    assert record.widening == pytest.approx(true_deviation, rel=0.25)
+    assert np.mean(missed[20:]) == pytest.approx(0.05, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("nis", "covered", "is_lost"),
     [

@@ -1,9 +1,12 @@
 """Whether the twin's errors are as large as it says: by its innovations, and by truth that becomes known later.
 
 Both are judged stream by stream over about a week. A stream is lost when either leaves its wide bounds and found again
-only within the narrow ones, so that nothing flutters.
+only within the narrow ones, so that nothing flutters. Late truth also mends: deviations are told wider or narrower by a
+factor that grows with each interval that its 95 % band missed and shrinks with each that it held, until one in twenty
+is missed.
 
-Source: Bar-Shalom, Li and Kirubarajan (2001), Estimation with Applications to Tracking and Navigation, section 5.4.
+Source: Bar-Shalom, Li and Kirubarajan (2001), Estimation with Applications to Tracking and Navigation, section 5.4;
+Gibbs and Candes (2021), Advances in Neural Information Processing Systems 34, 1660-1672 (adaptive conformal inference).
 """
 
 from collections.abc import Sequence
@@ -19,6 +22,11 @@ SURE = 1.959964
 NIS_BOUNDS, NIS_FOUND_AGAIN = (0.5, 2.0), (0.6, 1.7)
 COVERED_BOUNDS, COVERED_FOUND_AGAIN = (0.90, 0.99), (0.92, 0.985)
 
+MISSED, WIDENING_STEP = 0.05, 0.03
+"""Part of the intervals that the band may miss, and by how much of itself the factor grows with each that it does."""
+
+NARROWEST, WIDEST = 0.5, 6.0
+
 SURE_BEYOND = 25.0
 """What one interval may add to the mean of squared errors: one wrong reading must not be all that it tells."""
 
@@ -32,6 +40,7 @@ class StreamRecord:
     late_nis: float = 0.0  # of truth that became known later
     covered: float = 0.0  # share of it within the 95 % band
     late_count: float = 0.0
+    widening: float = 1.0  # of the deviations that are told
     is_lost: bool = False
 
 
@@ -50,12 +59,14 @@ def late_errors(mean: Array, deviation: Array, truth: Array, exact: Array) -> Ar
 
 def with_truth(record: StreamRecord, errors: Array, week_steps: float) -> StreamRecord:
     """The record after these squared errors of one stream, NaN where there is none."""
-    late_nis, covered, count = record.late_nis, record.covered, record.late_count
+    late_nis, covered, count, widening = record.late_nis, record.covered, record.late_count, record.widening
     for error in errors[np.isfinite(errors)]:
         count = min(count + 1.0, week_steps)
         late_nis += (min(float(error), SURE_BEYOND) - late_nis) / count
-        covered += (float(error <= SURE**2) - covered) / count
-    return replace(record, late_nis=late_nis, covered=covered, late_count=count)
+        is_missed = float(error > SURE**2)
+        covered += (1 - is_missed - covered) / count
+        widening = min(max(widening * float(np.exp(WIDENING_STEP * (is_missed - MISSED))), NARROWEST), WIDEST)
+    return replace(record, late_nis=late_nis, covered=covered, late_count=count, widening=widening)
 
 
 def judged(record: StreamRecord, week_steps: float) -> StreamRecord:

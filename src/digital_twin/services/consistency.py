@@ -33,6 +33,11 @@ class Consistency:
         """The streams whose errors are not as large as the twin says."""
         return [name for name, record in self.streams.items() if record.is_lost]
 
+    @property
+    def widening(self) -> tuple[float, ...]:
+        """Of the deviations of each of `OBSERVED`, as late truth has taught."""
+        return tuple(self.streams.get(name, StreamRecord()).widening for name in OBSERVED)
+
     def to_document(self) -> dict[str, Any]:
         """As it is kept."""
         return {
@@ -68,6 +73,7 @@ class Consistency:
                     "late_truth_nis": record.late_nis if record.late_count else None,
                     "late_truth_coverage": record.covered if record.late_count else None,
                     "late_truth_intervals": round(record.late_count),
+                    "widening": record.widening,
                 }
                 for name, record in self.streams.items()
             },
@@ -94,7 +100,7 @@ def after_advance(
     for index, name in enumerate(OBSERVED):
         known = before.streams.get(name, StreamRecord())
         if is_anew and before.is_to_recalibrate:
-            known = StreamRecord(is_lost=known.is_lost)
+            known = StreamRecord(is_lost=known.is_lost, widening=known.widening)
         nis, count = float(answer.stream_nis[index]), float(answer.stream_counts[index])
         record = with_truth(replace(known, nis=nis, nis_count=count), errors[:, index], week_steps)
         if known.is_lost or not is_anew:

@@ -1,6 +1,6 @@
 """What to compute so that a state takes up its readings: from where on, with which model, or all of it anew."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -64,12 +64,15 @@ async def plan_due(tx: Transaction, community_id: str, now: datetime, *, anew: b
     if kept is not None and before is not None and end - kept.at <= instruments.window:
         grid = TimeGrid.spanning(kept.at, end, instruments.setting.step_minutes)
         own, meters = await readings_of(tx, instruments, grid, None)
-        task = TwinTask(instruments.setting, grid, own, meters, before.model, kept.state)
+        widening = Consistency.from_document(before.consistency).widening
+        task = TwinTask(instruments.setting, grid, own, meters, before.model, kept.state, widening)
         return Plan(task, instruments, provenance, end, due, before)
     task = await _task_anew(tx, instruments, end, None)
     if task is None:
         await tx.states.settle(due, end)
         return None
+    if before is not None:
+        task = replace(task, widening=Consistency.from_document(before.consistency).widening)
     return Plan(task, instruments, provenance, end, due, before)
 
 

@@ -10,6 +10,7 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import Site
 from digital_twin.macro_twin import OBSERVED, Metering, Plant
+from digital_twin.macro_twin.structure import LOAD, PV, STORAGE_SOC
 
 if TYPE_CHECKING:
     from digital_twin.macro_twin.calibration import TwinReadings
@@ -33,6 +34,9 @@ class TwinSetting:
 MAY_REST = ("pv_kw", "storage_soc_kwh")
 """A dark roof, and a storage that is empty or full, show one value for days."""
 
+REMAINDERS = ("unmetered_demand_kw", "unmetered_pv_kw", "unmetered_storage_soc_kwh")
+"""Parts of the state that are as uncertain as the whole."""
+
 EXACT = 10.0
 """Times the error of a complete sum: an estimate with less had all of it."""
 
@@ -47,6 +51,8 @@ class TwinTask:
     meters: tuple[Array, ...]  # each (T, M)
     model: bytes | None = None
     state: bytes | None = None
+    widening: tuple[float, ...] = (1.0,) * len(OBSERVED)
+    """Of the deviations that are told, as late truth has taught."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +89,7 @@ def estimate_state(task: TwinTask) -> TwinAnswer:
         state = start_state(model, task.grid.start)
     else:
         model, state = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state)
-    return _advance(model, state, readings)
+    return _widened(_advance(model, state, readings), np.array(task.widening))
 
 
 def estimate_prior(task: TwinTask) -> TwinAnswer:
@@ -112,6 +118,7 @@ def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -
         state = advanced.state
         tracks.append(advanced.track)
     whole = Track(*(np.concatenate([getattr(one, name) for one in tracks]) for name in Track.__slots__))
+    exact = np.array([EXACT * METER_ERROR * group.scale for group in model.groups])
     stuck = {name: stuck_meters(state, model, index) for index, name in enumerate(OBSERVED) if name not in MAY_REST}
     return TwinAnswer(
         model=model.to_bytes(),
@@ -128,9 +135,19 @@ def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -
         parts=parts_of(state, model, days[-1]),
         stream_nis=state.memory.stream_nis,
         stream_counts=state.memory.stream_counts,
-        truth=_truth(model, readings),
-        exact=np.array([EXACT * METER_ERROR * group.scale for group in model.groups]),
+        truth=np.where(whole.deviation <= exact, _truth(model, readings), np.nan),  # a doubted reading is no truth
+        exact=exact,
     )
+
+
+def _widened(answer: TwinAnswer, widening: Array) -> TwinAnswer:
+    """The answer with its deviations as they are told; what is kept of the state is not touched."""
+    wider = {name: float(factor) for name, factor in zip(REMAINDERS, widening[[LOAD, PV, STORAGE_SOC]], strict=True)}
+    parts = {
+        name: replace(part, deviation=wider.get(name, 1.0) * part.deviation) for name, part in answer.parts.items()
+    }
+    track = replace(answer.track, deviation=answer.track.deviation * widening)
+    return replace(answer, track=track, deviation=answer.deviation * widening, parts=parts)
 
 
 def _truth(model: "TwinModel", readings: "TwinReadings") -> Array:

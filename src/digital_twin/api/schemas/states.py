@@ -53,6 +53,7 @@ class StreamConsistency(Answer):
     )
     late_truth_coverage: float | None = Field(description="Part of that truth that lay within the 95 % band")
     late_truth_intervals: int = Field(description="How many intervals of it are known")
+    widening: float = Field(description="Factor on sd by which that truth has taught to be less or more sure")
 
 
 class ConsistencyAnswer(Answer):
