@@ -150,39 +150,32 @@ def tariff_summary(tariff: Document) -> Table:
 
 
 SCENARIO_KPIS = (
-    ("cost", 1),
-    ("emissions_kg", 1),
-    ("self_consumption", 100),
-    ("self_sufficiency", 100),
-    ("peak_import_kw", 1),
+    ("cost", "cost", 1),
+    ("kg CO2", "emissions_kg", 1),
+    ("self-consumed %", "self_consumption", 100),
+    ("self-sufficient %", "self_sufficiency", 100),
+    ("peak kW", "peak_import_kw", 1),
 )
 
 
 def scenarios_table(result: Document) -> Table:
-    """The figures of each scenario over a year: means with their 95 % intervals, and what an investment is worth."""
-    columns = [
-        "scenario",
-        "cost",
-        "kg CO2",
-        "self-consumed %",
-        "self-sufficient %",
-        "peak kW",
-        "cost beside today",
-        "NPV",
-    ]
-    rows = [_scenario_row(scenario) for scenario in result["scenarios"]]
-    first = result["scenarios"][0]
-    title = f"Scenarios: {first['simulation_duration_days']} days, {first['runs']} simulated years each"
-    return table(title, columns, rows)
+    """The means of each scenario over a year, beside today with 95 % intervals, and what an investment is worth."""
+    scenarios: list[Document] = result["scenarios"]
+    beside = [one["comparison"]["cost_difference"] for one in scenarios]
+    rows = [
+        *([what, *(_short(factor * one["kpis"][name]["mean"], 0) for one in scenarios)]
+          for what, name, factor in SCENARIO_KPIS),
+        *([what, *(f"{one[name]:+,.0f}" for one in beside)]
+          for what, name in (("cost beside today", "mean"), ("  95 % from", "low"), ("  to", "high"))),
+        ["NPV", *map(_worth, scenarios)],
+    ]  # fmt: skip
+    title = f"Scenarios: {scenarios[0]['simulation_duration_days']} days, {scenarios[0]['runs']} simulated years each"
+    return table(title, ["figure", *(one["name"] or one["scenario_id"] for one in scenarios)], rows)
 
 
-def _scenario_row(scenario: Document) -> list[str]:
-    means = [_short(factor * scenario["kpis"][name]["mean"], 0) for name, factor in SCENARIO_KPIS]
-    beside: Document = scenario["comparison"]["cost_difference"]
+def _worth(scenario: Document) -> str:
     worth = scenario.get("economics")
-    npv = "-" if worth is None else _short(worth["net_present_value"]["mean"], 0)
-    difference = f"{beside['mean']:+,.0f} ({beside['low']:+,.0f} .. {beside['high']:+,.0f})"
-    return [scenario["name"] or scenario["scenario_id"], *means, difference, npv]
+    return "-" if worth is None else _short(worth["net_present_value"]["mean"], 0)
 
 
 def _baselines(savings: Document) -> list[tuple[str, Document]]:
