@@ -15,7 +15,7 @@ from digital_twin.macro_twin.coverage import METER_ERROR, MeterGroup, SumReading
 from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.state import TwinState, advance, start_state
 from digital_twin.macro_twin.structure import PV, STORAGE_SOC
-from digital_twin.macro_twin.units import Patterns, read_units
+from digital_twin.macro_twin.units import Kind, Patterns, read_units
 
 DAYS, ROOFS = 21, 12
 HOUR = (np.arange(DAYS * 24) % 24).astype(np.int64)
@@ -94,7 +94,8 @@ def test_silent_roofs_are_expected_where_all_readings_at_once_put_them(model: Tw
 
 
 def unbounded(patterns: Patterns) -> Patterns:
-    return patterns._replace(top=np.full(patterns.top.shape, np.inf))
+    """Without a top, and with an error that does not depend on what is read."""
+    return patterns._replace(top=np.full(patterns.top.shape, np.inf), kind=Kind(lasting=0.7, is_lively=False))
 
 
 def by_brute_force(group: MeterGroup, patterns: Patterns, shown: Array, reports: Array) -> tuple[float, float]:
@@ -112,6 +113,18 @@ def by_brute_force(group: MeterGroup, patterns: Patterns, shown: Array, reports:
     return float(shown[reports].sum() + expected.sum()), float(left.sum())
 
 
+def test_under_a_dark_sky_less_can_be_wrong(model: TwinModel) -> None:
+    noon = roofs_kw()[12:13]
+    shown = np.where(np.arange(ROOFS) < 3, noon, np.nan)
+
+    def deviation(meters: Array) -> float:
+        patterns, light = model.patterns[0], np.ones(1, dtype=np.bool_)
+        reading = read_units(np.full(1, np.nan), meters, np.array([12]), model.groups[PV], patterns, light)
+        return float(np.sqrt(reading.noise[0] + reading.lasting[0] ** 2))
+
+    assert deviation(0.1 * shown) < 0.7 * deviation(shown)
+
+
 def test_a_silent_roof_generates_nothing_in_the_dark(model: TwinModel) -> None:
     shown = np.full((24, ROOFS), np.nan)
     shown[:, 0] = roofs_kw()[:24, 0]
@@ -125,7 +138,8 @@ def test_one_more_roof_never_makes_the_whole_less_certain(model: TwinModel, repo
     more = shown.copy()
     silent = reports.index(False)
     more[:, silent] = roofs_kw()[:24, silent]
-    fewer, with_it = read(model, shown), read(model, more)
+    steady = replace(model, patterns=(unbounded(model.patterns[0]), model.patterns[1]))
+    fewer, with_it = read(steady, shown), read(steady, more)
     before, after = fewer.noise + fewer.lasting**2, with_it.noise + with_it.lasting**2
     assert (after <= before * (1 + 1e-9)).all()
 

@@ -43,7 +43,7 @@ from digital_twin.macro_twin.structure import (
     demand_features,
     slots_of,
 )
-from digital_twin.macro_twin.units import learn_patterns
+from digital_twin.macro_twin.units import BATTERIES, ROOFS, learn_patterns
 
 HALF_LIFE_DAYS = 14.0
 FEWEST_DAYS_OF_SHAPE, SMALLEST_FIT = 3.0, 0.8
@@ -51,9 +51,6 @@ BRIGHT, DARK = 0.1, 0.02
 """Parts of the clear-sky output at its best, above and below which the sky counts as bright or dark."""
 
 PV_ERROR = 0.02
-PV_LASTING, STORAGE_LASTING = 0.7, 0.95
-"""Of the variance of what is expected of silent roofs and batteries: a roof in the shade stays there for some hours."""
-
 FEWEST_PAIRS = 48
 EFFECTIVE_HOURS = 6.0
 """Neighbouring intervals tell much the same: one independent look at demand is counted for so many hours."""
@@ -113,9 +110,9 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
             learned[index].whole * groups[index].metered_share,
             hour,
             step_hours=grid.step_hours,
-            lasting=lasting,
+            kind=kind,
         )
-        for index, lasting in ((PV, PV_LASTING), (STORAGE_SOC, STORAGE_LASTING))
+        for index, kind in ((PV, ROOFS), (STORAGE_SOC, BATTERIES))
     )
     load, net_load = (panels[index].panel if index in panels else None for index in PANELS)
     return TwinModel(
@@ -174,7 +171,7 @@ def _demand(prior: TwinModel, demand_kw: Array, features: Array, step_hours: flo
     known = np.isfinite(demand_kw)
     begin = prior.start.mean[:DEMAND_TERMS]
     spread = np.sqrt(np.diag(prior.start.covariance)[:DEMAND_TERMS])
-    level = float(np.mean(demand_kw[known])) if known.any() else float(begin[0])
+    level = float(np.mean(np.abs(demand_kw[known]))) if known.any() else float(begin[0])
     level = max(level, 1e-3)
     age_days = (demand_kw.size - 1 - np.arange(demand_kw.size)) * step_hours / 24
     importance = known * 0.5 ** (age_days / HALF_LIFE_DAYS) * min(1.0, step_hours / EFFECTIVE_HOURS)

@@ -71,6 +71,7 @@ class Dynamics(NamedTuple):
     adaptation: float  # of the logarithm of the noise scale, per unit of excess NIS
     memory_steps: float  # over which the running mean of NIS is taken
     policy: Policy  # of the batteries
+    feeder_doubt: float  # by how much less the feeder may move what is believed of silent roofs; 0 trusts it
 
 
 class Memory(NamedTuple):
@@ -112,10 +113,7 @@ def run_filter(
     for t in range(steps):
         _fill_design(design, inputs.features[t], inputs.clear_sky[t])
         hours = _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
-        if not np.isnan(inputs.value[t, PV]):
-            loosened = LOOSE * inputs.lasting[t, PV] ** 2
-            covariance[PV_REMAINDER, PV_REMAINDER] += loosened
-            noise[PV_REMAINDER] += loosened
+        _loosen(covariance, noise, inputs.value[t], inputs.lasting[t, PV] ** 2, dynamics.feeder_doubt)
         hour, policy = inputs.hour[t], dynamics.policy
         in_hour = float(policy.response[hour]), float(policy.drift_kw[hour]), float(policy.shock_kw[hour])
         _follow_policy(mean, covariance, noise, design, surplus_kw, in_hour)
@@ -193,6 +191,17 @@ def _move_on(
     couple_in_place(mean, covariance, ENERGY, EXCHANGE, hours)
     predict_in_place(mean, covariance, dynamics.decay, noise)
     return hours
+
+
+@compiled
+def _loosen(covariance: Array, noise: Array, value: Array, silent: float, doubt: float) -> None:
+    """Where roofs are read that leave this variance of the silent ones: forget what was believed of generation, and in
+    doubt of the feeder what was believed of demand, which then takes all that the feeder tells."""
+    if not np.isnan(value[PV]):
+        covariance[PV_REMAINDER, PV_REMAINDER] += LOOSE * silent
+        noise[PV_REMAINDER] += LOOSE * silent
+        if not np.isnan(value[NET_LOAD]):
+            covariance[DEMAND_REMAINDER, DEMAND_REMAINDER] += doubt * silent
 
 
 @compiled

@@ -32,7 +32,7 @@ from digital_twin.macro_twin.structure import (
     WEEKEND_PAIRS,
     Plant,
 )
-from digital_twin.macro_twin.units import Patterns, no_patterns
+from digital_twin.macro_twin.units import Kind, Patterns, no_patterns
 
 CLEARNESS = 0.62
 """Mean share of the clear-sky generation that clouds leave: a south roof in Vienna then yields about 1,100 kWh per kW a
@@ -53,7 +53,7 @@ GAIN_WALK = 0.01
 LEAST_RELATIVE_LOAD = 0.1
 _GROUP_ARRAYS = ("weight", "level", "variance", "unmetered_variance", "ceiling", "floor")
 _PATTERN_ARRAYS = ("loading", "precision", "variance", "level", "level_precision", "top")
-STORAGE_ERROR = 1e-3
+STORAGE_ERROR = 1e-2
 """Of the energy in an hour, relative to the capacity: what efficiencies and self-discharge leave unexplained."""
 
 
@@ -94,7 +94,7 @@ class TwinModel:
             "days": self.days,
             "numbers": numbers,
             "groups": groups,
-            "lasting": [one.lasting for one in self.patterns],
+            "kinds": [list(one.kind) for one in self.patterns],
         }
         arrays = {"mean": self.start.mean, "covariance": self.start.covariance} | of_states | of_hours
         for index, one in enumerate(self.groups):
@@ -116,7 +116,7 @@ class TwinModel:
         dynamics = Dynamics(decay=arrays["decay"], walk=arrays["walk"], policy=policy, **values["numbers"])
         start = Gaussian(arrays["mean"], arrays["covariance"])
         plant = Plant(**values["plant"])
-        roofs, batteries = (_patterns(one, arrays, index) for index, one in enumerate(values["lasting"]))
+        roofs, batteries = (_patterns(one, arrays, index) for index, one in enumerate(values["kinds"]))
         load, net_load = (_panel(groups[quantity].ids, arrays, index) for index, quantity in enumerate(PANELS))
         shape, days = arrays["pv_shape"], values["days"]
         return cls(plant, values["step"], start, dynamics, groups, (load, net_load), (roofs, batteries), shape, days)
@@ -128,8 +128,8 @@ def _group(values: dict[str, Any], arrays: dict[str, Array], index: int) -> Mete
     return MeterGroup(ids=ids, own_ceiling=own_ceiling, **values, **of_meters)
 
 
-def _patterns(lasting: float, arrays: dict[str, Array], index: int) -> Patterns:
-    return Patterns(lasting=lasting, **{name: arrays[f"pattern_{name}_{index}"] for name in _PATTERN_ARRAYS})
+def _patterns(kind: list[Any], arrays: dict[str, Array], index: int) -> Patterns:
+    return Patterns(kind=Kind(*kind), **{name: arrays[f"pattern_{name}_{index}"] for name in _PATTERN_ARRAYS})
 
 
 def _panel(ids: tuple[str, ...], arrays: dict[str, np.ndarray[Any, Any]], index: int) -> Panel | None:
@@ -224,6 +224,7 @@ def make_dynamics(plant: Plant, step_minutes: int, level_kw: float, gain_kw: flo
         capacity_kwh=plant.storage_capacity_kwh,
         adaptation=0.5 / steps_a_day,
         memory_steps=7 * steps_a_day,
+        feeder_doubt=0.0,
         policy=idle_policy(shocks.exchange_kw * float(np.sqrt(1 - decay[EXCHANGE] ** 2))),
     )
 

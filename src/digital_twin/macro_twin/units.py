@@ -30,6 +30,18 @@ OWN_DAYS = 1.0
 """Imagined days behind the average error of units alike, for a unit that has hardly been heard."""
 
 ROUNDS = 12
+LIVELINESS = (0.05, 5.0)
+"""Between which the level counts, relative to the hour's mean."""
+
+
+class Kind(NamedTuple):
+    """How the errors of what is expected of silent units behave."""
+
+    lasting: float  # part of their variance that lasts for hours
+    is_lively: bool  # whether that grows and shrinks with the level, as with clouds
+
+
+ROOFS, BATTERIES = Kind(0.7, is_lively=True), Kind(0.95, is_lively=False)
 
 
 class Patterns(NamedTuple):
@@ -41,7 +53,7 @@ class Patterns(NamedTuple):
     level: Array  # (24,) mean
     level_precision: Array  # (24,)
     top: Array  # (M,) the most that a unit has shown
-    lasting: float  # part of the variance of what is expected of the silent that lasts for hours
+    kind: Kind
 
 
 def no_patterns(units: int = 0) -> Patterns:
@@ -53,12 +65,12 @@ def no_patterns(units: int = 0) -> Patterns:
         level=np.zeros(24),
         level_precision=np.ones(24),
         top=np.zeros(units),
-        lasting=0.0,
+        kind=BATTERIES,
     )
 
 
 def learn_patterns(
-    group: MeterGroup, meters: Array, whole: Array, hour: Indices, *, step_hours: float, lasting: float
+    group: MeterGroup, meters: Array, whole: Array, hour: Indices, *, step_hours: float, kind: Kind
 ) -> Patterns:
     """The patterns of a group's units.
 
@@ -67,7 +79,7 @@ def learn_patterns(
         meters: readings, (T, M)
         whole: their sum, reported or not; NaN where it is not known, (T,)
         hour: of the local day, (T,)
-        lasting: part of the variance of what is expected of the silent that lasts for hours
+        kind: roofs or batteries
     """
     count = len(group.ids)
     known = np.isfinite(meters) & np.isfinite(whole)[:, None]
@@ -93,7 +105,7 @@ def learn_patterns(
         level=level,
         level_precision=1.0 / (np.maximum(spread, 0.0) + (LEVEL_DEVIATION * level) ** 2 + tiny),
         top=np.where(known.any(axis=0), np.where(known, meters, 0.0).max(axis=0), np.inf),
-        lasting=lasting,
+        kind=kind,
     )
 
 
@@ -127,6 +139,15 @@ def _variances(by_hour: Array, known: Mask, error: Array, left: Array, imagined:
     return (by_hour @ left**2 + imagined * of_all[:, None]) / (number + imagined)
 
 
+def widen(patterns: Patterns, factor: float) -> Patterns:
+    """With so many times the variance of what is expected, which itself stays as it is."""
+    return patterns._replace(
+        precision=patterns.precision / factor,
+        variance=patterns.variance * factor,
+        level_precision=patterns.level_precision / factor,
+    )
+
+
 def read_units(
     own: Array, meters: Array, hour: Indices, group: MeterGroup, patterns: Patterns, possible: Mask
 ) -> SumReading:
@@ -141,6 +162,8 @@ def read_units(
     highest = group.ceiling.max(axis=0, initial=0.0) if group.ids else np.zeros(0)
     believed = np.where((meters <= highest) & (meters >= 0.0), meters, np.nan)
     whole, error, reporting = _expect(believed, hour, possible, group.weight, patterns)
+    if patterns.kind.is_lively:
+        error *= np.clip(whole / np.maximum(patterns.level[hour], 1e-9), *LIVELINESS)
     reported, rest = group.variance.sum(axis=1)[hour], group.unmetered_variance[hour]
     error += np.divide(reported * rest, reported + rest, out=np.zeros_like(rest), where=rest > 0)
     own = np.where(np.abs(own) <= group.own_ceiling, own, np.nan)
@@ -150,8 +173,8 @@ def read_units(
     return SumReading(
         value=np.where(has_own, own, np.where(from_units, whole, np.nan)),
         share=np.where(has_own, 1.0, np.where(from_units, group.metered_share, 0.0)),
-        noise=np.where(from_units, (1 - patterns.lasting) * error, 0.0) + exact,
-        lasting=np.where(from_units, np.sqrt(patterns.lasting * error), 0.0),
+        noise=np.where(from_units, (1 - patterns.kind.lasting) * error, 0.0) + exact,
+        lasting=np.where(from_units, np.sqrt(patterns.kind.lasting * error), 0.0),
         reporting=np.where(from_units, reporting, 0),
     )
 

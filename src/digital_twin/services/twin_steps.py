@@ -79,13 +79,13 @@ class TwinAnswer:
 
 def estimate_state(task: TwinTask) -> TwinAnswer:
     """Advance over the readings, keeping the states of the UTC midnights on the way."""
-    from digital_twin.macro_twin.calibration import calibrate
+    from digital_twin.macro_twin.rehearsal import calibrate_rehearsed
     from digital_twin.macro_twin.model import TwinModel
     from digital_twin.macro_twin.state import TwinState, start_state
 
     readings = _readings(task)
     if task.model is None or task.state is None:
-        model = calibrate(_prior(task), task.setting.metering, readings)
+        model = calibrate_rehearsed(_prior(task), task.setting.metering, readings)
         state = start_state(model, task.grid.start)
     else:
         model, state = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state)
