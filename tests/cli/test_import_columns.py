@@ -75,7 +75,7 @@ def test_members_that_would_share_an_id_are_refused(tmp_path: Path) -> None:
 
 
 def test_repeated_times_without_a_member_are_refused(tmp_path: Path) -> None:
-    text = "time,load kW\n" + "2026-01-12 00:00,1\n2026-01-12 01:00,2\n" * 3
+    text = "time,load kW\n" + "".join(f"2026-01-12 00:00,{home}\n2026-01-12 01:00,{home + 1}\n" for home in range(3))
     assert refused(text, tmp_path, timezone="UTC", label="start").facts["field"] == "member-column"
 
 

@@ -58,6 +58,29 @@ def test_gaps_doubles_and_stray_stamps_are_counted(tmp_path: Path) -> None:
     assert file.columns[0].values[11] == 7 * 4
 
 
+def test_a_file_whose_lines_are_all_there_twice_is_read_once(tmp_path: Path) -> None:
+    head, *lines = quarter_hours([1 + index % 7 for index in range(960)]).splitlines()
+    once = read("\n".join([head, *lines]), tmp_path, timezone="UTC")
+    twice = read("\n".join([head, *lines, *lines]), tmp_path, timezone="UTC")
+    [told], [expected] = twice.columns, once.columns
+    assert told.grid == expected.grid
+    np.testing.assert_array_equal(told.values, expected.values)
+    assert kinds(twice)["stamps twice with the same value"] == 960
+    changed = [f"{line}1" for line in lines]
+    assert "the times repeat" in refused("\n".join([head, *lines, *changed]), tmp_path, timezone="UTC").message
+
+
+def test_watts_under_a_name_of_kilowatts_are_asked_about(tmp_path: Path) -> None:
+    text = quarter_hours([300 + index % 7 for index in range(96)], column="load_kw")
+    doubt = "large for a member: is the unit right?"
+    assert doubt in kinds(read(text, tmp_path, timezone="UTC", member="home_1"))
+    assert doubt not in kinds(read(text, tmp_path, timezone="UTC"))  # a community may need as much
+    assert doubt not in kinds(read(text, tmp_path, timezone="UTC", member="home_1", unit="kW"))
+    file = read(text, tmp_path, timezone="UTC", member="home_1", unit="W")
+    assert doubt not in kinds(file)
+    assert 0.3 <= np.nanmedian(file.columns[0].values) <= 0.31
+
+
 def test_glitches_are_left_out_unless_they_are_wanted(tmp_path: Path) -> None:
     text = quarter_hours([0.25] * 500 + [9999] + [0.25] * 459)
     file = read(text, tmp_path, timezone="UTC", label="start")

@@ -74,7 +74,8 @@ def layout_of(table: "pd.DataFrame", stamps: Stamps, options: ImportOptions, not
         notes.guess("layout", f"long, one row per {member} and time", "its name and content are members")
     if series is not None and options.series_column is None:
         notes.guess("series column", series, "its name and content are series")
-    if member is None and series is None and stamps.times.duplicated().mean() > 0.4:
+    told_once = stamps.times[~table.duplicated().to_numpy()]  # the same line again is no other member's
+    if member is None and series is None and told_once.duplicated().mean() > 0.4:
         raise InvalidInput(
             "the times repeat: which column names the member or the series? give --member-column or --series-column; "
             f"there are {listed(table[free])}",

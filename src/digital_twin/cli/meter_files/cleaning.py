@@ -16,6 +16,8 @@ SURE_FALLS, DOUBTFUL_FALLS = 0.01, 0.15
 GLITCH_FACTOR = 10.0
 GLITCH_FLOOR_KW = 20.0
 """No home's fuse is so small that less could be called impossible."""
+LARGE_FOR_A_MEMBER_KW = 50.0
+"""Of a home usually so much is rather the same number of watts."""
 ENOUGH_TO_JUDGE = 200
 RARE_NEGATIVES = 0.005
 
@@ -85,6 +87,14 @@ def without_glitches(placed: Placed, to_kw: float, unit: str, options: ImportOpt
     fate = "kept" if options.keep_glitches else "left out; --keep-glitches keeps them"
     notes.find(f"glitches, {fate}", placed.who, int(glitch.sum()), f"{values[glitch][0]:g} {unit}, usual {usual:.3g}")
     return placed if options.keep_glitches else Placed(placed.who, placed.grid, np.where(glitch, np.nan, values))
+
+
+def doubt_unit(who: str, load_kw: Array, options: ImportOptions, notes: Notes) -> None:
+    """Ask about powers of a member that are large for one, unless the unit was said."""
+    sizes = np.abs(load_kw[np.isfinite(load_kw) & (load_kw != 0)])
+    usual_kw = float(np.median(sizes)) if sizes.size else 0.0
+    if options.unit is None and usual_kw > LARGE_FOR_A_MEMBER_KW:
+        notes.find("large for a member: is the unit right?", who, int(sizes.size), f"usually {usual_kw:,.3g} kW")
 
 
 def without_negatives(placed: Placed, series: str, unit: str, options: ImportOptions, notes: Notes) -> Placed:

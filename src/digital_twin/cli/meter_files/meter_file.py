@@ -109,4 +109,6 @@ class _Reading:
         if one.series is None:  # neither register may fall below nothing, though their difference may
             placed = cleaning.without_negatives(placed, "load_kw", one.unit, options, notes)
         values = to_canonical(placed.values, series, one.unit, one.kind, hours)
+        if one.member is not None and canonical_unit(series)[0] == "kW":
+            cleaning.doubt_unit(one.who, values, options, notes)
         return Placed(one.who, placed.grid, values)
