@@ -1,6 +1,6 @@
 """The macro twin's nowcast: the load of a whole community while some of its meters are silent.
 
-Ours learns anew each week from six weeks of what was shown, as the service does, and says at the end of each interval
+Ours learns anew each week from nine weeks of what was shown, as the service does, and says at the end of each interval
 what all use. Beside it stand four ways to fill in who is silent, none of which looks ahead; they know complete history
 up to the test, ours only what was shown. The floor is ours with everything learned from complete readings of the test
 itself: how much better one could be who knew the meters' habits of these very weeks.
@@ -27,7 +27,7 @@ from digital_twin.macro_twin.state import advance, start_state
 from digital_twin.macro_twin.structure import LOAD, demand_features, slots_of
 
 MASKS = 10
-WINDOW_DAYS, RENEWED_DAYS = 42, 7
+WINDOW_DAYS, RENEWED_DAYS = 63, 7
 CASES = (
     *(("at random", missing) for missing in (0.3, 0.6, 0.9)),
     *(("for days", missing) for missing in (0.3, 0.6, 0.9)),

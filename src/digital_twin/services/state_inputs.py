@@ -24,9 +24,9 @@ from digital_twin.services.twin_steps import TwinSetting
 FINEST_STEP_MINUTES = 15
 """The twin's step, unless a series is coarser: then all are brought to the coarsest."""
 
-LONGEST_WINDOW_DAYS, SHORTEST_WINDOW_DAYS = 42, 8
+LONGEST_WINDOW_DAYS, SHORTEST_WINDOW_DAYS = 63, 8
 VALUES_AT_ONCE = 8_000_000
-"""A calibration reads six weeks, or less where so many values would be more; never less than eight days."""
+"""A calibration reads nine weeks, or less where so many values would be more; never less than eight days."""
 
 
 @dataclass(frozen=True, slots=True)
