@@ -267,13 +267,13 @@ async def test_a_correction_changes_the_history_from_its_instant_on_and_not_befo
 
 async def test_a_long_history_that_comes_late_is_learned_from(world: World) -> None:
     await world.open()
-    world.clock.advance(days=60)
-    await world.record(series("load_kw", daily(4), start=START + timedelta(days=59, hours=20), minutes=60))
+    world.clock.advance(days=90)
+    await world.record(series("load_kw", daily(4), start=START + timedelta(days=89, hours=20), minutes=60))
     await world.service.advance(ID)
     assert (await world.snapshot()).calibrated_days == pytest.approx(4 / 24)
-    await world.record(series("load_kw", daily(24 * 59 + 20), start=START, minutes=60))
+    await world.record(series("load_kw", daily(24 * 89 + 20), start=START, minutes=60))
     await world.service.advance(ID)
-    assert (await world.snapshot()).calibrated_days == pytest.approx(42)
+    assert (await world.snapshot()).calibrated_days == pytest.approx(63)
     assert not await world.is_due()
 
 
