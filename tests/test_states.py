@@ -279,8 +279,8 @@ async def test_a_long_history_that_comes_late_is_learned_from(world: World) -> N
 
 async def test_what_is_too_old_to_matter_is_struck_out(world: World) -> None:
     await world.open()
-    await world.record(series("load_kw", daily(24 * 60), start=START, minutes=60))
-    world.clock.advance(days=60)
+    await world.record(series("load_kw", daily(24 * 80), start=START, minutes=60))
+    world.clock.advance(days=80)
     await world.service.advance(ID)
     version = (await world.snapshot()).version
     await world.record(series("load_kw", [77.0], start=START, minutes=60))
