@@ -57,8 +57,17 @@ def _places(*places: int) -> Any:
 
 
 def _address(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [place]), _VECTOR.as_pointer())
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [place])
+
+
+def _vector_address(context: Any, builder: Any, *of: Any) -> Any:
+    return builder.bitcast(_address(context, builder, *of), _VECTOR.as_pointer())
+
+
+def _in_all(builder: Any, number: Any) -> Any:
+    nothing = ir.Constant(_VECTOR, [0.0] * LANES)
+    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, first, _places(*[0] * LANES))
 
 
 def _with_product(builder: Any, sum_: Any, one: Any, other: Any) -> Any:
@@ -72,7 +81,7 @@ def load(_: Any, array: Any, place: Any) -> tuple[Any, Generate]:
     """array[place : place + LANES]"""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_address(context, builder, signature.args[0], *args), align=_NUMBER_BYTES)
+        return builder.load(_vector_address(context, builder, signature.args[0], *args), align=_NUMBER_BYTES)
 
     return _LANES(array, types.intp), generate
 
@@ -82,7 +91,7 @@ def store(_: Any, array: Any, place: Any, lanes: Any) -> tuple[Any, Generate]:
     """array[place : place + LANES] = lanes"""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], _address(context, builder, signature.args[0], *args[:2]), align=_NUMBER_BYTES)
+        builder.store(args[2], _vector_address(context, builder, signature.args[0], *args[:2]), align=_NUMBER_BYTES)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, _LANES), generate
@@ -91,13 +100,17 @@ def store(_: Any, array: Any, place: Any, lanes: Any) -> tuple[Any, Generate]:
 @_intrinsic
 def every(_: Any, number: Any) -> tuple[Any, Generate]:
     """The same number in every lane."""
+    return _LANES(types.float64), lambda context, builder, signature, args: _in_all(builder, args[0])
+
+
+@_intrinsic
+def load_every(_: Any, array: Any, place: Any) -> tuple[Any, Generate]:
+    """every(array[place])"""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        nothing = ir.Constant(_VECTOR, [0.0] * LANES)
-        first = builder.insert_element(nothing, args[0], ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, first, _places(*[0] * LANES))
+        return _in_all(builder, builder.load(_address(context, builder, signature.args[0], *args)))
 
-    return _LANES(types.float64), generate
+    return _LANES(array, types.intp), generate
 
 
 @_intrinsic
