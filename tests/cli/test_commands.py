@@ -117,7 +117,19 @@ def test_every_command_of_the_guide_is_there() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "digital_twin.cli.main", "--help"], capture_output=True, text=True, check=True
     )
-    commands = ("serve", "admin", "migrate", "login", "import", "export", "quality", "forecast", "dispatch", "demo")
+    commands = (
+        "serve",
+        "admin",
+        "migrate",
+        "login",
+        "import",
+        "export",
+        "quality",
+        "state",
+        "forecast",
+        "dispatch",
+        "demo",
+    )
     for command in commands:
         assert f" {command} " in done.stdout
 
@@ -359,6 +371,21 @@ def test_the_quality_of_readings_is_told_of_all_meters_and_of_one(line: CommandL
     document = json.loads(line.output("quality", "--community", community, "--json"))
     assert document["meters"]["silent"] == 2
     assert line.run("quality", "--community", community, "--member", "nobody").returncode == 3
+
+
+def test_the_state_is_told_with_what_comes_next_and_the_meters_that_need_a_look(
+    line: CommandLine, community: str, day: Path
+) -> None:
+    line.output("import", str(day), "--community", community)
+    told = line.output("state", "--community", community, "--hours", "3", "--meters")
+    assert "demand that no meter shows" in told
+    assert "load_kw: NIS" in told
+    assert "Expected from" in told
+    assert "2 reporting" in told
+    document = json.loads(line.output("state", "--community", community, "--json"))
+    assert list(document) == ["state"]
+    assert document["state"]["consistency"]["is_lost"] is False
+    assert line.run("state", "--community", community, "--hours", "200").returncode == 2
 
 
 def test_every_reason_for_suspicion_has_words() -> None:

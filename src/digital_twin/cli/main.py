@@ -13,6 +13,7 @@ import typer
 from digital_twin.cli import keeping, synthetic, transfer
 from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
 from digital_twin.cli.quality import quality
+from digital_twin.cli.state import state
 from digital_twin.domain import errors
 
 if TYPE_CHECKING:
@@ -285,6 +286,7 @@ app.command("import")(transfer.import_readings)
 app.command("export")(transfer.export_readings)
 app.command("synthetic")(synthetic.make_synthetic)
 app.command()(quality)
+app.command()(state)
 app.command()(keeping.retention)
 app.command()(keeping.erase)
 

@@ -113,6 +113,18 @@ def state_table(state: Document) -> Table:
     return table(title, ["state", "estimate", "+/-"], rows)
 
 
+def prediction_table(prediction: Document) -> Table:
+    """What is expected of each hour, with how sure it is."""
+    states: Document = prediction["states"]
+    length = len(states["demand_kw"]["mean"])
+    rows = [
+        [hour, *(_expected(one, where) for one in states.values())]
+        for hour, where in _hours(prediction | {"length": length})
+    ]
+    columns = ["hour", *(name.replace("_", " ").replace(" soc", "") for name in states)]
+    return table(f"Expected from {prediction['start']} (UTC): mean (95 % within)", columns, rows)
+
+
 def tariff_table(tariff: Document) -> Table:
     """Prices and the demand that answers them, by hour."""
     present: Document = tariff["present_tariff"]
