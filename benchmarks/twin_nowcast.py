@@ -24,7 +24,7 @@ from digital_twin.macro_twin.calibration import TwinReadings, calibrate
 from digital_twin.macro_twin.consistency import SURE, StreamRecord, with_truth
 from digital_twin.macro_twin.model import TwinModel, prior_model
 from digital_twin.macro_twin.state import advance, start_state
-from digital_twin.macro_twin.structure import LOAD, demand_features, slots_of
+from digital_twin.macro_twin.structure import LOAD, slots_of
 
 MASKS = 10
 WINDOW_DAYS, RENEWED_DAYS = 63, 7
@@ -98,7 +98,7 @@ class Case:
         step_minutes = community.grid.step_minutes
         week = TimeGrid(community.grid.instant(first), self._days(7), step_minutes)
         expected_kw = homes * standard_household_kw(local_clock(week, plant.timezone))
-        prior = prior_model(plant, step_minutes, demand_features(week, plant.timezone), expected_kw)
+        prior = prior_model(plant, week, expected_kw)
         ids = tuple(f"home_{number}" for number in range(homes))
         metering = (Metering(ids), *[Metering()] * (len(OBSERVED) - 1))
         return calibrate(prior, metering, self._readings(shown, first, end))

@@ -17,6 +17,7 @@ from digital_twin.domain.units import Array
 from digital_twin.forecasting.priors import standard_household_kw
 from digital_twin.macro_twin.calibration import calibrate
 from digital_twin.macro_twin.coverage import METER_ERROR
+from digital_twin.macro_twin.filtering import LARGEST_SCALE
 from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.state import TwinState, advance, start_state, stuck_meters
 from digital_twin.macro_twin.structure import LOAD, NET_LOAD, PV, STORAGE_SOC
@@ -98,6 +99,8 @@ def test_with_every_meter_the_demand_is_their_sum() -> None:
 def test_without_a_meter_the_twin_only_grows_less_certain() -> None:
     homes = lively_homes(12, 30)
     model, state = homes.learn(HISTORY_DAYS * 24)
+    # as lively as it has ever been: what was believed in livelier times would settle
+    state = replace(state, memory=state.memory._replace(noise_scale=LARGEST_SCALE))
     nobody = np.zeros((48, 12), dtype=np.bool_)
     after = advance(state, model, homes.between(HISTORY_DAYS * 24, 30 * 24, nobody))
     assert (after.track.coverage == 0).all()
@@ -238,7 +241,7 @@ def test_each_stream_is_judged_by_its_own_readings() -> None:
     as_learned = advance(state, model, homes.between(first, last)).state.memory
     wild = advance(state, model, readings(grid, load_kw=homes.load_kw[first:last] * 3.0)).state.memory
     assert 0.5 < as_learned.stream_nis[LOAD] < 2
-    assert wild.stream_nis[LOAD] > as_learned.stream_nis[LOAD] + 0.2, "though the noise adapts"
+    assert wild.stream_nis[LOAD] > as_learned.stream_nis[LOAD] + 0.05, "though the noise adapts within hours"
     assert as_learned.stream_counts.tolist() == [7 * 24, 0, 0, 0]
     assert as_learned.nis == as_learned.stream_nis[LOAD]
 

@@ -12,7 +12,6 @@ from digital_twin.macro_twin import OBSERVED, Metering, Plant
 from digital_twin.macro_twin.calibration import TwinReadings, calibrate
 from digital_twin.macro_twin.model import TwinModel, prior_model
 from digital_twin.macro_twin.state import TwinState, advance, start_state
-from digital_twin.macro_twin.structure import demand_features
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -25,7 +24,7 @@ def prior(of: Plant, step_minutes: int = 60, start: datetime = START) -> TwinMod
     """The model before any reading."""
     week = TimeGrid(start, 7 * 1440 // step_minutes, step_minutes)
     expected_kw = of.num_prosumers * standard_household_kw(local_clock(week, of.timezone))
-    return prior_model(of, step_minutes, demand_features(week, of.timezone), expected_kw)
+    return prior_model(of, week, expected_kw)
 
 
 def readings(grid: TimeGrid, *, clear_sky: Array | None = None, **columns: Array) -> TwinReadings:

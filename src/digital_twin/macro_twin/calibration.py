@@ -1,6 +1,6 @@
-"""What a community's history teaches the twin: shares and errors of meters, the shape of demand, how lively it all is.
+"""What a community's history teaches the twin: shares and errors of meters, demand, generation and storage.
 
-Nothing here is tuned: every number is a prior of `model.py` or an average over the history given.
+Nothing here is tuned to a community: what is not learned from its history is a prior of `model.py` or `demand.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -10,25 +10,26 @@ import numpy as np
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.coverage import Indices, Mask
+from digital_twin.macro_twin.demand import Demand, DemandHistory, learn_demand
+from digital_twin.macro_twin.felt import feel
 from digital_twin.macro_twin.filtering import Dynamics
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.model import (
     CLOUD_DEVIATION,
     CLOUD_HOURS,
     PANELS,
-    REMAINDER_HOURS,
     Shocks,
     TwinModel,
     make_dynamics,
-    relative_spread,
+    start_of,
 )
 from digital_twin.macro_twin.panel_learning import Learned as LearnedPanel
 from digital_twin.macro_twin.panel_learning import PanelHistory, learn_panel
-from digital_twin.macro_twin.shares import MeterHistory, learn_group
+from digital_twin.macro_twin.shares import Learned, MeterHistory, learn_group
 from digital_twin.macro_twin.storage import exchange_of, learn_policy
 from digital_twin.macro_twin.structure import (
     DEMAND_REMAINDER,
-    DEMAND_TERMS,
+    DEPARTURE_TERMS,
     ENERGY,
     EXCHANGE,
     LOAD,
@@ -40,20 +41,22 @@ from digital_twin.macro_twin.structure import (
     PV_REMAINDER,
     STORAGE_SOC,
     Metering,
+    calendar_of,
     demand_features,
     slots_of,
 )
 from digital_twin.macro_twin.units import BATTERIES, ROOFS, learn_patterns
 
-HALF_LIFE_DAYS = 14.0
 FEWEST_DAYS_OF_SHAPE, SMALLEST_FIT = 3.0, 0.8
 BRIGHT, DARK = 0.1, 0.02
 """Parts of the clear-sky output at its best, above and below which the sky counts as bright or dark."""
 
 PV_ERROR = 0.02
+
+UNMETERED_HABIT = 0.2
+"""How wrong a habit may be that was taken apart from net load with a generation that nobody metered."""
+
 FEWEST_PAIRS = 48
-EFFECTIVE_HOURS = 6.0
-"""Neighbouring intervals tell much the same: one independent look at demand is counted for so many hours."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,22 +68,24 @@ class TwinReadings:
         own: the community-level series, NaN where there is none, (T, 4)
         meters: of each quantity one column a meter of the model's group, each (T, M)
         clear_sky: output of a roof per kW under a cloudless sky, (T,)
+        temperature_c: outside, NaN where it is not known, (T,); None where nobody measures it
     """
 
     grid: TimeGrid
     own: Array
     meters: tuple[Array, ...]
     clear_sky: Array
+    temperature_c: Array | None = None
 
 
 def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinReadings) -> TwinModel:
     """The model that the history supports, near the prior where it is short."""
     plant, grid = prior.plant, readings.grid
-    slot, _ = slots_of(grid, plant.timezone)
-    hour = (slot * grid.step_minutes // 60).astype(np.int64)
+    slot, kind = calendar_of(grid, plant.timezone)
+    hour = slot * grid.step_minutes // 60
     learned = [learn_group(_history(prior, metering[index], readings, index, hour)) for index in range(len(OBSERVED))]
     groups = tuple(one.group for one in learned)
-    pv = _generation(prior, learned[PV].whole, readings, slot.astype(np.int64))
+    pv = _generation(prior, learned[PV].whole, readings, slot)
     exchange_kw = exchange_of(
         learned[STORAGE_SOC].whole,
         grid.step_hours * plant.charge_efficiency,
@@ -92,12 +97,14 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
     demand_kw = whole_kw[LOAD]
     if not np.isfinite(demand_kw).any():
         demand_kw = whole_kw[NET_LOAD] + pv_kw - np.where(np.isfinite(exchange_kw), exchange_kw, 0.0)
-    features = demand_features(grid, plant.timezone)
-    demand = _demand(prior, demand_kw, features, grid.step_hours)
+    felt_c = feel(readings.temperature_c, grid.steps, before_c=np.nan, step_hours=grid.step_hours)
+    degrees = demand_features(slot, grid.step_minutes, felt_c)[:, DEPARTURE_TERMS:]
+    demand = learn_demand(prior.demand, DemandHistory(demand_kw, slot, kind, degrees, grid.step_minutes))
+    demand = replace(demand, habit_deviation=_habit_deviation(learned, demand, pv))
     usual_kw, capacity_kwh = _storage(prior, learned[STORAGE_SOC].whole, grid.step_hours)
-    shocks = Shocks(demand.shock, demand.hours, pv.cloud, pv.cloud_hours, pv.remainder_kw, usual_kw)
+    shocks = Shocks(pv.cloud, pv.cloud_hours, pv.remainder_kw, usual_kw)
     plant = replace(plant, storage_capacity_kwh=capacity_kwh)
-    dynamics = make_dynamics(plant, grid.step_minutes, demand.level_kw, pv.gain_kw, shocks)
+    dynamics = make_dynamics(plant, grid.step_minutes, demand, pv.gain_kw, shocks)
     if (followed := learn_policy(exchange_kw, pv_kw - demand_kw, hour, grid.step_hours)) is not None:
         decay = dynamics.decay.copy()
         decay[EXCHANGE], policy = followed
@@ -120,6 +127,7 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
         step_minutes=grid.step_minutes,
         start=start,
         dynamics=dynamics,
+        demand=demand,
         groups=groups,
         panels=(load, net_load),
         patterns=(roofs, batteries),
@@ -155,39 +163,6 @@ def _history(prior: TwinModel, metering: Metering, readings: TwinReadings, index
         prior.groups[index].scale,
         is_signed=index == NET_LOAD,
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Demand:
-    coefficients: Array  # (DEMAND_TERMS,)
-    deviation: Array  # (DEMAND_TERMS,)
-    level_kw: float
-    shock: float
-    hours: float
-
-
-def _demand(prior: TwinModel, demand_kw: Array, features: Array, step_hours: float) -> _Demand:
-    """Regularised regression towards the prior's coefficients, recent days first, and the memory of what is left."""
-    known = np.isfinite(demand_kw)
-    begin = prior.start.mean[:DEMAND_TERMS]
-    spread = np.sqrt(np.diag(prior.start.covariance)[:DEMAND_TERMS])
-    level = float(np.mean(np.abs(demand_kw[known]))) if known.any() else float(begin[0])
-    level = max(level, 1e-3)
-    age_days = (demand_kw.size - 1 - np.arange(demand_kw.size)) * step_hours / 24
-    importance = known * 0.5 ** (age_days / HALF_LIFE_DAYS) * min(1.0, step_hours / EFFECTIVE_HOURS)
-    usual = prior.dynamics.demand_shock / float(np.sqrt(1 - prior.dynamics.decay[DEMAND_REMAINDER] ** 2))
-    importance /= (usual * level) ** 2
-    # a wrong prior level must not bend the waves: they are as uncertain as the load is large
-    precision = 1 / np.maximum(spread, level * relative_spread(0.35, 0.15)) ** 2
-    weighted = features * importance[:, None]
-    normal = weighted.T @ features + np.diag(precision)
-    seen = weighted.T @ np.where(known, demand_kw, 0.0)
-    coefficients: Array = np.linalg.solve(normal, seen + precision * begin).astype(np.float64)
-    deviation = np.sqrt(np.diag(np.linalg.inv(normal)))
-    expected = features @ coefficients
-    relative = (demand_kw - expected) / np.maximum(expected, 0.2 * level)
-    shock, hours = _liveliness(relative, step_hours, usual, REMAINDER_HOURS)
-    return _Demand(coefficients, deviation, level, shock, hours)
 
 
 def _liveliness(series: Array, step_hours: float, deviation: float, hours: float) -> tuple[float, float]:
@@ -278,20 +253,19 @@ def _storage(prior: TwinModel, soc_kwh: Array, step_hours: float) -> tuple[float
     return exchange_kw, max(planned, float(soc_kwh[known].max()))
 
 
-def _start(prior: TwinModel, demand: _Demand, pv: _Generation, dynamics: Dynamics) -> Gaussian:
-    mean, covariance = prior.start.mean.copy(), prior.start.covariance.copy()
-    mean[:DEMAND_TERMS] = demand.coefficients
-    walked = demand.level_kw * relative_spread(0.1, 0.05)
-    covariance[:DEMAND_TERMS, :DEMAND_TERMS] = np.diag(demand.deviation**2 + walked**2)
-    mean[PV_GAIN] = pv.gain_kw
-    mean[ENERGY] = dynamics.capacity_kwh / 2
-    deviations = {
-        DEMAND_REMAINDER: demand.shock * demand.level_kw,
-        PV_GAIN: pv.deviation_kw,
-        PV_CLOUD: pv.cloud * pv.gain_kw,
-        PV_REMAINDER: pv.remainder_kw,
-        ENERGY: dynamics.capacity_kwh / np.sqrt(12),
-    }
-    for state, deviation in deviations.items():
-        covariance[state, state] = deviation**2
-    return Gaussian(mean, covariance)
+def _habit_deviation(learned: list[Learned], demand: Demand, pv: _Generation) -> float:
+    """How wrong the habit may be for lack of meters, as a part of it."""
+    quantity = LOAD if np.isfinite(learned[LOAD].whole).any() else NET_LOAD
+    from_unmetered = float(np.sqrt(learned[quantity].group.unmetered_variance.mean())) / demand.scale_kw
+    is_apart = quantity == LOAD or pv.gain_kw == 0 or np.isfinite(pv.values_kw).any()
+    return float(np.hypot(from_unmetered, 0.0 if is_apart else UNMETERED_HABIT))
+
+
+def _start(prior: TwinModel, demand: Demand, pv: _Generation, dynamics: Dynamics) -> Gaussian:
+    mean, deviation = start_of(demand)
+    others = slice(DEMAND_REMAINDER + 1, None)
+    mean[others], deviation[others] = prior.start.mean[others], np.sqrt(np.diag(prior.start.covariance))[others]
+    mean[PV_GAIN], deviation[PV_GAIN] = pv.gain_kw, pv.deviation_kw
+    deviation[PV_CLOUD], deviation[PV_REMAINDER] = pv.cloud * pv.gain_kw, pv.remainder_kw
+    mean[ENERGY], deviation[ENERGY] = dynamics.capacity_kwh / 2, dynamics.capacity_kwh / np.sqrt(12)
+    return Gaussian(mean, np.diag(deviation**2))

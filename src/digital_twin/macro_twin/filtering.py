@@ -2,8 +2,10 @@
 
 Beyond three standard deviations of the innovation the error of a reading is widened in proportion: a sum of few meters
 moves the twin little when it jumps, the exact sum of all is followed whatever it does (boilers that a clock switches on
-double it within one interval). The shocks of demand grow and shrink with what the innovations of well covered sums
-show, through one factor on their variance.
+double it within one interval). The shocks of demand grow and shrink with what well covered sums show, through a factor
+on their variance that follows how many innovations lie beyond 95 % of what was expected: errors of loads have heavy
+tails, and a mean square would make most intervals too wide. A second factor, on those of level and waves, follows the
+departures that were expected a day before.
 
 Source: Mehra (1970), IEEE Transactions on Automatic Control 15, 175-184 (innovations and noise); Simon and Chia
 (2002), IEEE Transactions on Aerospace and Electronic Systems 38, 128-136 (projection of a constrained state).
@@ -16,11 +18,14 @@ import numpy as np
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.compiled import compiled
 from digital_twin.macro_twin.coverage import Indices
+from digital_twin.macro_twin.habits import Habits, Tomorrow, departure_of, expect_tomorrow, habits_of
 from digital_twin.macro_twin.kalman import couple_in_place, predict_in_place, spread_of, update_in_place
 from digital_twin.macro_twin.storage import Policy
 from digital_twin.macro_twin.structure import (
+    DEMAND_HABIT,
     DEMAND_REMAINDER,
     DEMAND_TERMS,
+    DEPARTURE_TERMS,
     ENERGY,
     EXCHANGE,
     LOAD,
@@ -44,7 +49,10 @@ GATE = 9.0
 LARGEST_NIS = 25.0
 """What one reading may add to the running mean: otherwise one wrong sum would be all that it tells."""
 
-SMALLEST_SCALE, LARGEST_SCALE = 0.1, 25.0
+SURE, MISSED = 1.96**2, 0.05
+"""Squared innovation over its variance that 95 % stay below, and the part that does not."""
+
+SMALLEST_SCALE, LARGEST_SCALE = 0.01, 100.0
 _QUANTITIES = len(OBSERVED)
 _BIASES = (LOAD_BIAS, PV_BIAS, LOAD_BIAS, STORAGE_BIAS)
 """What lasts of the error of a sum, for each of `OBSERVED`."""
@@ -62,13 +70,16 @@ class Dynamics(NamedTuple):
 
     decay: Array  # (n,)
     walk: Array  # (n,) variances added in each step whatever the load is
-    demand_shock: float  # standard deviation of the remainder's shock, relative to the predicted load
-    demand_floor_kw: float  # predicted load below which shocks shrink no further
+    liveliness: Array  # (S,) kW, standard deviation of the remainder's shock by slot of the day
+    day_kinds: Array  # (3, S) kW, by how much each of `DAY_KINDS` differs from what is usual
+    tomorrow: Tomorrow
+    habit_gain: float  # part of a departure that becomes habit
     cloud_shock: float  # standard deviation of the cloud's shock, relative to the gain
     charge_hours: float  # step_hours x charge efficiency
     discharge_hours: float  # step_hours / discharge efficiency
     capacity_kwh: float
-    adaptation: float  # of the logarithm of the noise scale, per unit of excess NIS
+    adaptation: float  # of the logarithm of the noise scale, for a reading that was missed
+    day_adaptation: float  # the same of the day scale
     memory_steps: float  # over which the running mean of NIS is taken
     policy: Policy  # of the batteries
     feeder_doubt: float  # by how much less the feeder may move what is believed of silent roofs; 0 trusts it
@@ -83,14 +94,29 @@ class Memory(NamedTuple):
     stream_nis: Array  # (4,) the same of the readings of each of `OBSERVED`
     stream_counts: Array  # (4,) over how many readings, at most a week's
     surplus_kw: float  # generation less demand in the last step, NaN before the first
+    day_scale: float
+    habits: Habits
+
+
+def memory_of(habit_kw: Array) -> Memory:
+    """Before any reading."""
+    nothing = np.zeros(_QUANTITIES)
+    return Memory(1.0, 0.0, 0.0, nothing, nothing.copy(), np.nan, 1.0, habits_of(habit_kw))
+
+
+class Outlook(NamedTuple):
+    """What is known of each step beforehand."""
+
+    features: Array  # (T, DEMAND_TERMS)
+    slot: Indices  # (T,) of the local day
+    kind: Indices  # (T,) of the local day, in `DAY_KINDS`
+    clear_sky: Array  # (T,) output per kW of gain
 
 
 class Inputs(NamedTuple):
     """What is known of each step; the readings have one column each for `OBSERVED`."""
 
-    hour: Indices  # (T,) of the local day
-    features: Array  # (T, DEMAND_TERMS)
-    clear_sky: Array  # (T,) output per kW of gain
+    outlook: Outlook
     value: Array  # (T, 4) NaN is no reading
     share: Array  # (T, 4)
     noise: Array  # (T, 4) variances
@@ -103,63 +129,126 @@ def run_filter(
 ) -> tuple[Memory, Array, Array, Array]:
     """Advance mean and covariance in place; the memory after it, and of each step the estimates' means, their
     variances, and the running NIS. The trail, where it has room, keeps what smoothing needs."""
-    steps = inputs.clear_sky.size
+    outlook, steps = inputs.outlook, inputs.outlook.clear_sky.size
     estimates, variances, nis_track = np.empty((steps, _QUANTITIES)), np.empty((steps, _QUANTITIES)), np.empty(steps)
     design, product, noise = np.zeros((_QUANTITIES, SIZE)), np.zeros(SIZE), np.zeros(SIZE)
-    row = np.zeros(SIZE)
-    noise_scale, nis, count = memory.noise_scale, memory.nis, memory.nis_count
+    row, surplus_kw = np.zeros(SIZE), memory.surplus_kw
+    noise_scale, day_scale, nis, count = memory.noise_scale, memory.day_scale, memory.nis, memory.nis_count
     stream_nis, stream_counts = memory.stream_nis.copy(), memory.stream_counts.copy()
-    surplus_kw = memory.surplus_kw
+    habits = Habits(memory.habits.usual.copy(), memory.habits.expected.copy(), memory.habits.spread.copy())
     for t in range(steps):
-        _fill_design(design, inputs.features[t], inputs.clear_sky[t])
-        hours = _move_on(mean, covariance, design[LOAD], noise_scale, dynamics, noise)
+        slot = outlook.slot[t]
+        usual = float(habits.usual[slot]) + float(dynamics.day_kinds[outlook.kind[t], slot])
+        _fill_design(design, outlook.features[t], usual, outlook.clear_sky[t])
+        hours = _move_on(mean, covariance, slot, (noise_scale * day_scale, noise_scale), dynamics, noise)
+        before = spread_of(covariance, design[LOAD], product)
         _loosen(covariance, noise, inputs.value[t], inputs.lasting[t, PV] ** 2, dynamics.feeder_doubt)
-        hour, policy = inputs.hour[t], dynamics.policy
+        hour, policy = slot * 24 // habits.usual.size, dynamics.policy
         in_hour = float(policy.response[hour]), float(policy.drift_kw[hour]), float(policy.shock_kw[hour])
         _follow_policy(mean, covariance, noise, design, surplus_kw, in_hour)
         for q in range(_QUANTITIES):
             if np.isnan(inputs.value[t, q]):
                 continue
-            for i in range(SIZE):
-                row[i] = inputs.share[t, q] * design[q, i]
-            row[_BIASES[q]] = inputs.lasting[t, q]
-            innovation = inputs.value[t, q]
-            for i in range(SIZE):
-                innovation -= row[i] * mean[i]
+            _ask(row, design[q], inputs.share[t, q], _BIASES[q], inputs.lasting[t, q])
+            innovation = inputs.value[t, q] - _answer(row, mean)
             believed = spread_of(covariance, row, product)
             spread = believed + inputs.noise[t, q]
             surprise = innovation * innovation / spread
-            count = min(count + 1.0, dynamics.memory_steps)
-            nis += (min(surprise, LARGEST_NIS) - nis) / count
-            stream_counts[q] = min(stream_counts[q] + 1.0, dynamics.memory_steps)
-            stream_nis[q] += (min(surprise, LARGEST_NIS) - stream_nis[q]) / stream_counts[q]
+            nis, count = _averaged(nis, count, surprise, dynamics.memory_steps)
+            stream_nis[q], stream_counts[q] = _averaged(
+                stream_nis[q], stream_counts[q], surprise, dynamics.memory_steps
+            )
             if q in (LOAD, NET_LOAD):
-                change = (
-                    dynamics.adaptation * (min(surprise, GATE) - 1.0) * inputs.share[t, q] * (believed / spread) ** 2
-                )
-                noise_scale = min(max(noise_scale * np.exp(change), SMALLEST_SCALE), LARGEST_SCALE)
+                told = inputs.share[t, q] * (believed / spread) ** 2
+                noise_scale = _rescaled(noise_scale, dynamics.adaptation * told, surprise)
             widened = believed + inputs.noise[t, q] * max(1.0, surprise / GATE)
             keep_reading(trail, (t, q), row, product, innovation, widened)
             update_in_place(mean, covariance, product, innovation, widened)
         shrunk = _keep_in_bounds(mean, covariance, dynamics.capacity_kwh)
         keep_belief(trail, t, mean, covariance, design)
         keep_moves(trail, t, hours, (ENERGY, shrunk))
-        for q in range(_QUANTITIES):
-            estimates[t, q] = 0.0
-            for i in range(SIZE):
-                estimates[t, q] += design[q, i] * mean[i]
-            variances[t, q] = spread_of(covariance, design[q], product)
+        _estimate(mean, covariance, design, (estimates[t], variances[t]), product)
+        if not (np.isnan(inputs.value[t, LOAD]) and np.isnan(inputs.value[t, NET_LOAD])):
+            now = (slot, max(1.0 - variances[t, LOAD] / before, 0.0), noise_scale, day_scale)
+            day_scale = _learn_day(mean, covariance, outlook.features[t], now, dynamics, habits)
         nis_track[t] = nis if count > 0 else np.nan
         surplus_kw = estimates[t, PV] - estimates[t, LOAD]
-    return Memory(noise_scale, nis, count, stream_nis, stream_counts, surplus_kw), estimates, variances, nis_track
+    after = Memory(noise_scale, nis, count, stream_nis, stream_counts, surplus_kw, day_scale, habits)
+    return after, estimates, variances, nis_track
 
 
 @compiled
-def _fill_design(design: Array, features: Array, clear_sky: float) -> None:
+def _estimate(mean: Array, covariance: Array, design: Array, found: tuple[Array, Array], product: Array) -> None:
+    """Mean and variance of what the rows of the design ask for."""
+    for q in range(design.shape[0]):
+        found[0][q] = _answer(design[q], mean)
+        found[1][q] = spread_of(covariance, design[q], product)
+
+
+@compiled
+def _ask(row: Array, design: Array, share: float, bias: int, lasting: float) -> None:
+    """What a reading of a share of the whole is made of, with the part of its error that lasts."""
+    for i in range(SIZE):
+        row[i] = share * design[i]
+    row[bias] = lasting
+
+
+@compiled
+def _answer(row: Array, mean: Array) -> float:
+    answer = 0.0
+    for i in range(SIZE):
+        answer += row[i] * mean[i]
+    return answer
+
+
+@compiled
+def _averaged(mean: float, count: float, surprise: float, longest: float) -> tuple[float, float]:
+    """A running mean of surprises, and over how many it is taken, with one more."""
+    count = min(count + 1.0, longest)
+    return mean + (min(surprise, LARGEST_NIS) - mean) / count, count
+
+
+@compiled
+def _rescaled(scale: float, rate: float, surprise: float) -> float:
+    """A factor on variances, after a squared innovation over its variance was seen."""
+    change = rate * ((1.0 if surprise > SURE else 0.0) - MISSED)
+    return min(max(scale * np.exp(change), SMALLEST_SCALE), LARGEST_SCALE)
+
+
+@compiled
+def _learn_day(
+    mean: Array,
+    covariance: Array,
+    features: Array,
+    now: tuple[int, float, float, float],
+    dynamics: Dynamics,
+    habits: Habits,
+) -> float:
+    """Compare with what was expected a day before, let a part become habit, expect anew; the day scale after that.
+
+    Args:
+        now: slot of the day, part of demand's variance that readings took away, noise scale and day scale
+    """
+    slot, told, noise_scale, day_scale = now
+    departure = departure_of(mean, features, DEMAND_REMAINDER)
+    if not np.isnan(habits.expected[slot]):
+        surprise = (departure - habits.expected[slot]) ** 2 / habits.spread[slot]
+        day_scale = _rescaled(day_scale, dynamics.day_adaptation * told * told, surprise)
+    habits.usual[slot] += dynamics.habit_gain * told * departure
+    habits.expected[slot], habits.spread[slot] = expect_tomorrow(
+        mean, covariance, features, DEMAND_REMAINDER, dynamics.tomorrow, (noise_scale * day_scale, noise_scale)
+    )
+    return day_scale
+
+
+@compiled
+def _fill_design(design: Array, features: Array, usual: float, clear_sky: float) -> None:
     """How the four quantities are made of the states."""
     for i in range(DEMAND_TERMS):
         design[LOAD, i] = features[i]
         design[NET_LOAD, i] = features[i]
+    design[LOAD, DEMAND_HABIT] = usual
+    design[NET_LOAD, DEMAND_HABIT] = usual
     design[LOAD, DEMAND_REMAINDER] = 1.0
     design[NET_LOAD, DEMAND_REMAINDER] = 1.0
     design[PV, PV_GAIN] = clear_sky
@@ -174,17 +263,15 @@ def _fill_design(design: Array, features: Array, clear_sky: float) -> None:
 
 @compiled
 def _move_on(
-    mean: Array, covariance: Array, load: Array, noise_scale: float, dynamics: Dynamics, noise: Array
+    mean: Array, covariance: Array, slot: int, scales: tuple[float, float], dynamics: Dynamics, noise: Array
 ) -> float:
-    """One step of the transition: shocks in proportion to load and gain, losses by the direction of the exchange; the
-    hours for which the exchange changed the energy."""
-    predicted_kw = 0.0
-    for i in range(DEMAND_TERMS):
-        predicted_kw += load[i] * mean[i]
+    """One step of the transition: shocks by the hour and in proportion to the gain, losses by the direction of the
+    exchange; the hours for which the exchange changed the energy. The scales are those of `expect_tomorrow`."""
     for i in range(SIZE):
         noise[i] = dynamics.walk[i]
-    shock = dynamics.demand_shock * max(predicted_kw, dynamics.demand_floor_kw)
-    noise[DEMAND_REMAINDER] += noise_scale * shock * shock
+    for i in range(DEPARTURE_TERMS):
+        noise[i] *= scales[0]
+    noise[DEMAND_REMAINDER] += scales[1] * dynamics.liveliness[slot] ** 2
     cloud = dynamics.cloud_shock * max(mean[PV_GAIN], 0.0)
     noise[PV_CLOUD] += cloud * cloud
     hours = dynamics.charge_hours if mean[EXCHANGE] >= 0 else dynamics.discharge_hours

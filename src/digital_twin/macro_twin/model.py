@@ -5,18 +5,22 @@ from typing import Any
 
 import numpy as np
 
+from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.coverage import Indices, MeterGroup
-from digital_twin.macro_twin.filtering import Dynamics
+from digital_twin.macro_twin.demand import DEGREE_WALK, Demand, Departures, expected_demand
+from digital_twin.macro_twin.filtering import Dynamics, Outlook
+from digital_twin.macro_twin.habits import REMAINDER, Tomorrow, tomorrow_of
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.packing import pack, unpack
 from digital_twin.macro_twin.panel import Panel, panel_arrays, panel_from
 from digital_twin.macro_twin.shares import LASTING_HOURS, MeterHistory, learn_group
 from digital_twin.macro_twin.storage import Policy, idle_policy
 from digital_twin.macro_twin.structure import (
-    DAILY_PAIRS,
+    DEMAND_HABIT,
     DEMAND_REMAINDER,
     DEMAND_TERMS,
+    DEPARTURE_TERMS,
     ENERGY,
     EXCHANGE,
     LOAD,
@@ -29,8 +33,9 @@ from digital_twin.macro_twin.structure import (
     PV_REMAINDER,
     SIZE,
     STORAGE_BIAS,
-    WEEKEND_PAIRS,
     Plant,
+    calendar_of,
+    demand_features,
 )
 from digital_twin.macro_twin.units import Kind, Patterns, no_patterns
 
@@ -47,10 +52,19 @@ and of the level itself before any reading: averages of European countries lie b
 REMAINDER_HOURS, PV_REMAINDER_HOURS = 3.0, 2.0
 EXCHANGE_DEVIATION, EXCHANGE_HOURS = 0.25, 3.0
 PV_BIAS_HOURS, STORAGE_BIAS_HOURS = 3.0, 6.0
-LEVEL_WALK, WAVE_WALK = 0.02, 0.01
-"""By how much the level and the waves of demand change in a day, relative to the level."""
+UNKNOWN_LEVEL_HOURS, UNKNOWN_WAVE, UNKNOWN_GAIN = 72.0, 0.15, 0.15
+"""Of a demand without history: for how long it stays away from what is expected, its waves relative to it, and what
+part of a day becomes habit."""
+
+ADAPTATION, DAY_ADAPTATION = 10.0, 1.0
+"""By how much a day of missed readings lets the logarithm of the noise grow: of all of demand, of its days."""
+
+UNMETERED_HOURS = 168.0
+"""In which those without a meter may depart from the others as far as they may have done at first."""
+
 GAIN_WALK = 0.01
-LEAST_RELATIVE_LOAD = 0.1
+_DYNAMICS_ARRAYS = ("decay", "walk", "liveliness", "day_kinds")
+_DEMAND_ARRAYS = ("habit_kw", "day_kinds_kw", "degrees", "degrees_deviation", "liveliness")
 _GROUP_ARRAYS = ("weight", "level", "variance", "unmetered_variance", "ceiling", "floor")
 _PATTERN_ARRAYS = ("loading", "precision", "variance", "level", "level_precision", "top")
 STORAGE_ERROR = 1e-2
@@ -69,6 +83,7 @@ class TwinModel:
     step_minutes: int
     start: Gaussian
     dynamics: Dynamics
+    demand: Demand
     groups: tuple[MeterGroup, ...]  # one for each of `OBSERVED`
     panels: tuple[Panel | None, Panel | None]  # of meters of load and of net load
     patterns: tuple[Patterns, Patterns]  # of roofs and of batteries
@@ -79,6 +94,11 @@ class TwinModel:
         """The clear sky of these slots of the day, or what stands in for it."""  # (T,)
         return np.ascontiguousarray(self.pv_shape[slot] if self.pv_shape.size else clear_sky, dtype=np.float64)
 
+    def outlook(self, grid: TimeGrid, clear_sky: Array, felt_c: Array) -> Outlook:
+        """What is known beforehand of each step, from the clear sky and the temperature as buildings feel it."""
+        slot, kind = calendar_of(grid, self.plant.timezone)
+        return Outlook(demand_features(slot, grid.step_minutes, felt_c), slot, kind, self.sky(slot, clear_sky))
+
     def to_bytes(self) -> bytes:
         """As it is kept."""
         groups = [
@@ -86,17 +106,21 @@ class TwinModel:
             for one in self.groups
         ]
         numbers = self.dynamics._asdict()
-        of_states: dict[str, Array] = {name: numbers.pop(name) for name in ("decay", "walk")}
-        of_hours = {f"policy_{name}": values for name, values in numbers.pop("policy")._asdict().items()}
+        moves = {name: numbers.pop(name) for name in _DYNAMICS_ARRAYS}
+        nested = {name: numbers.pop(name)._asdict() for name in ("tomorrow", "policy")}
         values = {
             "plant": asdict(self.plant),
             "step": self.step_minutes,
             "days": self.days,
             "numbers": numbers,
+            "demand": {"scale_kw": self.demand.scale_kw, "habit_deviation": self.demand.habit_deviation},
+            "departures": asdict(self.demand.departures),
             "groups": groups,
             "kinds": [list(one.kind) for one in self.patterns],
         }
-        arrays = {"mean": self.start.mean, "covariance": self.start.covariance} | of_states | of_hours
+        arrays = {"mean": self.start.mean, "covariance": self.start.covariance, **moves}
+        arrays |= {f"{name}_{one}": array for name, members in nested.items() for one, array in members.items()}
+        arrays |= {f"demand_{name}": getattr(self.demand, name) for name in _DEMAND_ARRAYS}
         for index, one in enumerate(self.groups):
             arrays |= {f"{name}_{index}": getattr(one, name) for name in _GROUP_ARRAYS}
             arrays[f"own_ceiling_{index}"] = np.array([one.own_ceiling])  # may be infinite, which JSON has no word for
@@ -112,14 +136,24 @@ class TwinModel:
         """Raises InvalidInput for bytes of another version."""
         values, arrays = unpack(data)
         groups = tuple(_group(one, arrays, index) for index, one in enumerate(values["groups"]))
+        tomorrow = Tomorrow(*(arrays[f"tomorrow_{name}"] for name in Tomorrow._fields))
         policy = Policy(*(arrays[f"policy_{name}"] for name in Policy._fields))
-        dynamics = Dynamics(decay=arrays["decay"], walk=arrays["walk"], policy=policy, **values["numbers"])
-        start = Gaussian(arrays["mean"], arrays["covariance"])
-        plant = Plant(**values["plant"])
+        moves = {name: arrays[name] for name in _DYNAMICS_ARRAYS}
+        of_demand: dict[str, Any] = {name: arrays[f"demand_{name}"] for name in _DEMAND_ARRAYS}
         roofs, batteries = (_patterns(one, arrays, index) for index, one in enumerate(values["kinds"]))
         load, net_load = (_panel(groups[quantity].ids, arrays, index) for index, quantity in enumerate(PANELS))
-        shape, days = arrays["pv_shape"], values["days"]
-        return cls(plant, values["step"], start, dynamics, groups, (load, net_load), (roofs, batteries), shape, days)
+        return cls(
+            plant=Plant(**values["plant"]),
+            step_minutes=values["step"],
+            start=Gaussian(arrays["mean"], arrays["covariance"]),
+            dynamics=Dynamics(tomorrow=tomorrow, policy=policy, **moves, **values["numbers"]),
+            demand=Demand(departures=Departures(**values["departures"]), **values["demand"], **of_demand),
+            groups=groups,
+            panels=(load, net_load),
+            patterns=(roofs, batteries),
+            pv_shape=arrays["pv_shape"],
+            days=values["days"],
+        )
 
 
 def _group(values: dict[str, Any], arrays: dict[str, Array], index: int) -> MeterGroup:
@@ -138,37 +172,36 @@ def _panel(ids: tuple[str, ...], arrays: dict[str, np.ndarray[Any, Any]], index:
     return panel_from(ids, {name[len(prefix) : -len(suffix)]: array for name, array in told.items()}) if told else None
 
 
-def prior_model(plant: Plant, step_minutes: int, features: Array, expected_kw: Array) -> TwinModel:
+def prior_model(plant: Plant, grid: TimeGrid, expected_kw: Array) -> TwinModel:
     """The model of a community that nothing is known of but its plan.
 
     Args:
         plant: the plan
-        step_minutes: of the twin
-        features: of demand over at least a week, (T, DEMAND_TERMS)
-        expected_kw: demand that is expected in the same intervals, (T,)
+        grid: at least a week, with the twin's step
+        expected_kw: demand that is expected in it, (T,)
     """
-    coefficients = np.linalg.lstsq(features, expected_kw, rcond=None)[0]
-    level = max(float(expected_kw.mean()), 1e-3)
-    mean = np.zeros(SIZE)
-    mean[:DEMAND_TERMS] = coefficients
-    mean[PV_GAIN] = CLEARNESS * plant.pv_capacity_kw
-    mean[ENERGY] = plant.storage_capacity_kwh / 2
     remainder = float(np.hypot(COMMON_DEVIATION, SINGLE_HOME_DEVIATION / np.sqrt(plant.num_prosumers)))
-    deviation = np.zeros(SIZE)
-    deviation[:DEMAND_TERMS] = level * relative_spread(UNKNOWN_LEVEL_DEVIATION, 0.15)
-    deviation[DEMAND_REMAINDER] = remainder * level
-    deviation[PV_GAIN] = GAIN_DEVIATION * mean[PV_GAIN]
-    deviation[PV_CLOUD] = CLOUD_DEVIATION * mean[PV_GAIN]
+    departures = Departures(
+        UNKNOWN_LEVEL_DEVIATION, UNKNOWN_LEVEL_HOURS, UNKNOWN_WAVE, remainder, REMAINDER_HOURS, UNKNOWN_GAIN
+    )
+    demand = expected_demand(*calendar_of(grid, plant.timezone), expected_kw, departures)
+    gain_kw = CLEARNESS * plant.pv_capacity_kw
+    exchange_kw = EXCHANGE_DEVIATION * plant.storage_power_kw
+    shocks = Shocks(CLOUD_DEVIATION, CLOUD_HOURS, 0.0, exchange_kw)
+    dynamics = make_dynamics(plant, grid.step_minutes, demand, gain_kw, shocks)
+    mean, deviation = start_of(demand)
+    mean[PV_GAIN], deviation[PV_GAIN] = gain_kw, GAIN_DEVIATION * gain_kw
+    deviation[PV_CLOUD] = CLOUD_DEVIATION * gain_kw
     deviation[[LOAD_BIAS, PV_BIAS, STORAGE_BIAS]] = 1.0
-    deviation[EXCHANGE] = EXCHANGE_DEVIATION * plant.storage_power_kw
-    deviation[ENERGY] = plant.storage_capacity_kwh / np.sqrt(12)
-    noise = Shocks(remainder, REMAINDER_HOURS, CLOUD_DEVIATION, CLOUD_HOURS, 0.0, float(deviation[EXCHANGE]))
+    deviation[EXCHANGE] = exchange_kw
+    mean[ENERGY], deviation[ENERGY] = plant.storage_capacity_kwh / 2, plant.storage_capacity_kwh / np.sqrt(12)
     return TwinModel(
         plant=plant,
-        step_minutes=step_minutes,
+        step_minutes=grid.step_minutes,
         start=Gaussian(mean, np.diag(deviation**2)),
-        dynamics=make_dynamics(plant, step_minutes, level, float(mean[PV_GAIN]), noise),
-        groups=tuple(_no_group(name, level, plant) for name in OBSERVED),
+        dynamics=dynamics,
+        demand=demand,
+        groups=tuple(_no_group(name, demand.scale_kw, plant) for name in OBSERVED),
         panels=(None, None),
         patterns=(no_patterns(), no_patterns()),
         pv_shape=np.empty(0),
@@ -176,19 +209,29 @@ def prior_model(plant: Plant, step_minutes: int, features: Array, expected_kw: A
     )
 
 
+def start_of(demand: Demand) -> tuple[Array, Array]:
+    """Mean and deviation of the states of demand before a reading, zeros for the others."""  # (SIZE,), (SIZE,)
+    decay, noise = demand.departures.motion(1.0)
+    parts = np.sqrt(noise / (1 - decay**2))
+    mean, deviation = np.zeros(SIZE), np.zeros(SIZE)
+    mean[DEMAND_HABIT], deviation[DEMAND_HABIT] = 1.0, demand.habit_deviation
+    mean[DEPARTURE_TERMS:DEMAND_TERMS] = demand.degrees
+    deviation[:DEPARTURE_TERMS], deviation[DEMAND_REMAINDER] = parts[:DEPARTURE_TERMS], parts[REMAINDER]
+    deviation[DEPARTURE_TERMS:DEMAND_TERMS] = demand.degrees_deviation
+    return mean, deviation
+
+
 @dataclass(frozen=True, slots=True)
 class Shocks:
-    """How lively demand, clouds and storage are: standard deviations in the long run, and memories."""
+    """How lively clouds and storage are: standard deviations in the long run, and memories."""
 
-    demand: float  # relative to the load
-    demand_hours: float
     cloud: float  # relative to the gain
     cloud_hours: float
     pv_remainder_kw: float
     exchange_kw: float
 
 
-def make_dynamics(plant: Plant, step_minutes: int, level_kw: float, gain_kw: float, shocks: Shocks) -> Dynamics:
+def make_dynamics(plant: Plant, step_minutes: int, demand: Demand, gain_kw: float, shocks: Shocks) -> Dynamics:
     """The transition for one step."""
     hours = step_minutes / 60
 
@@ -196,11 +239,13 @@ def make_dynamics(plant: Plant, step_minutes: int, level_kw: float, gain_kw: flo
         return float(np.exp(-hours / memory_hours))
 
     decay, walk = np.ones(SIZE), np.zeros(SIZE)
-    daily = level_kw * relative_spread(LEVEL_WALK, WAVE_WALK)
-    walk[:DEMAND_TERMS] = daily**2 * hours / 24
+    kept, shaken = demand.departures.motion(hours)
+    decay[:DEPARTURE_TERMS], walk[:DEPARTURE_TERMS] = kept[:DEPARTURE_TERMS], shaken[:DEPARTURE_TERMS]
+    decay[DEMAND_REMAINDER] = kept[REMAINDER]
+    walk[DEPARTURE_TERMS:DEMAND_TERMS] = (DEGREE_WALK * demand.scale_kw) ** 2 * hours / 24
+    walk[DEMAND_HABIT] = demand.habit_deviation**2 * hours / UNMETERED_HOURS
     walk[PV_GAIN] = (GAIN_WALK * gain_kw) ** 2 * hours / 24
     walk[ENERGY] = (STORAGE_ERROR * plant.storage_capacity_kwh) ** 2 * hours
-    decay[DEMAND_REMAINDER] = keep(shocks.demand_hours)
     decay[PV_CLOUD] = keep(shocks.cloud_hours)
     lasting = {
         PV_REMAINDER: (PV_REMAINDER_HOURS, shocks.pv_remainder_kw),
@@ -212,28 +257,24 @@ def make_dynamics(plant: Plant, step_minutes: int, level_kw: float, gain_kw: flo
         decay[state] = keep(memory_hours)
         walk[state] = (1 - decay[state] ** 2) * deviation**2
     decay[EXCHANGE] = keep(EXCHANGE_HOURS)
-    steps_a_day = 24 / hours
+    steps_a_day = 1440 // step_minutes
     return Dynamics(
         decay=decay,
         walk=walk,
-        demand_shock=shocks.demand * float(np.sqrt(1 - decay[DEMAND_REMAINDER] ** 2)),
-        demand_floor_kw=LEAST_RELATIVE_LOAD * level_kw,
+        liveliness=demand.liveliness * float(np.sqrt(shaken[REMAINDER])),
+        day_kinds=demand.day_kinds_kw,
+        tomorrow=tomorrow_of(kept, shaken, steps_a_day),
+        habit_gain=demand.departures.habit_gain,
         cloud_shock=shocks.cloud * float(np.sqrt(1 - decay[PV_CLOUD] ** 2)),
         charge_hours=hours * plant.charge_efficiency,
         discharge_hours=hours / plant.discharge_efficiency,
         capacity_kwh=plant.storage_capacity_kwh,
-        adaptation=0.5 / steps_a_day,
+        adaptation=ADAPTATION / steps_a_day,
+        day_adaptation=DAY_ADAPTATION / steps_a_day,
         memory_steps=7 * steps_a_day,
         feeder_doubt=0.0,
         policy=idle_policy(shocks.exchange_kw * float(np.sqrt(1 - decay[EXCHANGE] ** 2))),
     )
-
-
-def relative_spread(level: float, wave: float) -> Array:
-    """Deviations of the demand coefficients relative to the level: finer waves are smaller."""  # (DEMAND_TERMS,)
-    pairs = [wave / order for order in range(1, DAILY_PAIRS + 1) for _ in range(2)]
-    weekend = [wave / order for order in range(1, WEEKEND_PAIRS + 1) for _ in range(2)]
-    return np.array([level, *pairs, wave, *weekend])
 
 
 def _no_group(name: str, level_kw: float, plant: Plant) -> MeterGroup:

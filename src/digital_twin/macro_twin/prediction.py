@@ -5,20 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.coverage import Indices
-from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, run_filter
+from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Outlook, run_filter
 from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.state import TwinState, not_negative
 from digital_twin.macro_twin.structure import OBSERVED
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outlook:
-    """What is known beforehand of the steps that follow a state."""
-
-    hour: Indices  # (T,) of the local day
-    features: Array  # (T, DEMAND_TERMS)
-    clear_sky: Array  # (T,) output per kW of gain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,9 +23,7 @@ def predict_ahead(state: TwinState, model: TwinModel, outlook: Outlook) -> Forec
     """The steps after the state, from nothing but the state: the errors of all states, and of how they move, add up."""
     silence = (outlook.clear_sky.size, len(OBSERVED))
     inputs = Inputs(
-        hour=outlook.hour,
-        features=outlook.features,
-        clear_sky=outlook.clear_sky,
+        outlook=outlook,
         value=np.full(silence, np.nan),
         share=np.zeros(silence),
         noise=np.zeros(silence),

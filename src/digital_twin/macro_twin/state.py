@@ -15,7 +15,9 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
 from digital_twin.macro_twin.coverage import METER_ERROR, Indices, SumReading, read_sum, read_whole, run_lengths
-from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Memory, run_filter
+from digital_twin.macro_twin.felt import feel
+from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Memory, memory_of, run_filter
+from digital_twin.macro_twin.habits import Habits
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.model import PANELS, TwinModel
 from digital_twin.macro_twin.packing import pack, unpack
@@ -28,7 +30,6 @@ from digital_twin.macro_twin.structure import (
     PV,
     STATES,
     STORAGE_SOC,
-    demand_features,
     slots_of,
 )
 from digital_twin.macro_twin.trail import Trail
@@ -56,6 +57,7 @@ class TwinState:
     belief: Gaussian
     memory: Memory
     panels: tuple[PanelMemory | None, PanelMemory | None]  # what is believed of meters of load and of net load
+    felt_c: float  # temperature as buildings feel it, NaN before the first
     estimate: Array  # (4,) of the last step, in the order of `ESTIMATED`
     deviation: Array  # (4,)
     coverage: float
@@ -78,7 +80,7 @@ class TwinState:
         triangle = np.tril_indices(len(STATES))
         values = {
             "instant": int(self.instant.timestamp()),
-            "memory": [self.memory.noise_scale, self.memory.nis, self.memory.nis_count],
+            "memory": [self.memory.noise_scale, self.memory.nis, self.memory.nis_count, self.memory.day_scale],
             "coverage": self.coverage,
             "reporting": self.reporting,
         }
@@ -89,7 +91,9 @@ class TwinState:
             "deviation": self.deviation,
             "stream_nis": self.memory.stream_nis,
             "stream_counts": self.memory.stream_counts,
-            "surplus": np.array([self.memory.surplus_kw]),
+            "felt_c": np.array([self.felt_c]),  # may be NaN, which JSON has no word for
+            "surplus_kw": np.array([self.memory.surplus_kw]),
+            **self.memory.habits._asdict(),
         }
         for index in range(len(OBSERVED)):
             arrays[f"last_{index}"] = self.last_values[index]
@@ -105,14 +109,15 @@ class TwinState:
         values, arrays = unpack(data)
         covariance = np.zeros((len(STATES), len(STATES)))
         covariance[np.tril_indices(len(STATES))] = arrays["covariance"]
-        noise_scale, nis, nis_count = values["memory"]
+        noise_scale, nis, nis_count, day_scale = values["memory"]
+        streams = arrays["stream_nis"], arrays["stream_counts"]
+        habits = Habits(*(arrays[name] for name in Habits._fields))
         return cls(
             instant=datetime.fromtimestamp(values["instant"], UTC),
             belief=Gaussian(arrays["mean"], covariance),
-            memory=Memory(
-                noise_scale, nis, nis_count, arrays["stream_nis"], arrays["stream_counts"], float(arrays["surplus"][0])
-            ),
+            memory=Memory(noise_scale, nis, nis_count, *streams, float(arrays["surplus_kw"][0]), day_scale, habits),
             panels=(_panel_memory(arrays, 0), _panel_memory(arrays, 1)),
+            felt_c=float(arrays["felt_c"][0]),
             estimate=arrays["estimate"],
             deviation=arrays["deviation"],
             coverage=values["coverage"],
@@ -142,8 +147,9 @@ def start_state(model: TwinModel, instant: datetime) -> TwinState:
     return TwinState(
         instant=instant,
         belief=model.start,
-        memory=Memory(1.0, 0.0, 0.0, np.zeros(len(OBSERVED)), np.zeros(len(OBSERVED)), np.nan),
+        memory=memory_of(model.demand.habit_kw),
         panels=(load, net_load),
+        felt_c=np.nan,
         estimate=np.zeros(len(ESTIMATED)),
         deviation=np.zeros(len(ESTIMATED)),
         coverage=0.0,
@@ -172,9 +178,10 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     """
     if readings.grid.start != state.instant:
         raise ValueError(f"readings must begin at {state.instant}, got {readings.grid.start}")
-    grid, zone = readings.grid, model.plant.timezone
-    slot, _ = slots_of(grid, zone)
-    hour = (slot * grid.step_minutes // 60).astype(np.int64)
+    grid = readings.grid
+    felt_c = feel(readings.temperature_c, grid.steps, before_c=state.felt_c, step_hours=grid.step_hours)
+    outlook = model.outlook(grid, readings.clear_sky, felt_c)
+    hour = outlook.slot * grid.step_minutes // 60
     own = believed_own(readings, model)
     sums = [read_sum(own[:, index], readings.meters[index], hour, group) for index, group in enumerate(model.groups)]
     (load, net_load), wholes = _follow_panels(state, model, readings)
@@ -182,9 +189,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         sums[quantity] = read_whole(own[:, quantity], whole, model.groups[quantity])
     sums[PV], sums[STORAGE_SOC] = read_plant(model, readings, own, hour)
     inputs = Inputs(
-        hour=hour,
-        features=demand_features(grid, zone),
-        clear_sky=model.sky(slot.astype(np.int64), readings.clear_sky),
+        outlook=outlook,
         value=np.stack([one.value for one in sums], axis=1),
         share=np.stack([one.share for one in sums], axis=1),
         noise=np.stack([one.noise for one in sums], axis=1),
@@ -208,6 +213,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         belief=Gaussian(mean, covariance),
         memory=memory,
         panels=(load, net_load),
+        felt_c=float(felt_c[-1]),
         estimate=track.mean[-1].copy(),
         deviation=track.deviation[-1].copy(),
         coverage=float(track.coverage[-1]),

@@ -34,19 +34,16 @@ class MeterLook:
 
 def predict_state(task: TwinTask) -> "Forecasted":
     """The steps of the task's grid, which begins where its state ends; its readings are not looked at."""
+    from digital_twin.macro_twin.felt import feel
     from digital_twin.macro_twin.model import TwinModel
-    from digital_twin.macro_twin.prediction import Outlook, predict_ahead
+    from digital_twin.macro_twin.prediction import predict_ahead
     from digital_twin.macro_twin.state import TwinState
-    from digital_twin.macro_twin.structure import demand_features, slots_of
 
     if task.model is None or task.state is None:
         raise ValueError("a prediction goes on from a state")
-    model, zone = TwinModel.from_bytes(task.model), task.setting.plant.timezone
-    slot, _ = slots_of(task.grid, zone)
-    hour = (slot * task.grid.step_minutes // 60).astype(np.int64)
-    sky = model.sky(slot.astype(np.int64), clear_sky(task.setting.site, task.grid))
-    outlook = Outlook(hour, demand_features(task.grid, zone), sky)
-    return predict_ahead(TwinState.from_bytes(task.state), model, outlook)
+    model, state, grid = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state), task.grid
+    felt_c = feel(None, grid.steps, before_c=state.felt_c, step_hours=grid.step_hours)
+    return predict_ahead(state, model, model.outlook(grid, clear_sky(task.setting.site, grid), felt_c))
 
 
 def look_at_meters(task: TwinTask) -> list[MeterLook]:

@@ -212,13 +212,12 @@ def _prior(task: TwinTask) -> "TwinModel":
     from digital_twin.domain.time import local_clock
     from digital_twin.forecasting.priors import standard_household_kw
     from digital_twin.macro_twin.model import prior_model
-    from digital_twin.macro_twin.structure import demand_features
 
     plant, step_minutes = task.setting.plant, task.setting.step_minutes
     first = datetime.fromtimestamp(int(task.grid.start.timestamp()) // 86_400 * 86_400, UTC)
     week = TimeGrid(first, 7 * 1440 // step_minutes, step_minutes)
     expected_kw = plant.num_prosumers * standard_household_kw(local_clock(week, plant.timezone))
-    return prior_model(plant, step_minutes, demand_features(week, plant.timezone), expected_kw)
+    return prior_model(plant, week, expected_kw)
 
 
 def warm_up(zone: str = "UTC") -> None:
