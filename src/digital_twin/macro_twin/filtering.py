@@ -57,9 +57,10 @@ _QUANTITIES = len(OBSERVED)
 _BIASES = (LOAD_BIAS, PV_BIAS, LOAD_BIAS, STORAGE_BIAS)
 """What lasts of the error of a sum, for each of `OBSERVED`."""
 
-LOOSE = 30.0
-"""Roofs that report already tell what is believed of the silent ones: the sky before the reading then counts for a
-thirtieth, lest it be believed twice."""
+LOOSE, LEAK = 30.0, 0.1
+"""Times the variance of what is expected of silent units. What those that report show is already in it: the sky before
+then counts for a thirtieth, lest it be believed twice, and the energy that was reckoned from the exchange is forgotten
+by and by."""
 
 NO_TRAIL = new_trail(0, SIZE, readings=_QUANTITIES, couplings=1, asked=_QUANTITIES)
 """For a filter that nobody will look back on."""
@@ -142,7 +143,7 @@ def run_filter(
         _fill_design(design, outlook.features[t], usual, outlook.clear_sky[t])
         hours = _move_on(mean, covariance, slot, (noise_scale * day_scale, noise_scale), dynamics, noise)
         before = spread_of(covariance, design[LOAD], product)
-        _loosen(covariance, noise, inputs.value[t], inputs.lasting[t, PV] ** 2, dynamics.feeder_doubt)
+        _loosen(covariance, noise, inputs.value[t], inputs.lasting[t], dynamics.feeder_doubt)
         hour, policy = slot * 24 // habits.usual.size, dynamics.policy
         in_hour = float(policy.response[hour]), float(policy.drift_kw[hour]), float(policy.shock_kw[hour])
         _follow_policy(mean, covariance, noise, design, surplus_kw, in_hour)
@@ -281,14 +282,17 @@ def _move_on(
 
 
 @compiled
-def _loosen(covariance: Array, noise: Array, value: Array, silent: float, doubt: float) -> None:
-    """Where roofs are read that leave this variance of the silent ones: forget what was believed of generation, and in
-    doubt of the feeder what was believed of demand, which then takes all that the feeder tells."""
+def _loosen(covariance: Array, noise: Array, value: Array, lasting: Array, doubt: float) -> None:
+    """Where silent units are filled in: forget what was believed of generation, some of what was believed of the
+    energy, and in doubt of the feeder what was believed of demand, which then takes all that the feeder tells."""
     if not np.isnan(value[PV]):
+        silent = lasting[PV] ** 2
         covariance[PV_REMAINDER, PV_REMAINDER] += LOOSE * silent
         noise[PV_REMAINDER] += LOOSE * silent
         if not np.isnan(value[NET_LOAD]):
             covariance[DEMAND_REMAINDER, DEMAND_REMAINDER] += doubt * silent
+    if not np.isnan(value[STORAGE_SOC]):
+        covariance[ENERGY, ENERGY] += LEAK * lasting[STORAGE_SOC] ** 2
 
 
 @compiled

@@ -67,7 +67,7 @@ _DYNAMICS_ARRAYS = ("decay", "walk", "liveliness", "day_kinds")
 _DEMAND_ARRAYS = ("habit_kw", "day_kinds_kw", "degrees", "degrees_deviation", "liveliness")
 _GROUP_ARRAYS = ("weight", "level", "variance", "unmetered_variance", "ceiling", "floor")
 _PATTERN_ARRAYS = ("loading", "precision", "variance", "level", "level_precision", "top")
-STORAGE_ERROR = 1e-2
+STORAGE_ERROR = 1e-3
 """Of the energy in an hour, relative to the capacity: what efficiencies and self-discharge leave unexplained."""
 
 
