@@ -388,6 +388,15 @@ async def test_imported_history_is_known_as_it_would_have_come(world: World) -> 
 # Who may see it
 
 
+async def test_a_member_is_told_of_no_other_homes_meter(world: World) -> None:
+    await world.open(homes=6, num_prosumers=6)
+    resting = series("load_kw", [0.7] * 72, member="h5", start=START, minutes=60)
+    await world.record(*homes(5, 72), resting)
+    world.clock.advance(days=3)
+    assert "h5" in str((await world.service.state(GRANT))["provenance"]["notes"])
+    assert "h5" not in str(await world.service.state(Grant(NOBODY, ID, "h0")))
+
+
 @pytest.mark.parametrize(("reporting", "is_open"), [(4, False), (5, True)])
 async def test_a_member_sees_states_of_five_homes_or_more(world: World, reporting: int, is_open: bool) -> None:
     await world.open(homes=reporting, num_prosumers=20)

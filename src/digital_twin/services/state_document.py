@@ -51,6 +51,11 @@ def with_age(document: dict[str, Any], as_of: datetime) -> dict[str, Any]:
     return {"as_of": instant_text(as_of), "data_age_s": age_s, **told}
 
 
+def for_member(document: dict[str, Any]) -> dict[str, Any]:
+    """What a member may see of it: notes name single homes."""
+    return document | {"provenance": document["provenance"] | {"notes": []}}
+
+
 def no_history(start: datetime, end: datetime) -> StateTrack:
     """Before there is any."""
     first = floor_to_step(start, 15)

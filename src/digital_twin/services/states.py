@@ -21,7 +21,7 @@ from digital_twin.services.consistency import Consistency, after_advance, errors
 from digital_twin.services.ports import Clock, ComputePool, StateTrack, Store, Transaction
 from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.services.readings import SMALLEST_SAFE_GROUP
-from digital_twin.services.state_document import no_history, safe_history, with_age
+from digital_twin.services.state_document import for_member, no_history, safe_history, with_age
 from digital_twin.services.state_inputs import Instruments, instruments_of
 from digital_twin.services.state_plans import Plan, plan_as_of, plan_due
 from digital_twin.services.state_updates import Advance, document_anew, measure, update_of
@@ -120,7 +120,7 @@ class StateService:
             document = known.document if known is not None else {}
         if grant.member_id is not None and 0 < document["reporting"] < SMALLEST_SAFE_GROUP:
             raise NotAllowed(f"a member sees states of at least {SMALLEST_SAFE_GROUP} reporting homes")
-        return with_age(document, asked)
+        return with_age(document if grant.member_id is None else for_member(document), asked)
 
     async def standing(self, grant: Grant) -> Standing:
         """The newest state, advanced to what has come, with the model that it moves on with.
