@@ -14,8 +14,9 @@ from digital_twin.domain.time import TimeGrid
 VALUES_PER_BATCH = 100_000
 MEMBERS_PER_BATCH = 1_000
 STEPS_PER_COLUMN = 30_000
-TRIES = 3
+TRIES = 6
 LONGEST_WAIT_S = 30.0
+"""Each wait is twice the one before: half a minute in all, in which a server may be started again."""
 REASONS_NAMED = 5
 
 Counts = dict[str, int]
@@ -61,7 +62,8 @@ def _record(client: TwinClient, community_id: str, batch: Sequence[SeriesValues]
         except Unavailable as error:
             if attempt == TRIES:
                 raise
-            time.sleep(min(LONGEST_WAIT_S, float(error.facts.get("retry_after_s", 1))))
+            asked_s = float(error.facts.get("retry_after_s", 1))
+            time.sleep(min(LONGEST_WAIT_S, max(asked_s, 2.0 ** (attempt - 1))))
     raise AssertionError("unreachable")
 
 
