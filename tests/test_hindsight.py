@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.linear_worlds import full
 from tests.twins import Homes, lively_homes, plant, prior, readings
 
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.hindsight import smoothed_track
 from digital_twin.macro_twin.state import advance, start_state
-from digital_twin.macro_twin.structure import LOAD, STORAGE_SOC
+from digital_twin.macro_twin.structure import ENERGY, EXCHANGE, LOAD, OBSERVED, SIZE, STORAGE_SOC
+from digital_twin.macro_twin.trail import new_trail
 
 ROUNDING = 1e-6
-"""Of a deviation, which is the root of a difference."""
+"""Of variances relative to their own size, over some dozen steps."""
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +66,32 @@ def test_a_storage_is_looked_back_on_within_its_bounds(seed: int) -> None:
     seen = ~np.isnan(energy)
     if seen.any():
         np.testing.assert_allclose(smoothed.mean[seen, STORAGE_SOC], energy[seen], atol=0.1)
+
+
+def test_the_trail_knows_all_that_moves_the_states_but_chance() -> None:
+    model = prior(plant(20, pv_kw=30.0, storage_kwh=10.0))
+    state, steps = start_state(model, lively_homes(1, 1).start), 72
+    generator = np.random.default_rng(8)
+    sky = np.maximum(np.sin((np.arange(steps) - 6) * np.pi / 12), 0.0)
+    shown = readings(
+        TimeGrid(state.instant, steps, 60),
+        clear_sky=sky,
+        net_load_kw=np.where(generator.random(steps) < 0.5, generator.normal(8, 3, steps), np.nan),
+        pv_kw=20 * sky * generator.uniform(0.3, 1.0, steps),
+        storage_soc_kwh=np.where(generator.random(steps) < 0.3, generator.uniform(0, 10, steps), np.nan),
+    )
+    trail = new_trail(steps, SIZE, readings=len(OBSERVED), couplings=1, asked=len(OBSERVED))
+    advance(state, model, shown, trail)
+    assert (trail.scale != 1.0).any()
+    covariances = full(trail.covariance)
+    for step in range(1, steps):
+        matrix = np.eye(SIZE)
+        matrix[ENERGY, EXCHANGE] = trail.coupling[step, 0]
+        matrix = model.dynamics.decay[:, None] * matrix
+        predicted = covariances[step] / np.outer(trail.scale[step], trail.scale[step])
+        for gain, spread in zip(trail.gain[step], trail.spread[step], strict=True):
+            if np.isfinite(spread):
+                predicted += spread * np.outer(gain, gain)
+        by_chance = predicted - matrix @ covariances[step - 1] @ matrix.T
+        deviations = np.sqrt(np.maximum(np.diag(predicted), 1e-12))
+        assert np.linalg.eigvalsh(by_chance / np.outer(deviations, deviations)).min() > -ROUNDING
