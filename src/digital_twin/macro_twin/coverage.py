@@ -114,45 +114,6 @@ def known_whole(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> 
     return np.where(np.abs(own) <= group.own_ceiling, own, np.where(is_whole, total, np.nan))
 
 
-def variance_of_whole(group: MeterGroup, hour: int, reporting: Mask, *, spread_kw2: float = np.inf) -> float:
-    """Of the error of the whole where these meters report.
-
-    The whole is what the reporting set S shows, plus what the silent U are expected to use of what is common to all:
-    V_U + s_U^2 P with P = 1 / (1 / spread + s_S^2 / V_S), s the shares of the whole; homes without a meter are silent.
-
-    Args:
-        group: the meters
-        hour: of the local day
-        reporting: which meters do, (M,)
-        spread_kw2: variance of what is common to all before any of them is read; nothing known unless told. Where none
-            reports it must be finite.
-
-    Source: var(ratio estimator), Särndal, Swensson and Wretman (1992), section 7.3, with a prior.
-    """
-    share, variance = group.metered_share * group.weight[hour], group.variance[hour]
-    shown = float(share @ reporting)
-    silent = float(variance @ ~reporting) + float(group.unmetered_variance[hour])
-    return silent + (1 - shown) ** 2 * float(_common(shown, variance @ reporting, spread_kw2))
-
-
-def value_of_meters(group: MeterGroup, hour: int, reporting: Mask, *, spread_kw2: float = np.inf) -> Array:
-    """By how much `variance_of_whole` would fall if one silent meter reported too, for each; 0 for those that do.
-
-    Below 0 where a meter is so erratic that scaling by it would harm.
-    """  # (M,)
-    share, variance = group.metered_share * group.weight[hour], group.variance[hour]
-    shown, erring = float(share @ reporting), float(variance @ reporting)
-    now = (1 - shown) ** 2 * _common(shown, erring, spread_kw2)
-    then = (1 - shown - share) ** 2 * _common(shown + share, erring + variance, spread_kw2)
-    return np.where(reporting, 0.0, variance + now - then)
-
-
-def _common(shown: Array | float, erring: Array | float, spread_kw2: float) -> Array:
-    """Variance of what is common to all, once a sum that holds so much of it with so much error is read."""
-    precision = np.asarray(erring / spread_kw2 + np.square(shown))
-    return np.divide(erring, precision, out=np.full(precision.shape, spread_kw2), where=precision > 0)
-
-
 @compiled
 def _sum_reporting(
     meters: Array, hour: Indices, weight: Array, level: Array, variance: Array

@@ -171,10 +171,7 @@ def follow(panel: Panel, memory: PanelMemory, readings: Array, kind: Indices, st
         kind: the slot of the local day, counted on by a day on weekends, (T,)
         step: the number of each step since 1970, (T,)
     """
-    known = _Known(
-        panel.profile, panel.share, panel.spread, panel.parts, panel.fast_decay, panel.lasting_decay, panel.driver,
-        panel.limits, (1 - panel.metered_share) / panel.metered_share,
-    )  # fmt: skip
+    known = _known_of(panel)
     mean, variance, share, surprise, reporting = _follow(np.ascontiguousarray(readings), kind, step, known, memory)
     unmetered = panel.unmetered_variance[kind % panel.slots]
     return Whole(
@@ -185,6 +182,13 @@ def follow(panel: Panel, memory: PanelMemory, readings: Array, kind: Indices, st
         surprise=surprise,
         reporting=reporting,
     )
+
+
+def moved_on(panel: Panel, memory: PanelMemory) -> PanelMemory:
+    """What is believed one step later, before any reading."""
+    following = memory.copy()
+    _move_on(following, _known_of(panel))
+    return following
 
 
 class _Known(NamedTuple):
@@ -199,6 +203,13 @@ class _Known(NamedTuple):
     driver: Driver
     limits: Array
     unmetered: float  # how much of the community has no meter, relative to what has
+
+
+def _known_of(panel: Panel) -> _Known:
+    return _Known(
+        panel.profile, panel.share, panel.spread, panel.parts, panel.fast_decay, panel.lasting_decay, panel.driver,
+        panel.limits, (1 - panel.metered_share) / panel.metered_share,
+    )  # fmt: skip
 
 
 _TOTAL, _ERROR, _IN_FAST, _IN_SLOW, _SHARE, _COUNT = range(6)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
-from digital_twin.macro_twin.coverage import are_believed
-from digital_twin.macro_twin.model import TwinModel
+from digital_twin.macro_twin.coverage import Mask, are_believed
+from digital_twin.macro_twin.model import PANELS, TwinModel
+from digital_twin.macro_twin.panel import believed
 from digital_twin.macro_twin.state import TwinState
 from digital_twin.macro_twin.structure import EXCHANGE, LOAD, PV, STORAGE_SOC, slots_of
 
@@ -65,9 +67,17 @@ def _unmetered(state: TwinState, model: TwinModel, readings: TwinReadings, quant
     if abs(own) <= group.own_ceiling:
         shown = own
     else:
-        slot, _ = slots_of(readings.grid, model.plant.timezone)
-        hour = np.array([slot[-1] * readings.grid.step_minutes // 60], dtype=np.int64)
+        step = TimeGrid(readings.grid.instant(readings.grid.steps - 1), 1, readings.grid.step_minutes)
         last: Array = readings.meters[quantity][-1:]
-        shown = float(last[are_believed(last, hour, group)].sum())
+        shown = float(last[believed_meters(model, step, last, quantity)].sum())
     remainder = max(float(state.estimate[quantity]) - shown, 0.0)
     return Part(remainder, float(state.deviation[quantity]))
+
+
+def believed_meters(model: TwinModel, grid: TimeGrid, meters: Array, quantity: int) -> Mask:
+    """Which readings are there and no more, nor less, than their meter ever shows."""  # (T, M)
+    panel = model.panels[PANELS.index(quantity)] if quantity in PANELS else None
+    if panel is not None:
+        return np.isfinite(believed(meters, panel.limits))
+    slot, _ = slots_of(grid, model.plant.timezone)
+    return are_believed(meters, (slot * grid.step_minutes // 60).astype(np.int64), model.groups[quantity])

@@ -12,8 +12,11 @@ from digital_twin.macro_twin import OBSERVED, Condition
 from digital_twin.services.twin_steps import MAY_REST, TwinTask, clear_sky
 
 if TYPE_CHECKING:
-    from digital_twin.macro_twin.coverage import Mask, MeterGroup
+    from digital_twin.macro_twin.coverage import Mask
+    from digital_twin.macro_twin.model import TwinModel
     from digital_twin.macro_twin.prediction import Forecasted
+    from digital_twin.macro_twin.state import TwinState
+    from digital_twin.macro_twin.value import Expecting
 
 CONSUMPTION = ("load_kw", "net_load_kw")
 """What meters are judged by: how much surer of it all one more of them would make the twin."""
@@ -49,28 +52,26 @@ def predict_state(task: TwinTask) -> "Forecasted":
 def look_at_meters(task: TwinTask) -> list[MeterLook]:
     """Every meter at the end of the readings, where the state ends: those first whose readings would help most."""
     from digital_twin.macro_twin.condition import conditions_of
-    from digital_twin.macro_twin.coverage import are_believed
     from digital_twin.macro_twin.model import TwinModel
-    from digital_twin.macro_twin.structure import slots_of
+    from digital_twin.macro_twin.parts import believed_meters
+    from digital_twin.macro_twin.state import TwinState
 
-    if task.model is None:
-        raise ValueError("meters are judged by a model")
-    model, grid = TwinModel.from_bytes(task.model), task.grid
-    following = TimeGrid(grid.end, 1, grid.step_minutes)
-    slots, _ = slots_of(TimeGrid(grid.start, grid.steps + 1, grid.step_minutes), model.plant.timezone)
-    hour = (slots * grid.step_minutes // 60).astype(np.int64)
-    spread_kw = predict_state(replace(task, grid=following)).deviation[0]
+    if task.model is None or task.state is None:
+        raise ValueError("meters are judged by a model and where it stands")
+    model, state, grid = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state), task.grid
+    spread_kw = predict_state(replace(task, grid=TimeGrid(grid.end, 1, grid.step_minutes))).deviation[0]
     looks: list[MeterLook] = []
     for index, name in enumerate(OBSERVED):
-        meters, group = task.meters[index], model.groups[index]
-        if not group.ids:
+        meters, ids = task.meters[index], model.groups[index].ids
+        if not ids:
             continue
-        believed = are_believed(meters, hour[:-1], group)
+        believed = believed_meters(model, grid, meters, index)
         found = conditions_of(meters, believed, steps_a_day=1440 // grid.step_minutes, may_rest=name in MAY_REST)
-        falls = np.full((len(group.ids), 2), np.nan)
+        falls = np.full((len(ids), 2), np.nan)
         if name in CONSUMPTION:
             is_whole = bool(np.isfinite(task.own[-1, index]))
-            falls = np.zeros_like(falls) if is_whole else _falls(group, int(hour[-1]), believed[-1], spread_kw[index])
+            expecting = _expecting(model, state, index, float(spread_kw[index]))
+            falls = np.zeros_like(falls) if is_whole else _falls(expecting, believed[-1])
         looks.extend(
             MeterLook(
                 name=name,
@@ -82,21 +83,33 @@ def look_at_meters(task: TwinTask) -> list[MeterLook]:
                 sd_fall_kw=None if np.isnan(fall[1]) else float(fall[1]),
             )
             for member_id, word, since, newest, fall in zip(
-                group.ids, found.words, found.since, found.newest, falls, strict=True
+                ids, found.words, found.since, found.newest, falls, strict=True
             )
         )
     return sorted(looks, key=_most_helpful_first)
 
 
-def _falls(group: "MeterGroup", hour: int, reporting: "Mask", spread_kw: float) -> Array:
-    """Of variance and of standard deviation, each meter's."""  # (M, 2)
-    from digital_twin.macro_twin.coverage import value_of_meters, variance_of_whole
+def _expecting(model: "TwinModel", state: "TwinState", quantity: int, spread_kw: float) -> "Expecting":
+    """Of the step after the state."""
+    from digital_twin.macro_twin.model import PANELS
+    from digital_twin.macro_twin.state import panel_steps
+    from digital_twin.macro_twin.value import expecting_of_group, expecting_of_panel
 
-    spread_kw2 = float(spread_kw) ** 2
-    before = variance_of_whole(group, hour, reporting, spread_kw2=spread_kw2)
-    falls = value_of_meters(group, hour, reporting, spread_kw2=spread_kw2)
-    after = np.maximum(before - falls, 0.0)
-    return np.column_stack([falls, np.sqrt(before) - np.sqrt(after)])
+    [kind], _ = panel_steps(TimeGrid(state.instant, 1, model.step_minutes), model.plant.timezone)
+    place = PANELS.index(quantity)
+    panel, memory = model.panels[place], state.panels[place]
+    if panel is not None and memory is not None:
+        return expecting_of_panel(panel, memory, int(kind))
+    hour = int(kind) % (1440 // model.step_minutes) * model.step_minutes // 60
+    return expecting_of_group(model.groups[quantity], hour, spread_kw**2)
+
+
+def _falls(expecting: "Expecting", reporting: "Mask") -> Array:
+    """Of variance and of standard deviation, each meter's."""  # (M, 2)
+    from digital_twin.macro_twin.value import value_of_meters, variance_of_whole
+
+    before, falls = variance_of_whole(expecting, reporting), value_of_meters(expecting, reporting)
+    return np.column_stack([falls, np.sqrt(before) - np.sqrt(np.maximum(before - falls, 0.0))])
 
 
 def _most_helpful_first(look: MeterLook) -> tuple[float, int, str, str]:
