@@ -402,6 +402,18 @@ def test_intervals_of_generation_hold() -> None:
     assert np.mean(inside) == pytest.approx(0.9, abs=0.06)
 
 
+def test_weather_that_is_known_ahead_alone_makes_a_forecast_with_a_usual_error() -> None:
+    past = pv_history(30, Orientation(30, 180))
+    unknown = {name: np.full(past.grid.steps, np.nan) for name in WEATHER}
+    asked = task(replace(past, weather=unknown), variable="pv_kw", steps=96)
+    noon = np.exp(-(((np.arange(96) - 46) / 12) ** 2))
+    ahead = {"ghi_wm2": 600 * noon, "temperature_c": np.full(96, 10.0), "wind_speed_ms": np.full(96, 2.0)}
+    made = make_forecast(replace(asked, future_weather=ahead))
+    assert made.mean.max() > 100
+    assert made.mean[np.argmax(made.mean)] > made.mean[:20].max()
+    assert (made.quantiles[:, -1] >= made.quantiles[:, 0]).all()
+
+
 def test_readings_that_no_sun_at_the_place_explains_are_followed_as_they_are() -> None:
     past = pv_history(30, Orientation(30, 180))
     shifted = replace(past, values=np.roll(past.values, 40))

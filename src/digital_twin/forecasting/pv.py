@@ -182,11 +182,14 @@ def _shares(actual: Array, expected: Array) -> tuple[Array, np.ndarray[tuple[int
 
 def _weather_error(site: Site, history: History | None, orientation: Orientation, levels: tuple[float, ...]) -> Shares:
     """How far generation was from what the weather made expected; a guess before there is history."""
+    guess = np.array(1.0), np.interp(levels, (0.0, 0.5, 1.0), (0.4, 1.0, 1.4))[None, :]
     if history is None or "ghi_wm2" not in history.weather:
-        return np.array(1.0), np.interp(levels, (0.0, 0.5, 1.0), (0.4, 1.0, 1.4))[None, :]
+        return guess
     recent = last_days(history, CLOUD_DAYS)
     expected = rated_output(site, recent.grid, orientation, recent.weather) * site.pv_capacity_kw
     shares, _ = _shares(recent.values, np.nan_to_num(expected))
+    if not shares.size:  # such as while the weather of the past is still on its way
+        return guess
     return np.array(shares.mean()), np.quantile(shares, levels)[None, :]
 
 
