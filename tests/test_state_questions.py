@@ -66,6 +66,24 @@ async def test_a_prediction_follows_the_days_that_were_read_and_grows_less_sure(
     assert found.provenance["models"] == {"prediction": "macro_twin"}
 
 
+async def test_a_cold_day_that_is_forecast_is_predicted_with_its_heating(world: World) -> None:
+    await world.open()
+    days = np.random.default_rng(0).uniform(-5.0, 14.0, 23)
+    days[21:] = -5.0, 14.0
+    outside = np.repeat(days, 24)
+    load = np.array(daily(24 * 23)) + 2.0 * (15.0 - outside)
+    await world.record(
+        series("load_kw", load[: 24 * 21].tolist(), start=START, minutes=60),
+        series("temperature_c", outside.tolist(), start=START, minutes=60),
+    )
+    world.clock.advance(days=21)
+    found = await predicted(world, hours=48)
+    assert found.provenance["sources"]["temperature_c"] == "community-level readings"
+    settled = np.r_[12:24, 36:48]  # a building takes some hours to feel it
+    np.testing.assert_allclose(found.mean[settled, DEMAND], load[24 * 21 :][settled], rtol=0.15)
+    assert (found.mean[12:24, DEMAND] > found.mean[36:48, DEMAND] + 25).all()
+
+
 async def test_bands_keep_to_what_is_possible(world: World) -> None:
     await world.open()
     found = await predicted(world, hours=48)

@@ -16,11 +16,12 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin import OBSERVED, Metering, Plant
 from digital_twin.services.forecasts import site_of
-from digital_twin.services.history import believed_readings
+from digital_twin.services.history import OWN_READINGS, believed_readings
 from digital_twin.services.ports import Transaction
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.twin_steps import TwinSetting
 
+TEMPERATURE = "temperature_c"
 FINEST_STEP_MINUTES = 15
 """The twin's step, unless a series is coarser: then all are brought to the coarsest."""
 
@@ -110,6 +111,17 @@ async def readings_of(
                 matrix[:, column] = np.where(spans[member_id].covers(starts_s), _on(series, grid), np.nan)
         meters.append(matrix)
     return own, tuple(meters)
+
+
+async def temperature_of(
+    tx: Transaction, grid: TimeGrid, as_of: datetime | None, provenance: Provenance
+) -> Array | None:
+    """The community's outdoor temperature, measured or forecast, NaN where there is none; None without any."""  # (T,)
+    for series in await believed_readings(tx, [SeriesKey(TEMPERATURE)], grid.start, grid.end, as_of):
+        if np.isfinite(temperature_c := _on(series, grid)).any():
+            provenance.sources[TEMPERATURE] = OWN_READINGS
+            return temperature_c
+    return None
 
 
 def describe(instruments: Instruments, provenance: Provenance) -> None:

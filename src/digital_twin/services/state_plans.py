@@ -11,7 +11,7 @@ from digital_twin.macro_twin import OBSERVED
 from digital_twin.services.consistency import Consistency
 from digital_twin.services.ports import Checkpoint, Snapshot, StateDue, Transaction
 from digital_twin.services.provenance import Provenance
-from digital_twin.services.state_inputs import Instruments, instruments_of, readings_of, trim
+from digital_twin.services.state_inputs import Instruments, instruments_of, readings_of, temperature_of, trim
 from digital_twin.services.twin_steps import TwinTask
 
 RECALIBRATE_DAYS, SOONEST_DAYS = 7.0, 0.25
@@ -66,8 +66,9 @@ async def plan_due(tx: Transaction, community_id: str, now: datetime, *, anew: b
         own, meters = await readings_of(tx, instruments, grid, None)
         widening = Consistency.from_document(before.consistency).widening
         task = TwinTask(instruments.setting, grid, own, meters, before.model, kept.state, widening)
+        task = replace(task, temperature_c=await temperature_of(tx, grid, None, provenance))
         return Plan(task, instruments, provenance, end, due, before)
-    task = await _task_anew(tx, instruments, end, None)
+    task = await _task_anew(tx, instruments, end, None, provenance)
     if task is None:
         await tx.states.settle(due, end)
         return None
@@ -81,7 +82,7 @@ async def plan_as_of(tx: Transaction, community: Community, as_of: datetime) -> 
     provenance = Provenance(as_of)
     instruments = await instruments_of(tx, community, as_of, provenance)
     step_minutes = instruments.setting.step_minutes
-    task = await _task_anew(tx, instruments, floor_to_step(as_of, step_minutes), as_of)
+    task = await _task_anew(tx, instruments, floor_to_step(as_of, step_minutes), as_of, provenance)
     if task is None:
         instruments = instruments.without_meters()
         grid = TimeGrid(floor_to_step(as_of, step_minutes), 1, step_minutes)
@@ -102,7 +103,7 @@ def _is_outdated(before: Snapshot, instruments: Instruments, end: datetime) -> b
 
 
 async def _task_anew(
-    tx: Transaction, instruments: Instruments, end: datetime, as_of: datetime | None
+    tx: Transaction, instruments: Instruments, end: datetime, as_of: datetime | None, provenance: Provenance
 ) -> TwinTask | None:
     """A calibration on the window that ends here; None without a reading in it."""
     start = floor_to_step(end - instruments.window, 60)
@@ -110,4 +111,7 @@ async def _task_anew(
     if not instruments.keys:
         return None
     trimmed = trim(grid, *await readings_of(tx, instruments, grid, as_of))
-    return None if trimmed is None else TwinTask(instruments.setting, *trimmed)
+    if trimmed is None:
+        return None
+    temperature_c = await temperature_of(tx, trimmed[0], as_of, provenance)
+    return TwinTask(instruments.setting, *trimmed, temperature_c=temperature_c)

@@ -15,6 +15,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array
 from digital_twin.macro_twin.packing import is_current
 from digital_twin.services.access import Grant
 from digital_twin.services.consistency import Consistency, after_advance, errors_of, untold, with_alert
@@ -22,7 +24,7 @@ from digital_twin.services.ports import Clock, ComputePool, StateTrack, Store, T
 from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.services.readings import SMALLEST_SAFE_GROUP
 from digital_twin.services.state_document import for_member, no_history, safe_history, with_age
-from digital_twin.services.state_inputs import Instruments, instruments_of
+from digital_twin.services.state_inputs import Instruments, instruments_of, temperature_of
 from digital_twin.services.state_plans import Plan, plan_as_of, plan_due
 from digital_twin.services.state_updates import Advance, document_anew, measure, update_of
 from digital_twin.services.twin_steps import TwinAnswer, estimate_prior, estimate_state
@@ -145,6 +147,11 @@ class StateService:
         if not is_prior:
             plan.provenance.cover(plan.task.grid.start, answer.observed_at)
         return Standing(plan.instruments, plan.provenance, answer.model, answer.state, answer.observed_at, is_prior)
+
+    async def temperature(self, standing: Standing, community_id: str, grid: TimeGrid) -> Array | None:
+        """The outdoor temperature of these steps, as it is known or forecast now."""  # (T,)
+        async with self._store.community(community_id) as tx:
+            return await temperature_of(tx, grid, None, standing.provenance)
 
     async def history(self, grant: Grant, start: datetime, end: datetime) -> StateTrack:
         """Estimates over [start, end) as they are known today; NaN where there are none.

@@ -54,6 +54,8 @@ class TwinTask:
     widening: tuple[float, ...] = (1.0,) * len(OBSERVED)
     """Of the deviations that are told, as late truth has taught."""
 
+    temperature_c: Array | None = None  # (T,) outside, NaN where it is not known
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinAnswer:
@@ -79,8 +81,8 @@ class TwinAnswer:
 
 def estimate_state(task: TwinTask) -> TwinAnswer:
     """Advance over the readings, keeping the states of the UTC midnights on the way."""
-    from digital_twin.macro_twin.rehearsal import calibrate_rehearsed
     from digital_twin.macro_twin.model import TwinModel
+    from digital_twin.macro_twin.rehearsal import calibrate_rehearsed
     from digital_twin.macro_twin.state import TwinState, start_state
 
     readings = _readings(task)
@@ -174,6 +176,7 @@ def _by_day(readings: "TwinReadings") -> list["TwinReadings"]:
                 readings.own[begin:end],
                 tuple(np.ascontiguousarray(one[begin:end]) for one in readings.meters),
                 readings.clear_sky[begin:end],
+                None if readings.temperature_c is None else readings.temperature_c[begin:end],
             )
         )
         begin = end
@@ -192,7 +195,8 @@ def _is_midnight(instant: datetime) -> bool:
 def _readings(task: TwinTask) -> "TwinReadings":
     from digital_twin.macro_twin.calibration import TwinReadings
 
-    return TwinReadings(task.grid, task.own, task.meters, clear_sky(task.setting.site, task.grid))
+    sky = clear_sky(task.setting.site, task.grid)
+    return TwinReadings(task.grid, task.own, task.meters, sky, task.temperature_c)
 
 
 def clear_sky(site: Site, grid: TimeGrid) -> Array:
