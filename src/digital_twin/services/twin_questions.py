@@ -56,20 +56,11 @@ def look_at_meters(task: TwinTask) -> list[MeterLook]:
     from digital_twin.macro_twin.parts import believed_meters
     from digital_twin.macro_twin.state import TwinState
 
-<<<<<<< HEAD
     if task.model is None or task.state is None:
         raise ValueError("meters are judged by a model and where it stands")
     model, state, grid = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state), task.grid
-    spread_kw = predict_state(replace(task, grid=TimeGrid(grid.end, 1, grid.step_minutes))).deviation[0]
-=======
-    if task.model is None:
-        raise ValueError("meters are judged by a model")
-    model, grid = TwinModel.from_bytes(task.model), task.grid
     following = TimeGrid(grid.end, 1, grid.step_minutes)
-    slots, _ = slots_of(TimeGrid(grid.start, grid.steps + 1, grid.step_minutes), model.plant.timezone)
-    hour = (slots * grid.step_minutes // 60).astype(np.int64)
     spread_kw = predict_state(replace(task, grid=following, temperature_c=None)).deviation[0]
->>>>>>> bf3c54c (wip)
     looks: list[MeterLook] = []
     for index, name in enumerate(OBSERVED):
         meters, ids = task.meters[index], model.groups[index].ids
