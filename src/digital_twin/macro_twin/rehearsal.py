@@ -59,7 +59,8 @@ def _can_be_tried(readings: TwinReadings, index: int) -> bool:
 def _part(readings: TwinReadings, first: int, last: int) -> TwinReadings:
     grid = TimeGrid(readings.grid.instant(first), last - first, readings.grid.step_minutes)
     meters = tuple(np.ascontiguousarray(one[first:last]) for one in readings.meters)
-    return TwinReadings(grid, readings.own[first:last], meters, readings.clear_sky[first:last])
+    temperature_c = None if readings.temperature_c is None else readings.temperature_c[first:last]
+    return TwinReadings(grid, readings.own[first:last], meters, readings.clear_sky[first:last], temperature_c)
 
 
 def _doubting(model: TwinModel, doubt: float) -> TwinModel:
