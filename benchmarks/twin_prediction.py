@@ -1,7 +1,7 @@
 """What the macro twin expects of a community whose own series is complete: one step ahead, and a day ahead.
 
 Each series is cut into learn, develop and test; the table looks at test alone, and nothing was chosen on it. The twin
-is calibrated anew every week on the six weeks before, as the product does, and predicts every step, and the 24 hours
+is calibrated anew every week on the nine weeks before, as the product does, and predicts every step, and the 24 hours
 that follow every sixth one, from nothing that was measured later. Beside it in the same run: the last value, the
 seasonal naives of a day and a week, and the ridge forecaster of `forecasting/`, refitted for every forecast. Where a
 temperature was measured it stands in for its forecast, for the twin and for the ridge alike.
@@ -31,7 +31,7 @@ from digital_twin.macro_twin.prediction import predict_ahead
 from digital_twin.macro_twin.state import TwinState, advance, start_state
 from digital_twin.macro_twin.structure import LOAD, NET_LOAD
 
-WINDOW_DAYS, REFIT_DAYS, ORIGIN_HOURS, RIDGE_DAYS = 42, 7, 6, 400
+WINDOW_DAYS, REFIT_DAYS, ORIGIN_HOURS, RIDGE_DAYS = 63, 7, 6, 400
 SURE = 1.96
 TEMPERATURE = "temperature_c"
 

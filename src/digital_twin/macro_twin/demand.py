@@ -251,7 +251,7 @@ def _learn_departures(learned: Demand, rest: Array, history: DemandHistory) -> D
         departures = _departures(inside, learned.scale_kw)
         decay, noise = departures.motion(history.step_hours)
         tomorrow = tomorrow_of(decay, noise, history.slots)
-        likelihood = _log_likelihood(
+        likelihood = log_likelihood(
             rest, history.slot, (weights, learned.liveliness, learned.habit_kw), (decay, noise), tomorrow,
             departures.habit_gain,
         )  # fmt: skip
@@ -270,7 +270,7 @@ def _departures(point: Array, scale_kw: float) -> Departures:
 
 
 @compiled
-def _log_likelihood(
+def log_likelihood(
     rest: Array,
     slot: Indices,
     of_slot: tuple[Array, Array, Array],
