@@ -197,3 +197,36 @@ def test_a_roof_that_was_never_heard_is_taken_to_be_like_the_others() -> None:
     assert patterns.variance[12, -1] > np.median(patterns.variance[12, :-1])
     reading = read(model, pv_kw[:24])
     assert reading.value[12] > np.nansum(pv_kw[12])
+
+
+EXTREMES = st.sampled_from([np.nan, 0.0, 1e-9, 0.3, 7.0, 1e6])
+"""What a meter may show and ingest lets pass, and gaps."""
+
+
+@given(st.lists(st.lists(EXTREMES, min_size=6, max_size=6), min_size=30, max_size=60))
+def test_whatever_units_show_the_estimates_are_numbers_with_an_error(shown: list[list[float]]) -> None:
+    table, grid = np.array(shown), TimeGrid(START, len(shown), 60)
+    told = readings(grid, clear_sky=SKY[: len(shown)], pv_kw=table[:, :3], storage_soc_kwh=table[:, 3:])
+    model = calibrate(prior(plant(5, pv_kw=9.0, storage_kwh=9.0)), metering(pv_kw=3, storage_soc_kwh=3), told)
+    after = advance(start_state(model, START), model, told)
+    assert np.isfinite(after.track.mean).all()
+    assert (after.track.deviation >= 0).all()
+    assert np.isfinite(after.state.belief.full_covariance()).all()
+
+
+def test_late_readings_of_a_roof_lead_where_they_would_have_led_in_time() -> None:
+    pv_kw = roofs_kw()
+    late = np.where(np.arange(ROOFS) < 4, pv_kw, np.nan)
+    model, state, told = twin_of(pv_kw, late)
+    in_time = told.meters[PV].copy()
+    in_time[30:40, 6] = pv_kw[-7 * 24 :][30:40, 6]
+    whole = replace(told, meters=tuple(in_time if index == PV else one for index, one in enumerate(told.meters)))
+    kept = advance(state, model, cut(whole, 0, 24)).state
+    assert advance(state, model, told).state.digest != advance(state, model, whole).state.digest
+    assert advance(kept, model, cut(whole, 24, 7 * 24)).state.digest == advance(state, model, whole).state.digest
+
+
+def cut(told: TwinReadings, first: int, last: int) -> TwinReadings:
+    grid = TimeGrid(told.grid.instant(first), last - first, 60)
+    meters = tuple(np.ascontiguousarray(one[first:last]) for one in told.meters)
+    return TwinReadings(grid, told.own[first:last], meters, told.clear_sky[first:last])
