@@ -122,7 +122,6 @@ def group(shares: Array, variances: Array, *, metered: float = 1.0, unmetered: f
         ids=tuple(map(str, range(count))),
         metered_share=metered,
         weight=np.tile(shares, (24, 1)),
-        level=np.zeros((24, count)),
         variance=np.tile(variances, (24, 1)),
         unmetered_variance=np.full(24, unmetered),
         ceiling=np.full((24, count), np.inf),

@@ -33,7 +33,6 @@ def group_of(share: Array, variance: Array, *, metered: float, unmetered: float)
         ids=tuple(f"m{one}" for one in range(share.size)),
         metered_share=metered,
         weight=hourly(share),
-        level=hourly(np.zeros(share.shape)),
         variance=hourly(variance),
         unmetered_variance=np.full(24, unmetered),
         ceiling=hourly(many),

@@ -114,7 +114,8 @@ def consistency(**streams: Document) -> Document:
 
 def stream(**changes: Any) -> Document:
     return {
-        "is_lost": False, "nis": 1.1, "late_truth_nis": None, "late_truth_coverage": None, "late_truth_intervals": 0, "widening": 1.0,
+        "is_lost": False, "nis": 1.1, "late_truth_nis": None, "late_truth_coverage": None, "late_truth_intervals": 0,
+        "widening": 1.0,
         **changes,
     }  # fmt: skip
 

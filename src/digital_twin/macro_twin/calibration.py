@@ -9,7 +9,7 @@ import numpy as np
 
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.coverage import Indices, Mask
+from digital_twin.macro_twin.coverage import Indices, Mask, MeterGroup
 from digital_twin.macro_twin.demand import Demand, DemandHistory, learn_demand
 from digital_twin.macro_twin.felt import feel
 from digital_twin.macro_twin.filtering import Dynamics
@@ -23,6 +23,7 @@ from digital_twin.macro_twin.model import (
     make_dynamics,
     start_of,
 )
+from digital_twin.macro_twin.panel import LASTING
 from digital_twin.macro_twin.panel_learning import Learned as LearnedPanel
 from digital_twin.macro_twin.panel_learning import PanelHistory, learn_panel
 from digital_twin.macro_twin.shares import Learned, MeterHistory, learn_group
@@ -83,7 +84,11 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
     plant, grid = prior.plant, readings.grid
     slot, kind = calendar_of(grid, plant.timezone)
     hour = slot * grid.step_minutes // 60
-    learned = [learn_group(_history(prior, metering[index], readings, index, hour)) for index in range(len(OBSERVED))]
+    panels = {index: _learned_panel(prior, metering[index], readings, index) for index in PANELS if metering[index].ids}
+    learned = [
+        _learned_group(_history(prior, metering[index], readings, index, hour), panels.get(index))
+        for index in range(len(OBSERVED))
+    ]
     groups = tuple(one.group for one in learned)
     pv = _generation(prior, learned[PV].whole, readings, slot)
     exchange_kw = exchange_of(
@@ -92,11 +97,9 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
         grid.step_hours / plant.discharge_efficiency,
     )
     pv_kw = np.where(np.isfinite(pv.values_kw), pv.values_kw, pv.gain_kw * pv.sky)
-    panels = {index: _learned_panel(prior, metering[index], readings, index) for index in PANELS if metering[index].ids}
-    whole_kw = {index: panels[index].whole if index in panels else learned[index].whole for index in PANELS}
-    demand_kw = whole_kw[LOAD]
+    demand_kw = learned[LOAD].whole
     if not np.isfinite(demand_kw).any():
-        demand_kw = whole_kw[NET_LOAD] + pv_kw - np.where(np.isfinite(exchange_kw), exchange_kw, 0.0)
+        demand_kw = learned[NET_LOAD].whole + pv_kw - np.where(np.isfinite(exchange_kw), exchange_kw, 0.0)
     felt_c = feel(readings.temperature_c, grid.steps, before_c=np.nan, step_hours=grid.step_hours)
     degrees = demand_features(slot, grid.step_minutes, felt_c)[:, DEPARTURE_TERMS:]
     demand = learn_demand(prior.demand, DemandHistory(demand_kw, slot, kind, degrees, grid.step_minutes))
@@ -161,7 +164,35 @@ def _history(prior: TwinModel, metering: Metering, readings: TwinReadings, index
         readings.grid.step_hours,
         metering.share,
         prior.groups[index].scale,
-        is_signed=index == NET_LOAD,
+    )
+
+
+def _learned_group(history: MeterHistory, panel: LearnedPanel | None) -> Learned:
+    """The group with its whole; what is known of a panel's meters is known of them by hours."""
+    if panel is None:
+        return learn_group(history)
+    own = learn_group(replace(history, ids=(), meters=np.empty((history.hour.size, 0)))).group
+    return Learned(_by_hour(panel, own), panel.whole)
+
+
+def _by_hour(learned: LearnedPanel, own: MeterGroup) -> MeterGroup:
+    panel = learned.panel
+    weight, variance, unmetered = (
+        values.reshape(24, panel.slots // 24, -1).mean(axis=1)
+        for values in (panel.share, panel.spread**2, panel.unmetered_variance)
+    )
+    lowest, highest = (np.tile(limit, (24, 1)) for limit in panel.limits)
+    return replace(
+        own,
+        ids=panel.ids,
+        metered_share=panel.metered_share,
+        weight=weight,
+        variance=variance,
+        unmetered_variance=unmetered[:, 0],
+        ceiling=highest,
+        floor=lowest,
+        lasting=float(panel.parts[LASTING].mean()),
+        scale=learned.scale,
     )
 
 

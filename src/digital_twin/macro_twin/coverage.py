@@ -1,10 +1,9 @@
 """Partial coverage: what the meters that reported say about the whole community.
 
-Meter i shows y_i = weight_i (D - level) + level_i + e_i, with D the whole community. The sum over the reporting set S
-is then z = phi_S D + offset_S + v, phi_S the sum of their weights, and the errors of all meters together cancel, so
-that var v = V_S V_rest / V: exact at full coverage, and no reading at none. Weights are hourly shares (level 0) for
-what is never negative, and shares of the spread around hourly levels for net load, whose mean may vanish. A part of v
-lasts for hours: it loads on a state of its own.
+Meter i shows y_i = weight_i D + e_i, with D the whole community and weights that are hourly shares. The sum over the
+reporting set S is then z = phi_S D + v, phi_S the sum of their weights, and the errors of all meters together cancel,
+so that var v = V_S V_rest / V: exact at full coverage, and no reading at none. A part of v lasts for hours: it loads on
+a state of its own. Consumption, whose meters have habits of their own, is told by a panel instead (`panel.py`).
 
 Source: regression estimator with auxiliary totals, Särndal, Swensson and Wretman (1992), Model Assisted Survey
 Sampling, section 6.4; the conditional variance is that of independent errors given their sum.
@@ -37,7 +36,6 @@ class MeterGroup:
     ids: tuple[str, ...]
     metered_share: float
     weight: Array  # (24, M) sums to 1 over the meters
-    level: Array  # (24, M) 0 where weights are shares of the quantity itself
     variance: Array  # (24, M) of e_i
     unmetered_variance: Array  # (24,)
     ceiling: Array  # (24, M) readings above are not believed
@@ -67,9 +65,7 @@ def read_sum(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> Sum
         hour: of the local day, (T,)
     """
     believed = np.where(are_believed(meters, hour, group), meters, np.nan)
-    total, weight, offset, reported, unreported, reporting = _sum_reporting(
-        believed, hour, group.weight, group.level, group.variance
-    )
+    total, weight, reported, unreported, reporting = _sum_reporting(believed, hour, group.weight, group.variance)
     share = group.metered_share * weight
     rest = unreported + group.unmetered_variance[hour]
     both = reported + rest
@@ -79,7 +75,7 @@ def read_sum(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> Sum
     from_meters = (reporting > 0) & (share > 0) & ~has_own
     exact = (METER_ERROR * group.scale) ** 2
     return SumReading(
-        value=np.where(has_own, own, np.where(from_meters, total - offset, np.nan)),
+        value=np.where(has_own, own, np.where(from_meters, total, np.nan)),
         share=np.where(has_own, 1.0, np.where(from_meters, share, 0.0)),
         noise=np.where(from_meters, (1 - group.lasting) * error, 0.0) + exact,
         lasting=np.where(from_meters, np.sqrt(group.lasting * error), 0.0),
@@ -116,28 +112,24 @@ def known_whole(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> 
 
 @compiled
 def _sum_reporting(
-    meters: Array, hour: Indices, weight: Array, level: Array, variance: Array
-) -> tuple[Array, Array, Array, Array, Array, Indices]:
+    meters: Array, hour: Indices, weight: Array, variance: Array
+) -> tuple[Array, Array, Array, Array, Indices]:
     """Sums in the order of the meters, so that any cut of the time axis gives the same bits."""
     steps, count = meters.shape
-    total, phi, offset = np.zeros(steps), np.zeros(steps), np.zeros(steps)
+    total, phi = np.zeros(steps), np.zeros(steps)
     reported, unreported = np.zeros(steps), np.zeros(steps)
     reporting = np.zeros(steps, dtype=np.int64)
     for t in range(steps):
         h = hour[t]
-        whole_level = 0.0
         for i in range(count):
-            whole_level += level[h, i]
             if np.isnan(meters[t, i]):
                 unreported[t] += variance[h, i]
             else:
                 total[t] += meters[t, i]
                 phi[t] += weight[h, i]
-                offset[t] += level[h, i]
                 reported[t] += variance[h, i]
                 reporting[t] += 1
-        offset[t] -= phi[t] * whole_level
-    return total, phi, offset, reported, unreported, reporting
+    return total, phi, reported, unreported, reporting
 
 
 @compiled

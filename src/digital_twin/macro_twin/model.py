@@ -65,7 +65,7 @@ UNMETERED_HOURS = 168.0
 GAIN_WALK = 0.01
 _DYNAMICS_ARRAYS = ("decay", "walk", "liveliness", "day_kinds")
 _DEMAND_ARRAYS = ("habit_kw", "day_kinds_kw", "degrees", "degrees_deviation", "liveliness")
-_GROUP_ARRAYS = ("weight", "level", "variance", "unmetered_variance", "ceiling", "floor")
+_GROUP_ARRAYS = ("weight", "variance", "unmetered_variance", "ceiling", "floor")
 _PATTERN_ARRAYS = ("loading", "precision", "variance", "level", "level_precision", "top")
 STORAGE_ERROR = 1e-3
 """Of the energy in an hour, relative to the capacity: what efficiencies and self-discharge leave unexplained."""
@@ -280,5 +280,5 @@ def make_dynamics(plant: Plant, step_minutes: int, demand: Demand, gain_kw: floa
 def _no_group(name: str, level_kw: float, plant: Plant) -> MeterGroup:
     nothing = np.empty(0)
     typical = {"pv_kw": plant.pv_capacity_kw / 8, "storage_soc_kwh": plant.storage_capacity_kwh}.get(name, level_kw)
-    history = MeterHistory((), np.empty((0, 0)), nothing, nothing.astype(np.int64), 1.0, 1.0, typical, False)
+    history = MeterHistory((), np.empty((0, 0)), nothing, nothing.astype(np.int64), 1.0, 1.0, typical)
     return learn_group(history).group

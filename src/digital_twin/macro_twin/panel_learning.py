@@ -13,6 +13,7 @@ import numpy as np
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.compiled import compiled
 from digital_twin.macro_twin.panel import Driver, Indices, Mask, Panel, believed
+from digital_twin.macro_twin.shares import PRIOR_CV, PRIOR_METERS
 
 HALF_LIFE_DAYS = 14.0
 ROUNDS = 3
@@ -52,10 +53,6 @@ to all meters'."""
 
 MARGIN, LIMIT_DAYS = 0.75, 7.0
 """Readings are doubted so far beyond the levels that were held for two intervals; imagined days of wide limits."""
-
-PRIOR_CV, PRIOR_METERS = 0.56, 4.0
-"""How differently homes use energy: relative deviation of a household's annual use from the mean of its group, fitted
-to 1 to 537 metered Swiss homes, and for how many meters it counts."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,6 @@ class MeterHistory:
     step_hours: float
     metered_share: float
     typical: float  # the community's quantity without data, to begin with
-    is_signed: bool  # may be negative, as net load may
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,23 +61,21 @@ class Learned:
 
 
 def learn_group(history: MeterHistory) -> Learned:
-    """The group's weights, levels and errors."""
+    """The group's weights and errors."""
     count = len(history.ids)
     if count == 0:
         return Learned(_no_meters(history), history.own)
     known = np.isfinite(history.meters)
     filled = np.where(known, history.meters, 0.0)
     by_hour = _hours_of(history.hour)
-    level = _levels(history, by_hour, filled, known) if history.is_signed else np.zeros((24, count))
     weight = np.full((24, count), 1.0 / count)
-    whole = _whole(history, weight, level, filled, known)
+    whole = _whole(history, weight, filled, known)
     for _ in range(ROUNDS):
         if not np.isfinite(whole).any():
             break
-        learn = _spread_weights if history.is_signed else _share_weights
-        weight = learn(history, by_hour, filled, known, level, whole)
-        whole = _whole(history, weight, level, filled, known)
-    return Learned(_group(history, weight, level, whole, by_hour, known), whole / history.metered_share)
+        weight = _weights(history, by_hour, filled, known, whole)
+        whole = _whole(history, weight, filled, known)
+    return Learned(_group(history, weight, whole, by_hour, known), whole / history.metered_share)
 
 
 def _hours_of(hour: Indices) -> Array:
@@ -86,19 +83,16 @@ def _hours_of(hour: Indices) -> Array:
     return (np.arange(24)[:, None] == hour).astype(np.float64)
 
 
-def _whole(history: MeterHistory, weight: Array, level: Array, filled: Array, known: Mask) -> Array:
+def _whole(history: MeterHistory, weight: Array, filled: Array, known: Mask) -> Array:
     """The sum of all meters, reported or not; from the community's own series where there is one."""  # (T,)
-    of_step, level_of_step = weight[history.hour], level[history.hour]
-    covered = (of_step * known).sum(axis=1)
-    beyond = ((filled - level_of_step) * known).sum(axis=1)
-    ratio = np.divide(beyond, covered, out=np.full(covered.shape, np.nan), where=covered >= SMALLEST_SHARE)
-    from_meters = level_of_step.sum(axis=1) + ratio
+    covered = (weight[history.hour] * known).sum(axis=1)
+    from_meters = np.divide(
+        filled.sum(axis=1), covered, out=np.full(covered.shape, np.nan), where=covered >= SMALLEST_SHARE
+    )
     return np.where(np.isfinite(history.own), history.metered_share * history.own, from_meters)
 
 
-def _share_weights(
-    history: MeterHistory, by_hour: Array, filled: Array, known: Mask, level: Array, whole: Array
-) -> Array:
+def _weights(history: MeterHistory, by_hour: Array, filled: Array, known: Mask, whole: Array) -> Array:
     """Ratios of sums: what a meter used of what all used while it reported."""  # (24, M)
     count = len(history.ids)
     usable = known & np.isfinite(whole)[:, None]
@@ -117,37 +111,10 @@ def _share_weights(
     return weight / weight.sum(axis=1, keepdims=True)
 
 
-def _levels(history: MeterHistory, by_hour: Array, filled: Array, known: Mask) -> Array:
-    """A meter's mean in each hour."""  # (24, M)
-    total, number = by_hour @ filled, by_hour @ known.astype(np.float64)
-    everyone = filled.sum() / max(known.sum(), 1)
-    imagined = METER_DAYS * 24.0 / history.step_hours
-    of_meter = (total.sum(axis=0) + imagined * everyone) / (number.sum(axis=0) + imagined)
-    imagined = HOUR_DAYS / history.step_hours
-    return (total + imagined * of_meter) / (number + imagined)
-
-
-def _spread_weights(
-    history: MeterHistory, by_hour: Array, filled: Array, known: Mask, level: Array, whole: Array
-) -> Array:
-    """How much a meter moves with all: regression of its deviation on that of the sum, the same in every hour."""
-    count = len(history.ids)
-    common = whole - level[history.hour].sum(axis=1)
-    usable = known & np.isfinite(common)[:, None]
-    common = np.where(np.isfinite(common), common, 0.0)
-    deviation = np.where(usable, filled - level[history.hour], 0.0)
-    together = deviation.T @ common
-    alone = usable.T.astype(np.float64) @ common**2
-    imagined = METER_DAYS * 24.0 / history.step_hours * max(float(np.mean(common**2)), 1e-12)
-    weight = np.maximum((together + imagined / count) / (alone + imagined), 0.05 / count)
-    return np.broadcast_to(weight / weight.sum(), (24, count)).copy()
-
-
-def _group(history: MeterHistory, weight: Array, level: Array, whole: Array, by_hour: Array, known: Mask) -> MeterGroup:
+def _group(history: MeterHistory, weight: Array, whole: Array, by_hour: Array, known: Mask) -> MeterGroup:
     count = len(history.ids)
     typical = float(np.nanmean(np.abs(whole))) if np.isfinite(whole).any() else history.typical
-    common = whole - level[history.hour].sum(axis=1)
-    expected = level[history.hour] + weight[history.hour] * common[:, None]
+    expected = weight[history.hour] * whole[:, None]
     usable = known & np.isfinite(expected)
     error = np.where(usable, history.meters - expected, 0.0)
     variance = _variances(history, by_hour, usable, error, weight * max(typical, 1e-9))
@@ -156,17 +123,16 @@ def _group(history: MeterHistory, weight: Array, level: Array, whole: Array, by_
     unmetered = count * (1 - history.metered_share) / history.metered_share
     usual, most = weight * typical, LARGEST_ERROR * np.sqrt(variance)
     highest = _ceilings(history.meters, history.step_hours, typical)
-    ceiling = np.minimum(highest, np.abs(level) + LARGEST_LOAD * usual + most) if count > 1 else highest[None, :]
+    ceiling = np.minimum(highest, LARGEST_LOAD * usual + most) if count > 1 else highest[None, :]
     ceiling = np.broadcast_to(ceiling, (24, count)).copy()
     return MeterGroup(
         ids=history.ids,
         metered_share=history.metered_share,
         weight=weight,
-        level=level,
         variance=variance,
         unmetered_variance=unmetered * (variance.mean(axis=1) + between) + unmetered**2 / count * between,
         ceiling=ceiling,
-        floor=-ceiling if history.is_signed else np.zeros((24, count)),
+        floor=np.zeros((24, count)),
         own_ceiling=_own_ceiling(history, typical / history.metered_share),
         lasting=_lasting(history, usable, error),
         scale=max(typical / history.metered_share, 1e-6),
@@ -247,7 +213,6 @@ def _no_meters(history: MeterHistory) -> MeterGroup:
         ids=(),
         metered_share=1.0,
         weight=nothing,
-        level=nothing,
         variance=nothing,
         unmetered_variance=np.zeros(24),
         ceiling=nothing,
