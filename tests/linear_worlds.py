@@ -40,8 +40,8 @@ class World:
     def filtered(self) -> Gaussian:
         return self.beliefs()[-1]
 
-    def trail(self) -> Trail:
-        """What the filter leaves behind."""
+    def trail(self, shrunk: Array | None = None) -> Trail:
+        """What the filter leaves behind, its deviations shrunk at the end of each step by (T, n) if they are."""
         steps, sensors, states = self.designs.shape
         trail = new_trail(steps, states, readings=sensors, couplings=1, asked=sensors)
         belief, product = self.start, np.empty(states)
@@ -54,6 +54,9 @@ class World:
                     innovation = reading - row @ belief.mean
                     keep_reading(trail, (step, sensor), row, product, innovation, spread)
                     update_in_place(belief.mean, belief.covariance, product, innovation, spread)
+            if shrunk is not None:
+                trail.scale[step] = shrunk[step]
+                belief = Gaussian(belief.mean, belief.covariance * np.outer(shrunk[step], shrunk[step]))
             keep_belief(trail, step, belief.mean, belief.covariance, self.designs[step])
         return trail
 

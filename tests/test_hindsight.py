@@ -1,5 +1,7 @@
 """Looking back on the twin's own steps: nearer to the truth, more certain, and never beyond what can be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,9 @@ from tests.twins import Homes, lively_homes, plant, prior, readings
 
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.hindsight import smoothed_track
-from digital_twin.macro_twin.state import advance, start_state
+from digital_twin.macro_twin.hindsight import look_back_on_panel, smoothed_track
+from digital_twin.macro_twin.panel import NEWS, follow
+from digital_twin.macro_twin.state import advance, panel_steps, start_state
 from digital_twin.macro_twin.structure import ENERGY, EXCHANGE, LOAD, OBSERVED, SIZE, STORAGE_SOC
 from digital_twin.macro_twin.trail import new_trail
 
@@ -47,6 +50,28 @@ def test_a_lag_of_no_step_leaves_the_track_as_it_is(homes: Homes) -> None:
     track, smoothed = advance(state, model, shown).track, smoothed_track(state, model, shown, lag=0)
     np.testing.assert_array_equal(smoothed.mean, track.mean)
     np.testing.assert_array_equal(smoothed.deviation, track.deviation)
+
+
+def test_what_no_other_step_knows_is_left_uncertain(homes: Homes) -> None:
+    first, last = 21 * 24, len(homes.load_kw)
+    model, state = homes.learn(first)
+    shown = homes.between(first, last, silent_by_chance(homes, first))
+    panel, memory, meters = model.panels[0], state.panels[0], shown.meters[0]
+    assert panel is not None
+    assert memory is not None
+    steps = panel_steps(shown.grid, "UTC")
+    before = follow(panel, memory.copy(), meters, *steps)
+    found = look_back_on_panel(panel, memory, meters, steps)
+    silent = np.isnan(meters)
+    news = ((panel.spread**2 * panel.parts[NEWS])[steps[0] % panel.slots] * silent).sum(axis=1)
+    assert (found.variance >= np.minimum(memory.noise[1] * news, before.variance)).all()
+    assert (found.variance <= before.variance).all()
+    without_a_meter = replace(panel, unmetered_variance=panel.unmetered_variance + 50.0)
+    wider = look_back_on_panel(without_a_meter, memory, meters, steps)
+    np.testing.assert_allclose(wider.variance, found.variance + 50.0)
+    np.testing.assert_allclose(wider.mean, found.mean)
+    all_report = ~silent.any(axis=1)
+    np.testing.assert_array_equal(found.mean[all_report], before.mean[all_report])
 
 
 @settings(max_examples=20, deadline=None)

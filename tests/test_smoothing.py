@@ -50,6 +50,23 @@ def test_smoothing_agrees_with_the_textbook(seed: int) -> None:
         np.testing.assert_allclose(full(found.covariance[step]), later[1], atol=1e-6)
 
 
+def test_what_was_shrunk_is_widened_on_the_way_back() -> None:
+    world = World(9, states=4, steps=6)
+    shrunk = np.random.default_rng(9).uniform(0.3, 1.0, (6, 4))
+    trail, first = world.trail(shrunk), world.transitions[0]
+    found = smooth(trail, first.decay, (first.target, first.source))
+    later = (trail.mean[-1], full(trail.covariance[-1]))
+    for step in range(4, -1, -1):
+        factor, moved = shrunk[step + 1], world.transitions[step + 1]
+        both = np.outer(factor, factor)
+        # the belief before it was shrunk, given what is known of it afterwards
+        before = trail.mean[step + 1] + (later[0] - trail.mean[step + 1]) / factor, later[1] / both
+        filtered = (trail.mean[step], full(trail.covariance[step]))
+        later = textbook_smooth(filtered, before, moved.matrix(), np.diag(moved.noise))
+        np.testing.assert_allclose(found.mean[step], later[0], atol=1e-6)
+        np.testing.assert_allclose(full(found.covariance[step]), later[1], atol=1e-6)
+
+
 @given(st.integers(0, 10_000), st.sampled_from([None, 0, 2]))
 def test_looking_back_never_makes_a_step_less_certain(seed: int, lag: int | None) -> None:
     world = World(seed)
