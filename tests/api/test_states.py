@@ -14,7 +14,8 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 NAMES = ["demand_kw", "pv_kw", "net_load_kw", "storage_soc_kwh"]
 DAYS = 6
 HOURS = np.arange(24 * DAYS)
-LOAD = (50 + 20 * np.sin(2 * np.pi * (HOURS - 9) / 24)).round(3)
+CHANCE = np.random.default_rng(0).normal(size=HOURS.size)
+LOAD = (50 + 20 * np.sin(2 * np.pi * (HOURS - 9) / 24) + 2 * CHANCE).round(3)
 PV = (300 * np.maximum(np.sin((HOURS % 24 - 6) / 12 * np.pi), 0)).round(3)
 
 
