@@ -27,7 +27,7 @@ def made_panel(homes: int = HOMES, *, slow_variance: float = 1.0, metered_share:
         share=flat * size / size.sum(),
         spread=flat * 0.5 * size,
         parts=np.array([[0.5], [0.2], [0.3]]) * np.ones(homes),
-        fast_decay=0.6,
+        fast_decay=np.full(homes, 0.6),
         lasting_decay=0.99,
         driver=Driver(np.full(SLOTS, 2.0), 0.8, 0.995, 0.5, slow_variance),
         unmetered_variance=np.zeros(SLOTS),
@@ -42,7 +42,7 @@ def drawn(panel: Panel, days: int, seed: int) -> Array:
     b = process(rng, steps, driver.slow_decay, driver.slow_variance)
     own = [
         np.column_stack([process(rng, steps, decay, part[i]) for i in range(len(panel.ids))])
-        for decay, part in zip((panel.fast_decay, panel.lasting_decay, 0.0), panel.parts, strict=True)
+        for decay, part in zip((panel.fast_decay[0], panel.lasting_decay, 0.0), panel.parts, strict=True)
     ]
     slot = np.arange(steps) % SLOTS
     moved = panel.share[slot] * (driver.scale[slot] * (a + b))[:, None]
@@ -129,7 +129,7 @@ def jointly(panel: Panel, shown: Array) -> Array:
     """The whole by a Kalman filter over both drivers and all own parts, meter by meter."""
     homes, driver = len(panel.ids), panel.driver
     decay = np.concatenate(
-        [[driver.fast_decay, driver.slow_decay], *np.outer([panel.fast_decay, panel.lasting_decay], np.ones(homes))]
+        [[driver.fast_decay, driver.slow_decay], *np.outer([panel.fast_decay[0], panel.lasting_decay], np.ones(homes))]
     )
     variance = np.concatenate([[driver.fast_variance, driver.slow_variance], panel.parts[0], panel.parts[1]])
     mean, covariance = np.zeros(decay.size), np.diag(variance)
@@ -194,6 +194,13 @@ def test_units_do_not_matter(factor: float, missing: float, seed: int) -> None:
     first, second = followed(one.panel, shown), followed(other.panel, factor * shown)
     np.testing.assert_allclose(second.mean, factor * first.mean, rtol=1e-6)
     np.testing.assert_allclose(second.variance, factor**2 * first.variance, rtol=1e-5, atol=1e-9 * factor**2)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_very_first_readings_are_learned_from(steps: int) -> None:
+    readings = np.full((steps, 2), 1.5)
+    whole = followed(learned(readings).panel, readings)
+    np.testing.assert_allclose(whole.mean, 3.0)
 
 
 @settings(max_examples=30)

@@ -73,7 +73,7 @@ class Panel:
     share: Array  # (S, M) of the driver, sums to 1 over the meters
     spread: Array  # (S, M) kW, standard deviation of what is a meter's own
     parts: Array  # (3, M) of its variance: fast, lasting, news; they sum to 1
-    fast_decay: float
+    fast_decay: Array  # (M,)
     lasting_decay: float
     driver: Driver
     unmetered_variance: Array  # (S,) of homes without a meter around their part
@@ -88,26 +88,25 @@ class Panel:
 def panel_arrays(panel: Panel) -> dict[str, NDArray[Any]]:
     """All of it but the ids, in as few bytes as it takes."""
     driver = panel.driver
-    numbers = [panel.metered_share, panel.fast_decay, panel.lasting_decay, *driver[1:]]
+    numbers = [panel.metered_share, panel.lasting_decay, *driver[1:]]
     of_panel = {name: getattr(panel, name).astype(np.float32) for name in _ARRAYS}
     return {**of_panel, "scale": driver.scale, "numbers": np.array(numbers)}
 
 
 def panel_from(ids: tuple[str, ...], arrays: dict[str, NDArray[Any]]) -> Panel:
     """The panel of `panel_arrays`."""
-    metered_share, fast_decay, lasting_decay, *driver = arrays["numbers"].tolist()
+    metered_share, lasting_decay, *driver = arrays["numbers"].tolist()
     of_panel: dict[str, Array] = {name: arrays[name].astype(np.float64) for name in _ARRAYS}
     return Panel(
         ids=ids,
         metered_share=metered_share,
-        fast_decay=fast_decay,
         lasting_decay=lasting_decay,
         driver=Driver(arrays["scale"], *driver),
         **of_panel,
     )
 
 
-_ARRAYS = ("profile", "share", "spread", "parts", "unmetered_variance", "limits")
+_ARRAYS = ("profile", "share", "spread", "parts", "fast_decay", "unmetered_variance", "limits")
 
 
 class PanelMemory(NamedTuple):
@@ -198,7 +197,7 @@ class _Known(NamedTuple):
     share: Array
     spread: Array
     parts: Array
-    fast_decay: float
+    fast_decay: Array
     lasting_decay: float
     driver: Driver
     limits: Array
@@ -251,9 +250,9 @@ def _move_on(memory: PanelMemory, known: _Known) -> None:
     state[4] *= driver.fast_decay * driver.slow_decay
     kept = variance * driver.slow_decay / state[3] if state[3] > 0 else 1.0
     rest, shift = max(variance - kept**2 * state[3], 0.0), before - kept * state[1]
-    fast, lasting = known.fast_decay, known.lasting_decay
+    lasting = known.lasting_decay
     for i in range(memory.fast.size):
-        slope = memory.slope[i]
+        fast, slope = known.fast_decay[i], memory.slope[i]
         memory.fast[i] *= fast
         memory.fast_variance[i] += (1 - fast**2) * (parts[FAST, i] - memory.fast_variance[i])
         memory.level[i] = lasting * (memory.level[i] + slope * shift)

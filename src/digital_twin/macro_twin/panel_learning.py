@@ -36,10 +36,11 @@ PRIOR_ERROR, PRIOR_DEVIATION = 0.8, 0.3
 LARGEST_DEVIATION = 6.0
 """How many spreads an interval may count for in the memory of a meter's errors."""
 
+OWN_FAST_DECAYS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
 FAST_DECAYS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 LASTING_DECAYS = (0.95, 0.98, 0.99, 0.995, 0.998)
 DRIVER_DECAYS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)
-"""Tried for one step; the lasting ones for a quarter of an hour."""
+"""Tried for one step, for single meters and for all; the lasting ones for a quarter of an hour."""
 
 SLOW_DECAY = 0.9997
 """Of the slow driver in a quarter of an hour: a month."""
@@ -130,7 +131,7 @@ def learn_panel(history: PanelHistory) -> Learned:
         share=_rounded(share),
         spread=_rounded(spread),
         parts=_rounded(parts),
-        fast_decay=fast_decay,
+        fast_decay=_rounded(fast_decay),
         lasting_decay=lasting_decay,
         driver=driver,
         unmetered_variance=_rounded(_unmetered(history, profile, spread, typical)),
@@ -236,11 +237,11 @@ def _spreads(history: PanelHistory, error: Array, typical: float) -> Array:
     return np.sqrt(0.9 * of_slot + 0.1 * of_meter) + 1e-4 * typical / count
 
 
-def _own_parts(history: PanelHistory, error: Array) -> tuple[Array, float, float]:
-    """How long errors of meters live, from their autocorrelation: parts of the variance, and two decays."""
+def _own_parts(history: PanelHistory, error: Array) -> tuple[Array, Array, float]:
+    """How long errors of meters live, from their autocorrelation: parts of the variance, each meter's decay of the
+    fast part, and that of the lasting one."""
     slots = history.slots
-    lags = np.unique(np.concatenate([np.arange(1, 9), np.round(np.geomspace(10, slots, 7)).astype(np.int64)]))
-    lags = lags[lags < error.shape[0]]
+    lags = _lags(slots, error.shape[0])
     bounded = np.clip(error, -LARGEST_DEVIATION, LARGEST_DEVIATION)
     products, pairs = _autocovariances(bounded, np.concatenate([[0], lags]))
     variance = (products[0] + slots) / (pairs[0] + slots)
@@ -259,11 +260,31 @@ def _own_parts(history: PanelHistory, error: Array) -> tuple[Array, float, float
     assert best is not None
     _, fast, lasting, of_all = best
     of_all[1] = max(of_all[1], LEAST_LASTING)
-    curves = _curves(fast, lasting, lags) * weight[:, None]
-    remembered = _mixture(curves, found * weight[:, None], of_all, POOLED)
+    decay, remembered = _own_fits(found * weight[:, None], of_all, lags, (fast, lasting))
     remembered[1] = np.maximum(remembered[1], LEAST_LASTING)
     remembered *= np.minimum(1.0, MOST_MEMORY / remembered.sum(axis=0))
-    return np.vstack([remembered, 1 - remembered.sum(axis=0)]), fast, lasting
+    return np.vstack([remembered, 1 - remembered.sum(axis=0)]), decay, lasting
+
+
+def _own_fits(wanted: Array, of_all: Array, lags: Indices, decays: tuple[float, float]) -> tuple[Array, Array]:
+    """Of each meter the fast decay that fits it best, near the parts of all, and its parts."""  # (M,), (2, M)
+    tried = (decays[0], *OWN_FAST_DECAYS)
+    fits: list[Array] = []
+    distances: list[Array] = []
+    for fast in tried:
+        curves = _curves(fast, decays[1], lags) / np.sqrt(lags)[:, None]
+        parts = _mixture(curves, wanted, of_all, POOLED)
+        fits.append(parts)
+        away = ((parts - of_all[:, None]) ** 2).sum(axis=0)
+        distances.append(((curves @ parts - wanted) ** 2).sum(axis=0) + POOLED * away)
+    nearest = np.argmin(distances, axis=0)
+    return np.array(tried)[nearest], np.stack(fits)[nearest, :, np.arange(nearest.size)].T
+
+
+def _lags(slots: int, steps: int) -> Indices:
+    """Up to a day, the short ones all; the first even where there is nothing behind it."""
+    lags = np.unique(np.concatenate([np.arange(1, 9), np.round(np.geomspace(10, slots, 7)).astype(np.int64)]))
+    return lags[lags < max(steps, 2)]
 
 
 def _autocovariances(values: Array, lags: Indices) -> tuple[Array, Array]:
@@ -301,8 +322,7 @@ def _driver(history: PanelHistory, error: Array, share: Array, moved: Array, is_
     everyone = (squares.sum() + 0.25 * slots * prior) / (number.sum() + 0.25 * slots)
     of_slot = (_smooth(squares, SPREAD_HOURS) + everyone) / (_smooth(number, SPREAD_HOURS) + 1)
     scale = np.sqrt(0.8 * of_slot[:, 0] + 0.2 * everyone).astype(np.float64)
-    lags = np.unique(np.concatenate([np.arange(1, 9), np.round(np.geomspace(10, slots, 6)).astype(np.int64)]))
-    lags = lags[lags < moved.size]
+    lags = _lags(slots, moved.size)
     relative = np.where(is_told, moved / scale[history.slot], np.nan)
     products, pairs = _autocovariances(relative[:, None], lags)
     reported = (share[history.slot] * history.known).sum(axis=1)
