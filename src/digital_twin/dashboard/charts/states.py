@@ -44,7 +44,7 @@ POWERS = ("demand_kw", "pv_kw", "net_load_kw")
 STORED = "storage_soc_kwh"
 BAND_OPACITY = 0.16
 ESTIMATED, PREDICTED = "estimated", "expected"
-WIDTHS = alt.StrokeWidth("told:N", scale=alt.Scale(domain=[ESTIMATED, PREDICTED], range=[2.2, 1.2]), legend=None)
+WIDTHS = alt.StrokeWidth("told:O", scale=alt.Scale(domain=[ESTIMATED, PREDICTED], range=[2.2, 1.2]), legend=None)
 """What is only expected is drawn thinner."""
 WORDS = (alt.Tooltip("series:N", title="What"), alt.Tooltip("told:N", title="Is"))
 
