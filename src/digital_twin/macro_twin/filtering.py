@@ -53,6 +53,9 @@ SURE, MISSED = 1.96**2, 0.05
 """Squared innovation over its variance that 95 % stay below, and the part that does not."""
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 100.0
+LARGEST_DAY_SCALE = 10.0
+"""Beyond it what is expected of a day would leave nothing to the remainder."""
+
 _QUANTITIES = len(OBSERVED)
 _BIASES = (LOAD_BIAS, PV_BIAS, LOAD_BIAS, STORAGE_BIAS)
 """What lasts of the error of a sum, for each of `OBSERVED`."""
@@ -235,6 +238,7 @@ def _learn_day(
     if not np.isnan(habits.expected[slot]):
         surprise = (departure - habits.expected[slot]) ** 2 / habits.spread[slot]
         day_scale = _rescaled(day_scale, dynamics.day_adaptation * told * told, surprise)
+        day_scale = min(max(day_scale, 1.0 / LARGEST_DAY_SCALE), LARGEST_DAY_SCALE)
     habits.usual[slot] += dynamics.habit_gain * told * departure
     habits.expected[slot], habits.spread[slot] = expect_tomorrow(
         mean, covariance, features, DEMAND_REMAINDER, dynamics.tomorrow, (noise_scale * day_scale, noise_scale)
