@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.builders import community, series
 
-from digital_twin.domain.assets import Member
+from digital_twin.domain.assets import Asset, Member, Photovoltaics
 from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
 from digital_twin.domain.quality import Quality
 from digital_twin.domain.readings import SeriesValues
@@ -188,6 +188,22 @@ async def test_meters_of_some_members_stand_for_their_part_of_the_community(worl
     assert unmetered["mean"] == pytest.approx(demand["mean"] - truth / 2)
     assert unmetered["sd"] == demand["sd"]
     assert state["parts"]["net_charge_kw"]["sd"] > 0
+
+
+async def test_a_roof_without_a_meter_counts_by_what_is_registered_of_it(world: World) -> None:
+    await world.open(homes=4, num_prosumers=4, total_pv_capacity_kw=24.0)
+    capacities = {"h0": 4.0, "h1": 8.0, "h2": 12.0}
+    async with world.store.community(ID) as tx:
+        await tx.members.put_assets([Asset(f"{one}_pv", Photovoltaics(kw), one) for one, kw in capacities.items()])
+    hours = np.arange(24 * 10 - 11) % 24
+    sun = np.maximum(np.sin((hours - 5) / 14 * np.pi), 0.0) * (hours < 19)
+    told = [series("pv_kw", (capacities[one] * sun).tolist(), member=one, start=START) for one in ("h0", "h1")]
+    await world.record(*told)
+    world.clock.advance(hours=hours.size)
+    state = await world.service.state(GRANT)
+    assert state["states"]["pv_kw"]["mean"] == pytest.approx(24.0 * sun[-1], rel=0.02)
+    assert state["states"]["pv_kw"]["sd"] > 0.05 * 12.0 * sun[-1], "the third roof is not seen"
+    assert any("what is registered of them" in one for one in state["provenance"]["assumptions"])
 
 
 async def test_meters_of_different_resolutions_are_read_on_the_coarsest(world: World) -> None:

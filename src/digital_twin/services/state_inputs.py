@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from digital_twin.domain.assets import Member
+from digital_twin.domain.assets import Battery, Member, Photovoltaics
 from digital_twin.domain.community import Community
 from digital_twin.domain.member_sum import MemberSpan
 from digital_twin.domain.readings import Series, SeriesKey, SeriesValues
@@ -70,7 +70,7 @@ async def instruments_of(tx: Transaction, community: Community, at: datetime, pr
 
     A member's net meter counts where the member has no load meter: the two would tell the same twice. Prosumers that
     are no members, and members without a load or net meter, are taken to be like those with one; members without a
-    generation or storage series are taken to have neither.
+    generation or storage series are taken to have what is registered of them, relative to those with one.
     """
     series = [one for one in await tx.readings.named(OBSERVED) if one.key.asset_id is None]
     members = {one.member_id: one for one in await tx.members.members()}
@@ -78,11 +78,14 @@ async def instruments_of(tx: Transaction, community: Community, at: datetime, pr
     homes = max(community.num_prosumers, len(current), 1)
     of = {name: _owners(series, name, current) for name in OBSERVED}
     of["net_load_kw"] = [name for name in of["net_load_kw"] if name not in of["load_kw"]]
+    assets = await tx.members.assets()
+    roofs = _capacities((a.member_id, a.device.capacity_kw) for a in assets if isinstance(a.device, Photovoltaics))
+    stores = _capacities((a.member_id, a.device.capacity_kwh) for a in assets if isinstance(a.device, Battery))
     shares = {
         "load_kw": len(of["load_kw"]) / homes,
         "net_load_kw": len(of["net_load_kw"]) / homes,
-        "pv_kw": len(current) / homes,
-        "storage_soc_kwh": len(current) / homes,
+        "pv_kw": len(current) / homes * _told_part(roofs, of["pv_kw"], current),
+        "storage_soc_kwh": len(current) / homes * _told_part(stores, of["storage_soc_kwh"], current),
     }
     metering = tuple(Metering(tuple(of[name]), shares[name] if of[name] else 1.0) for name in OBSERVED)
     used = [one for one in series if one.key.member_id is None or one.key.member_id in of[one.key.name]]
@@ -137,7 +140,9 @@ def describe(instruments: Instruments, provenance: Provenance) -> None:
         if metering.ids and metering.share < 1 and name not in ("pv_kw", "storage_soc_kwh"):
             provenance.assume(f"prosumers without {name} readings are like the {len(metering.ids)} with them")
         elif metering.ids and metering.share < 1:
-            provenance.assume(f"members without {name} readings have none, other prosumers are like the members")
+            provenance.assume(
+                f"members without {name} readings have what is registered of them, other prosumers are like the members"
+            )
     told_of = set(provenance.sources)
     plant = setting.plant
     if not told_of & {"load_kw", "net_load_kw"}:
@@ -182,6 +187,25 @@ def _plant(community: Community) -> Plant:
 def _owners(series: Iterable[Series], name: str, current: Sequence[str]) -> list[str]:
     owners = {one.key.member_id for one in series if one.key.name == name}
     return [member_id for member_id in sorted(current) if member_id in owners]
+
+
+def _capacities(of_assets: Iterable[tuple[str | None, float]]) -> dict[str, float]:
+    """What each member has registered."""
+    found: dict[str, float] = {}
+    for member_id, capacity in of_assets:
+        if member_id is not None:
+            found[member_id] = found.get(member_id, 0.0) + capacity
+    return found
+
+
+def _told_part(capacities: dict[str, float], owners: Sequence[str], current: Sequence[str]) -> float:
+    """Of the members' registered capacity, what belongs to those with a series; all of it unless each of them has
+    registered some."""
+    told = [capacities.get(member_id, 0.0) for member_id in owners]
+    if not all(told):
+        return 1.0
+    everyone = sum(capacities.get(member_id, 0.0) for member_id in current)
+    return sum(told) / everyone if everyone > 0 else 1.0
 
 
 def _is_member(member: Member, at: datetime) -> bool:
