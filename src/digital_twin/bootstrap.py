@@ -1,7 +1,6 @@
 """The only place that knows everything: settings -> adapters -> services."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pydantic import SecretStr
 
 from digital_twin.adapters.children import child
 from digital_twin.adapters.clock import SystemClock
-from digital_twin.adapters.compute import WarmPool
+from digital_twin.adapters.compute import WarmPool, keep_compiled
 from digital_twin.adapters.feed_sources import SourceAddresses, open_sources
 from digital_twin.adapters.mqtt import BrokerAddress, MqttBroker
 from digital_twin.adapters.passwords import BcryptHasher
@@ -313,8 +312,8 @@ def _environment_of(settings: Settings) -> dict[str, str]:
 @asynccontextmanager
 async def _open_adapters(settings: Settings) -> AsyncGenerator[tuple[Adapters, str], None]:
     """The outside, and the address of its database."""
-    # where the package lies nothing may be writable; before anything imports numba
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.digital_twin_home / "numba"))
+    # where the package lies nothing may be writable
+    keep_compiled(settings.digital_twin_home / "numba")
     async with AsyncExitStack() as stack:
         pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
         stack.callback(pool.close)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from digital_twin.adapters.compute import WarmPool
+from digital_twin.adapters import compute
+from digital_twin.adapters.compute import WarmPool, keep_compiled
 from digital_twin.domain import errors
 from digital_twin.domain.errors import TwinError, Unavailable
 
@@ -143,3 +144,20 @@ async def test_a_closed_pool_is_unavailable() -> None:
     closed.close()
     with pytest.raises(errors.Unavailable, match="shutting down"):
         await closed.call(os.getpid, timeout_s=1)
+
+
+def test_what_is_compiled_of_other_code_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "given")
+    keep_compiled(tmp_path)
+    assert os.environ["NUMBA_CACHE_DIR"] == "given"
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    keep_compiled(tmp_path)
+    ours = Path(os.environ["NUMBA_CACHE_DIR"])
+    assert ours.parent == tmp_path
+    package = tmp_path / "package"
+    (package / "adapters").mkdir(parents=True)
+    (package / "other.py").write_text("changed")
+    monkeypatch.setattr(compute, "__file__", str(package / "adapters" / "compute.py"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    keep_compiled(tmp_path)
+    assert Path(os.environ["NUMBA_CACHE_DIR"]) not in (ours, tmp_path)

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import hashlib
 import importlib
 import itertools
 import multiprocessing
@@ -12,6 +13,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
@@ -22,6 +24,17 @@ T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1
 """Source: Linux, prctl(2)."""
+
+
+def keep_compiled(folder: Path) -> None:
+    """Have numba keep what it compiles in a folder of its own for this very code, before anything imports it.
+
+    Its index looks at the file of a function alone, and stops at a type in another file that is not there any more.
+    """
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        code.update(path.read_bytes())
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / code.hexdigest()[:16]))
 
 
 class WarmPool:
