@@ -9,7 +9,7 @@ from tests.twins import START, metering, plant, prior, readings
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings, calibrate
-from digital_twin.macro_twin.demand import Departures, log_likelihood
+from digital_twin.macro_twin.departures import Departures, log_likelihood
 from digital_twin.macro_twin.felt import FELT_HOURS, feel
 from digital_twin.macro_twin.habits import PARTS, REMAINDER, expect_tomorrow, tomorrow_of
 from digital_twin.macro_twin.model import TwinModel

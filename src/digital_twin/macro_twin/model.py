@@ -8,7 +8,8 @@ import numpy as np
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.coverage import Indices, MeterGroup
-from digital_twin.macro_twin.demand import DEGREE_WALK, Demand, Departures, expected_demand
+from digital_twin.macro_twin.demand import DEGREE_WALK, Demand, expected_demand
+from digital_twin.macro_twin.departures import Departures
 from digital_twin.macro_twin.filtering import Dynamics, Outlook
 from digital_twin.macro_twin.habits import REMAINDER, Tomorrow, tomorrow_of
 from digital_twin.macro_twin.kalman import Gaussian
