@@ -11,7 +11,7 @@ from tests.twins import START, metering, plant, prior, readings
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings, calibrate
-from digital_twin.macro_twin.coverage import METER_ERROR, MeterGroup, SumReading
+from digital_twin.macro_twin.coverage import METER_ERROR, Mask, MeterGroup, SumReading
 from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.state import TwinState, advance, start_state
 from digital_twin.macro_twin.structure import PV, STORAGE_SOC
@@ -41,10 +41,10 @@ def twin_of(pv_kw: Array, shown: Array) -> tuple[TwinModel, TwinState, TwinReadi
     return model, state, readings(week, clear_sky=SKY[first:], pv_kw=shown[first:])
 
 
-def read(model: TwinModel, meters: Array, possible: Array | None = None) -> SumReading:
+def read(model: TwinModel, meters: Array, possible: Mask | None = None) -> SumReading:
     """What roofs say in the first steps of a day."""
     steps = len(meters)
-    light = np.ones(steps, dtype=np.bool_) if possible is None else possible
+    light: Mask = np.ones(steps, dtype=np.bool_) if possible is None else possible
     return read_units(np.full(steps, np.nan), meters, HOUR[:steps], model.groups[PV], model.patterns[0], light)
 
 
@@ -98,7 +98,7 @@ def unbounded(patterns: Patterns) -> Patterns:
     return patterns._replace(top=np.full(patterns.top.shape, np.inf), kind=Kind(lasting=0.7, is_lively=False))
 
 
-def by_brute_force(group: MeterGroup, patterns: Patterns, shown: Array, reports: Array) -> tuple[float, float]:
+def by_brute_force(group: MeterGroup, patterns: Patterns, shown: Array, reports: Mask) -> tuple[float, float]:
     """Mean and variance of the whole at noon, from the joint distribution of all units."""
     rows = np.column_stack([group.weight[12], patterns.loading])
     prior_covariance = np.zeros((rows.shape[1], rows.shape[1]))
