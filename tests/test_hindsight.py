@@ -12,7 +12,8 @@ from tests.twins import Homes, lively_homes, plant, prior, readings
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.hindsight import look_back_on_panel, smoothed_track
-from digital_twin.macro_twin.panel import NEWS, follow
+from digital_twin.macro_twin.panel import NEWS
+from digital_twin.macro_twin.panel_filter import follow
 from digital_twin.macro_twin.state import advance, panel_steps, start_state
 from digital_twin.macro_twin.structure import ENERGY, EXCHANGE, LOAD, OBSERVED, SIZE, STORAGE_SOC
 from digital_twin.macro_twin.trail import new_trail

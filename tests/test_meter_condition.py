@@ -9,7 +9,7 @@ from tests.twins import lively_homes
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.condition import conditions_of
 from digital_twin.macro_twin.coverage import Mask, MeterGroup
-from digital_twin.macro_twin.panel import follow, moved_on
+from digital_twin.macro_twin.panel_filter import follow, moved_on
 from digital_twin.macro_twin.state import advance
 from digital_twin.macro_twin.structure import LOAD
 from digital_twin.macro_twin.value import (

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digital_twin.domain.units import Array
-from digital_twin.macro_twin.panel import Driver, Indices, Panel, PanelMemory, Whole, believed, follow
+from digital_twin.macro_twin.panel import Driver, Indices, Panel, PanelMemory, Whole
+from digital_twin.macro_twin.panel_filter import believed, follow
 from digital_twin.macro_twin.panel_learning import Learned, PanelHistory, learn_panel
 from digital_twin.macro_twin.textbook import textbook_predict, textbook_update
 

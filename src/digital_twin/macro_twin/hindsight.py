@@ -16,7 +16,8 @@ from digital_twin.macro_twin.calibration import TwinReadings
 from digital_twin.macro_twin.compiled import compiled
 from digital_twin.macro_twin.kalman import spread_of
 from digital_twin.macro_twin.model import PANELS, TwinModel
-from digital_twin.macro_twin.panel import NEWS, Indices, Panel, PanelMemory, Whole, follow
+from digital_twin.macro_twin.panel import NEWS, Indices, Panel, PanelMemory, Whole
+from digital_twin.macro_twin.panel_filter import follow
 from digital_twin.macro_twin.smoothing import smooth
 from digital_twin.macro_twin.state import (
     Track,

@@ -12,7 +12,8 @@ import numpy as np
 
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.compiled import compiled
-from digital_twin.macro_twin.panel import Driver, Indices, Mask, Panel, believed
+from digital_twin.macro_twin.panel import Driver, Indices, Mask, Panel
+from digital_twin.macro_twin.panel_filter import believed
 from digital_twin.macro_twin.shares import PRIOR_CV, PRIOR_METERS
 
 HALF_LIFE_DAYS = 14.0

@@ -10,7 +10,7 @@ from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
 from digital_twin.macro_twin.coverage import Mask, are_believed
 from digital_twin.macro_twin.model import PANELS, TwinModel
-from digital_twin.macro_twin.panel import believed
+from digital_twin.macro_twin.panel_filter import believed
 from digital_twin.macro_twin.state import TwinState
 from digital_twin.macro_twin.structure import EXCHANGE, LOAD, PV, STORAGE_SOC, slots_of
 

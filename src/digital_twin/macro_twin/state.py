@@ -21,7 +21,8 @@ from digital_twin.macro_twin.habits import Habits
 from digital_twin.macro_twin.kalman import Gaussian
 from digital_twin.macro_twin.model import PANELS, TwinModel
 from digital_twin.macro_twin.packing import pack, unpack
-from digital_twin.macro_twin.panel import PanelMemory, Whole, follow
+from digital_twin.macro_twin.panel import PanelMemory, Whole
+from digital_twin.macro_twin.panel_filter import follow
 from digital_twin.macro_twin.structure import (
     ESTIMATED,
     LOAD,

@@ -6,7 +6,8 @@ import numpy as np
 
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.coverage import Mask, MeterGroup
-from digital_twin.macro_twin.panel import NEWS, Panel, PanelMemory, moved_on
+from digital_twin.macro_twin.panel import NEWS, Panel, PanelMemory
+from digital_twin.macro_twin.panel_filter import moved_on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
