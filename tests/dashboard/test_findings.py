@@ -198,6 +198,10 @@ def test_consistency_is_told_with_its_evidence_and_a_lost_stream_by_name() -> No
         "The bands are as wide as they should be for demand (NIS 1.10, ideal 1; 94 % of what came late lay inside, "
         "ideal 95 %) and wider than they need be for PV (NIS 0.40, ideal 1)."
     )
+    alike = documents.consistency(load_kw=documents.stream(), pv_kw=documents.stream(nis=0.9))
+    assert states.consistency_sentence(documents.state(consistency=alike)) == (
+        "The bands are as wide as they should be for demand (NIS 1.10, ideal 1) and PV (NIS 0.90, ideal 1)."
+    )
     lost = documents.consistency(load_kw=documents.stream(), pv_kw=documents.stream(is_lost=True, nis=3.2))
     said = states.consistency_sentence(documents.state(consistency=lost))
     assert said.startswith("Do not rely on the bands of PV (NIS 3.20, ideal 1)")

@@ -83,11 +83,11 @@ def consistency_sentence(state: Document) -> str:
     if lost:
         why = listed([f"{spoken(name)} ({_evidence(one)})" for name, one in lost.items()])
         return f"Do not rely on the bands of {why}: they are not as wide as they should be, and the twin learns anew."
-    told = [
-        f"{_width(one['nis'])} for {spoken(name)} ({_evidence(one)})"
-        for name, one in streams.items()
-        if is_known(one.get("nis"))
-    ]
+    by_width: dict[str, list[str]] = {}
+    for name, one in streams.items():
+        if is_known(one.get("nis")):
+            by_width.setdefault(_width(one["nis"]), []).append(f"{spoken(name)} ({_evidence(one)})")
+    told = [f"{width} for {listed(names)}" for width, names in by_width.items()]
     return (
         f"The bands are {listed(told)}."
         if told
