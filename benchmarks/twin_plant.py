@@ -92,9 +92,7 @@ def synthetic(seed: int, homes: int, month: int) -> PlantedCommunity:
         net_load_kw=np.sum([one.net_load_kw for one in series], axis=0),
         pv_kw=np.stack([one.pv_kw for one in roofs], axis=1),
         pv_capacity_kw=np.array([one.home.roof.photovoltaics.capacity_kw for one in roofs if one.home.roof]),
-        soc_kwh=np.stack(
-            [_at_start(one.soc_kwh, battery) for one, battery in zip(stored, batteries, strict=True)], axis=1
-        ),
+        soc_kwh=np.stack([one.soc_kwh for one in stored], axis=1),
         soc_capacity_kwh=np.array([battery.capacity_kwh for battery in batteries]),
         storage_power_kw=sum(battery.power_kw for battery in batteries),
         exchange_kw=np.sum([one.charge_kw - one.discharge_kw for one in stored], axis=0),
@@ -118,7 +116,7 @@ def californian(first_day: int) -> PlantedCommunity:
         follow_surplus(battery, pv_kw[:, home] - load_kw[:, home], 1.0) for home, battery in enumerate(batteries)
     ]
     exchange_kw = np.sum([charge - discharge for charge, discharge, _ in followed], axis=0)
-    soc_kwh = np.stack([_at_start(held, battery) for (_, _, held), battery in zip(followed, batteries, strict=True)], 1)
+    soc_kwh = np.stack([held for _, _, held in followed], axis=1)
     capacity_kw = homes.pv_kw.to_numpy(np.float64)
     whole = PlantedCommunity(
         name=f"17 homes in California, day {first_day + HISTORY_DAYS} on",
@@ -157,10 +155,6 @@ def dutch(first_day: int, judged_days: int) -> PlantedCommunity:
         exchange_kw=np.zeros(len(pv_kw)),
     )
     return whole.days(first_day, first_day + HISTORY_DAYS + judged_days)
-
-
-def _at_start(held_at_end: Array, battery: Battery) -> Array:
-    return np.concatenate([[battery.capacity_kwh / 2], held_at_end[:-1]])
 
 
 DEVELOP: tuple[Callable[[], PlantedCommunity], ...] = (

@@ -230,10 +230,11 @@ def test_a_battery_takes_all_that_it_can_and_no_more(
     plain = home_batteries._follow.py_func(surplus, 0.25, capacity_kwh, power_kw, efficiency, efficiency)
     for one, other in zip((charge, discharge, soc), plain, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-12)
-    before = np.concatenate([[capacity_kwh / 2], soc[:-1]])
-    np.testing.assert_allclose(soc, before + 0.25 * (efficiency * charge - discharge / efficiency), atol=1e-9)
+    assert soc[0] == capacity_kwh / 2
+    after = soc + 0.25 * (efficiency * charge - discharge / efficiency)
+    np.testing.assert_allclose(soc[1:], after[:-1], atol=1e-9)
     left, lacking = np.maximum(surplus - charge, 0), np.maximum(-surplus - discharge, 0)
-    stopped_charging = (left < 1e-9) | (charge > power_kw - 1e-9) | (soc > capacity_kwh - 1e-9)
-    stopped_giving = (lacking < 1e-9) | (discharge > power_kw - 1e-9) | (soc < 1e-9)
+    stopped_charging = (left < 1e-9) | (charge > power_kw - 1e-9) | (after > capacity_kwh - 1e-9)
+    stopped_giving = (lacking < 1e-9) | (discharge > power_kw - 1e-9) | (after < 1e-9)
     assert stopped_charging.all()
     assert stopped_giving.all()

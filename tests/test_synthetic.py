@@ -235,7 +235,7 @@ def test_energy_balances_and_nothing_is_missing_anywhere_on_earth(
 def follows_its_battery(made: HomeSeries, battery: Battery, hours: float) -> None:
     """DEFINITIONS 1: what it holds follows from what goes in and out; it never works against the meter."""
     change = hours * (battery.charge_efficiency * made.charge_kw - made.discharge_kw / battery.discharge_efficiency)
-    np.testing.assert_allclose(np.diff(made.soc_kwh), change[1:], atol=1e-9)
+    np.testing.assert_allclose(np.diff(made.soc_kwh), change[:-1], atol=1e-9)
     assert ((made.soc_kwh >= 0) & (made.soc_kwh <= battery.capacity_kwh)).all()
     assert (np.maximum(made.charge_kw, made.discharge_kw) <= battery.power_kw).all()
     surplus = made.pv_kw - made.load_kw

@@ -116,12 +116,12 @@ class DemoCommunity:
 
 
 def _followed(surplus_kw: Array) -> Array:
-    """The community's storage, which charges what is left over and discharges what is missing."""  # (T,)
+    """What the storage holds as each interval starts: it charges what is left over and gives what is missing."""  # (T,)
     capacity_kwh, limit_kw = COMMUNITY["total_storage_capacity_kwh"], COMMUNITY["max_storage_power_kw"]
     hours = RESOLUTION_MINUTES / 60
     energy_kwh, followed = capacity_kwh / 2, np.empty(surplus_kw.size)
     for step, power_kw in enumerate(np.clip(surplus_kw, -limit_kw, limit_kw).tolist()):
+        followed[step] = energy_kwh
         change_kwh = hours * (power_kw * EFFICIENCY if power_kw > 0 else power_kw / EFFICIENCY)
         energy_kwh = min(max(energy_kwh + change_kwh, 0.0), capacity_kwh)
-        followed[step] = energy_kwh
     return np.round(followed, 3)

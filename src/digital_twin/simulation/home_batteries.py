@@ -24,7 +24,7 @@ def draw_battery(generator: np.random.Generator, panels: Photovoltaics) -> Batte
 
 
 def follow_surplus(battery: Battery, surplus_kw: Array, step_hours: float) -> tuple[Array, Array, Array]:
-    """What it charges and discharges (kW), and what it holds at the end of each interval (kWh)."""  # (T,) each
+    """What it charges and discharges (kW), and what it holds at the start of each interval (kWh)."""  # (T,) each
     return _follow(
         surplus_kw,
         step_hours,
@@ -42,11 +42,11 @@ def _follow(
     charge, discharge, held = np.zeros_like(surplus), np.zeros_like(surplus), np.empty_like(surplus)
     soc = _FULL_AT_FIRST * capacity
     for step in range(surplus.size):
+        held[step] = soc
         if surplus[step] > 0:
             charge[step] = min(surplus[step], power, (capacity - soc) / (charging * hours))
             soc = min(soc + hours * charging * charge[step], capacity)
         else:
             discharge[step] = min(-surplus[step], power, soc * discharging / hours)
             soc = max(soc - hours * discharge[step] / discharging, 0.0)
-        held[step] = soc
     return charge, discharge, held

@@ -109,7 +109,7 @@ class HomeSeries:
     pv_kw: Array  # (T,)
     charge_kw: Array  # (T,)
     discharge_kw: Array  # (T,)
-    soc_kwh: Array  # (T,) at the end of each interval
+    soc_kwh: Array  # (T,) at the start of each interval
     sessions: ChargingSessions | None
 
     @property
