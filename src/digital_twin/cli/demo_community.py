@@ -116,7 +116,7 @@ class DemoCommunity:
 
 
 def _followed(surplus_kw: Array) -> Array:
-    """What the storage holds as each interval starts: it charges what is left over and gives what is missing."""  # (T,)
+    """What the storage holds as intervals start: it charges what is left over and gives what is missing."""  # (T,)
     capacity_kwh, limit_kw = COMMUNITY["total_storage_capacity_kwh"], COMMUNITY["max_storage_power_kw"]
     hours = RESOLUTION_MINUTES / 60
     energy_kwh, followed = capacity_kwh / 2, np.empty(surplus_kw.size)
