@@ -53,8 +53,9 @@ LEAST_LASTING, MOST_MEMORY, POOLED = 0.03, 0.95, 0.25
 """Of the variance of a meter's errors: the lasting part at least, both that last at most; and the pull
 to all meters'."""
 
-MARGIN, LIMIT_DAYS = 0.75, 7.0
-"""Readings are doubted so far beyond the levels that were held for two intervals; imagined days of wide limits."""
+MARGIN, TIMES_HELD, LIMIT_DAYS = 0.75, 3, 7.0
+"""Readings are doubted so far beyond the levels that were held for two intervals so often; imagined days of wide
+limits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,13 +350,14 @@ def _driver(history: PanelHistory, error: Array, share: Array, moved: Array, is_
 def _limits(history: PanelHistory) -> Array:
     """The lowest and the highest reading of each meter that is not doubted.
 
-    A level counts that was held for two intervals, as wrong readings come singly.
+    A level counts that was held for two intervals, as wrong readings come singly, and more than by coincidence.
     """  # (2, M)
     count, number = len(history.ids), history.known.sum(axis=0)
     pairs = np.stack([history.readings[1:], history.readings[:-1]])
     held = np.isfinite(pairs).all(axis=0)
-    high = np.where(held, pairs.min(axis=0), -np.inf).max(axis=0, initial=-np.inf)
-    low = np.where(held, pairs.max(axis=0), np.inf).min(axis=0, initial=np.inf)
+    nothing = np.full((TIMES_HELD, count), np.inf)
+    high = -np.sort(np.vstack([np.where(held, -pairs.min(axis=0), np.inf), nothing]), axis=0)[TIMES_HELD - 1]
+    low = np.sort(np.vstack([np.where(held, pairs.max(axis=0), np.inf), nothing]), axis=0)[TIMES_HELD - 1]
     is_told = np.isfinite(high)
     high, low = np.where(is_told, high, 0.0), np.where(is_told, low, 0.0)
     widest = max(float(np.abs(high).max()), 10 * history.metered_share * history.typical / count)
