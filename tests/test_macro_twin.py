@@ -124,6 +124,22 @@ def test_a_step_that_doubles_the_load_is_followed_where_all_report() -> None:
     np.testing.assert_allclose(track.mean[whole, LOAD], doubled[first:].sum(axis=1)[whole], rtol=1e-3)
 
 
+def test_a_load_that_stood_still_is_followed_when_it_jumps() -> None:
+    homes = lively_homes(2, 30)
+    own = replace(homes, load_kw=np.full((30 * 24, 2), 20.0))
+    model, state = own.learn(HISTORY_DAYS * 24)
+    jumped = own.load_kw.copy()
+    jumped[HISTORY_DAYS * 24 + 5 :] = 35.0
+    readings = replace(own, load_kw=jumped).between(HISTORY_DAYS * 24, 30 * 24)
+    told = readings.own.copy()
+    told[:, LOAD] = jumped[HISTORY_DAYS * 24 :].sum(axis=1)
+    alone = replace(readings, own=told)
+    mean = advance(state, model, alone).track.mean[:, LOAD]
+    np.testing.assert_allclose(mean[:5], 40.0, rtol=1e-3)
+    assert mean[6] > 60.0
+    np.testing.assert_allclose(mean[9:], 70.0, rtol=0.01)
+
+
 # What meters should not show
 
 

@@ -60,7 +60,7 @@ def test_demand_is_told_from_batteries_that_swallow_the_surplus() -> None:
     )
     held = np.sum([one.soc_kwh for one in homes], axis=0)
     capacity_kwh = sum(one.home.battery.capacity_kwh for one in homes if one.home.battery)
-    series = {"pv_kw": pv, "net_load_kw": net, "storage_soc_kwh": np.append(capacity_kwh / 2, held[:-1])}
+    series = {"pv_kw": pv, "net_load_kw": net, "storage_soc_kwh": held}
     of = plant(40, pv_kw=float(pv.max()), storage_kwh=capacity_kwh)
     of = replace(of, charge_efficiency=0.95, discharge_efficiency=0.95)
     first, sky = 35 * 96, (pv > 0) * 1.0

@@ -22,7 +22,7 @@ WAVE_HOURS = 72.0
 """For how long a day's shape is another one."""
 
 TYPICAL = np.log([0.10, 24.0, 0.03, 0.08, 1.0])
-LEAST, MOST = np.log([1e-3, 3.0, 1e-3, 1e-3, 0.1]), np.log([3.0, 400.0, 1.0, 3.0, 24.0])
+LEAST, MOST = np.log([1e-3, 3.0, 1e-3, 5e-3, 0.1]), np.log([3.0, 400.0, 1.0, 3.0, 24.0])
 TYPICAL_GAIN, LEAST_GAIN, MOST_GAIN = -2.0, -5.0, 1.0
 """Logarithms of level, its hours, wave, remainder and its hours, loads relative to the mean; and the gain's logit."""
 

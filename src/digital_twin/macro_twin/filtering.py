@@ -44,7 +44,8 @@ from digital_twin.macro_twin.structure import (
 from digital_twin.macro_twin.trail import Trail, keep_belief, keep_moves, keep_reading, new_trail
 
 GATE = 9.0
-"""Of the squared innovation over its variance: three standard deviations."""
+"""Of the squared innovation over its variance: three standard deviations. Beyond, the error that comes of few meters
+is widened; a complete sum is followed whatever it does."""
 
 LARGEST_NIS = 25.0
 """What one reading may add to the running mean: otherwise one wrong sum would be all that it tells."""
@@ -125,6 +126,7 @@ class Inputs(NamedTuple):
     share: Array  # (T, 4)
     noise: Array  # (T, 4) variances
     lasting: Array  # (T, 4) standard deviations
+    exact: Array  # (4,) the part of the noise that a complete sum has
 
 
 @compiled
@@ -165,7 +167,8 @@ def run_filter(
             if q in (LOAD, NET_LOAD):
                 told = inputs.share[t, q] * (believed / spread) ** 2
                 noise_scale = _rescaled(noise_scale, dynamics.adaptation * told, surprise)
-            widened = believed + inputs.noise[t, q] * max(1.0, surprise / GATE)
+            few = max(inputs.noise[t, q] - inputs.exact[q], 0.0)
+            widened = believed + inputs.exact[q] + few * max(1.0, surprise / GATE)
             keep_reading(trail, (t, q), row, product, innovation, widened)
             update_in_place(mean, covariance, product, innovation, widened)
         shrunk = _keep_in_bounds(mean, covariance, dynamics.capacity_kwh)

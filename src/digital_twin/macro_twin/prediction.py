@@ -28,6 +28,7 @@ def predict_ahead(state: TwinState, model: TwinModel, outlook: Outlook) -> Forec
         share=np.zeros(silence),
         noise=np.zeros(silence),
         lasting=np.zeros(silence),
+        exact=np.zeros(len(OBSERVED)),
     )
     mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
     _, estimates, variances, _ = run_filter(mean, covariance, state.memory, model.dynamics, inputs, NO_TRAIL)

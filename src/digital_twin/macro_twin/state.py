@@ -195,6 +195,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         share=np.stack([one.share for one in sums], axis=1),
         noise=np.stack([one.noise for one in sums], axis=1),
         lasting=np.stack([one.lasting for one in sums], axis=1),
+        exact=np.array([(METER_ERROR * group.scale) ** 2 for group in model.groups]),
     )
     mean, covariance = state.belief.mean.copy(), state.belief.covariance.copy()
     memory, estimates, variances, nis = run_filter(mean, covariance, state.memory, model.dynamics, inputs, trail)
