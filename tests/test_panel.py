@@ -246,6 +246,12 @@ def test_a_wrong_reading_comes_singly_and_a_new_level_comes_to_stay() -> None:
     assert both_ways[8, 0] == -1.0
 
 
+def test_a_wrong_reading_is_no_repetition_of_a_new_level() -> None:
+    shown = np.array([[1.0], [12.0], [90.0], [12.0], [13.0], [95.0], [14.0]])
+    kept = believed(shown, np.array([[0.5], [10.0]]))
+    np.testing.assert_array_equal(np.isfinite(kept[:, 0]), [True, False, False, True, True, False, True])
+
+
 def test_a_level_that_came_to_stay_stays_over_a_wrong_reading() -> None:
     shown = np.array([[1.0], [30.0], [30.0], [0.0], [30.0]])
     kept = believed(shown, np.array([[0.5], [10.0]]))

@@ -95,6 +95,7 @@ class PanelMemory(NamedTuple):
     fast_variance: Array  # (M,)
     lasting_variance: Array  # (M,) given the slow driver
     side: Array  # (2, M) where its last reading lay and the last that counted: -1 below its limits, 1 above, else 0
+    shown: Array  # (2, M) these two readings
 
     @classmethod
     def at_rest(cls, panel: Panel) -> "PanelMemory":
@@ -109,6 +110,7 @@ class PanelMemory(NamedTuple):
             fast_variance=panel.parts[FAST].copy(),
             lasting_variance=panel.parts[LASTING].copy(),
             side=np.zeros((2, count)),
+            shown=np.zeros((2, count)),
         )
 
     def copy(self) -> "PanelMemory":

@@ -21,6 +21,9 @@ GATE = 9.0
 DOUBTED = 10.0
 """Standard deviations of what a meter is expected to show, beyond which a reading is doubted."""
 
+ALIKE = 2.0
+"""By this factor at most a doubted reading may be larger than the one that it repeats."""
+
 FARTHEST = 10.0
 """Of the highest reading: beyond so many none counts, however often it is repeated."""
 
@@ -37,10 +40,10 @@ ADAPTATION_DAYS, EFFECT_DAYS = 0.36, 2.9
 
 def believed(readings: Array, limits: Array) -> Array:
     """The readings without those that the meter cannot have meant, told by its limits alone."""  # (T, M)
-    side = np.zeros((2, readings.shape[1]))
+    side, shown = np.zeros((2, readings.shape[1])), np.zeros((2, readings.shape[1]))
     counted = readings.copy()
     for row in counted:
-        _doubt(row, limits, side)
+        _doubt(row, limits, side, shown)
     return counted
 
 
@@ -109,7 +112,7 @@ def _follow(
     for t in range(steps):
         _move_on(memory, known)
         counted = readings[t].copy()
-        _doubt(counted, _limits(kind[t], known, memory), memory.side)
+        _doubt(counted, _limits(kind[t], known, memory), memory.side, memory.shown)
         _sum_reporting(counted, kind[t], step[t], known, memory, halves)
         both = halves[0] + halves[1]
         share[t], reporting[t] = both[_SHARE], int(both[_COUNT])
@@ -162,24 +165,28 @@ def _limits(kind: int, known: _Known, memory: PanelMemory) -> Array:
 
 
 @compiled
-def _doubt(readings: Array, limits: Array, side: Array) -> None:
+def _doubt(readings: Array, limits: Array, side: Array, shown: Array) -> None:
     """Strike readings out, in place, that the meter cannot have meant.
 
     Wrong readings come singly: outside of its limits a reading counts where the one before it, or the last that
-    counted, was outside on the same side, unless it is so far off that another unit must be meant.
+    counted, was outside on the same side and much the same, unless it is so far off that another unit must be meant.
     """
     for i in range(readings.size):
         value = readings[i]
         if np.isnan(value):
             continue
         lowest, highest = limits[0, i], limits[1, i]
+        largest = max(highest, -lowest)
         now = 1.0 if value > highest else (-1.0 if value < lowest else 0.0)
-        counts = now in (0.0, side[0, i], side[1, i])
-        if abs(value) > FARTHEST * max(highest, -lowest) or (value < 0 and lowest >= 0):
+        counts = now == 0.0
+        for earlier in range(2):
+            alike = abs(value) <= max(ALIKE * abs(shown[earlier, i]), largest)
+            counts = counts or (now == side[earlier, i] and alike)
+        if abs(value) > FARTHEST * largest or (value < 0 and lowest >= 0):
             counts = False
-        side[0, i] = now
+        side[0, i], shown[0, i] = now, value
         if counts:
-            side[1, i] = now
+            side[1, i], shown[1, i] = now, value
         else:
             readings[i] = np.nan
 
