@@ -51,7 +51,7 @@ async def kept_plans(connection: AsyncConnection[TupleRow], table: str) -> list[
 def looked_up(plan: dict[str, Any], table: str) -> Iterator[str]:
     """By what each node of a plan finds rows of this table."""
     if plan.get("Relation Name") == table and "Scan" in plan["Node Type"]:
-        yield plan.get("Index Cond") or plan.get("TID Cond") or "nothing"
+        yield plan.get("Index Cond") or plan.get("Recheck Cond") or plan.get("TID Cond") or "nothing"
     for part in plan.get("Plans", ()):
         yield from looked_up(part, table)
 

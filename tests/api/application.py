@@ -167,7 +167,9 @@ class _ServerThread(threading.Thread):
             settings, username=ADMINISTRATOR, email=f"{ADMINISTRATOR}@example.org", password=PASSWORD
         )
         async with _with_worker(settings) as twin:
-            config = uvicorn.Config(create_app(settings, nullcontext(twin)), log_config=None, access_log=False)
+            config = uvicorn.Config(
+                create_app(settings, nullcontext(twin)), http="h11", log_config=None, access_log=False
+            )
             self._server = _AnnouncingServer(config, self.started)
             await self._server.serve(sockets=[self._listener])
 

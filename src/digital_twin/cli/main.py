@@ -96,6 +96,9 @@ def server_options(settings: "Settings") -> dict[str, Any]:
     return {
         "host": settings.api_host,
         "port": settings.api_port,
+        # whatever else is installed beside: other parsers answer for themselves what they cannot read
+        "http": "h11",
+        "loop": "asyncio",
         "log_config": None,
         "access_log": False,
         "server_header": False,
