@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.linear_worlds import World
 
-from digital_twin.domain.units import Array
-from digital_twin.macro_twin.coverage import MeterGroup, read_sum
 from digital_twin.macro_twin.kalman import Gaussian, Transition, predict, update
 from digital_twin.macro_twin.textbook import textbook_predict, textbook_update
 
@@ -111,75 +109,3 @@ def test_neither_predict_nor_update_changes_what_it_was_given() -> None:
     world.filtered()
     np.testing.assert_array_equal(world.start.mean, mean)
     np.testing.assert_array_equal(world.start.covariance, covariance)
-
-
-# Sums of few meters
-
-
-def group(shares: Array, variances: Array, *, metered: float = 1.0, unmetered: float = 0.0) -> MeterGroup:
-    count = shares.size
-    return MeterGroup(
-        ids=tuple(map(str, range(count))),
-        metered_share=metered,
-        weight=np.tile(shares, (24, 1)),
-        variance=np.tile(variances, (24, 1)),
-        unmetered_variance=np.full(24, unmetered),
-        ceiling=np.full((24, count), np.inf),
-        floor=np.zeros((24, count)),
-        own_ceiling=np.inf,
-        lasting=0.0,
-        scale=1e-9,
-    )
-
-
-def seen(meters: list[float], of: MeterGroup, own: float = np.nan) -> tuple[float, float, float, int]:
-    """Value, share, variance and number of reporters of one step."""
-    told = read_sum(np.array([own]), np.array([meters]), np.zeros(1, dtype=np.int64), of)
-    return told.value[0], told.share[0], told.noise[0], int(told.reporting[0])
-
-
-def test_the_error_of_a_partial_sum_is_that_of_errors_which_cancel() -> None:
-    shares, variances = np.array([0.5, 0.3, 0.2]), np.array([4.0, 1.0, 2.0])
-    value, share, variance, reporting = seen([5.0, np.nan, 2.0], group(shares, variances))
-    assert (value, share, reporting) == (7.0, pytest.approx(0.7), 2)
-    generator = np.random.default_rng(0)
-    errors = generator.normal(0, np.sqrt(variances), (400_000, 3))
-    # given that all errors together are 0: by regression on their sum
-    sums = errors.sum(axis=1)
-    partial = errors[:, [0, 2]].sum(axis=1)
-    left = partial - sums * (partial @ sums) / (sums @ sums)
-    assert variance == pytest.approx(left.var(), rel=0.02)
-
-
-def test_all_meters_are_exact_none_is_no_reading_and_the_communitys_own_series_wins() -> None:
-    of = group(np.array([0.5, 0.5]), np.ones(2))
-    value, share, variance, _ = seen([1.0, 2.0], of)
-    assert (value, share) == (3.0, 1.0)
-    assert variance < 1e-20
-    value, share, _, reporting = seen([np.nan, np.nan], of)
-    assert np.isnan(value)
-    assert (share, reporting) == (0.0, 0)
-    value, share, variance, reporting = seen([1.0, 2.0], of, own=9.0)
-    assert (value, share, reporting) == (9.0, 1.0, 0)
-    assert variance < 1e-20
-
-
-def test_homes_without_a_meter_leave_an_error_when_all_meters_report() -> None:
-    of = group(np.array([0.5, 0.5]), np.ones(2), metered=0.25, unmetered=6.0)
-    _, share, variance, _ = seen([1.0, 2.0], of)
-    assert share == pytest.approx(0.25)
-    assert variance == pytest.approx(2.0 * 6.0 / 8.0)
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=12), st.integers(0, 1_000))
-def test_one_more_meter_always_covers_more(reports: list[bool], seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    of = group(generator.dirichlet(np.ones(len(reports))), generator.uniform(0.1, 2, len(reports)))
-    shown = [1.0 if one else np.nan for one in reports]
-    _, share, _, reporting = seen(shown, of)
-    assert 0 <= share <= 1 + ROUNDING
-    assert reporting == sum(reports)
-    for index, one in enumerate(reports):
-        if not one:
-            more = [*shown[:index], 1.0, *shown[index + 1 :]]
-            assert seen(more, of)[1] > share

@@ -38,7 +38,6 @@ def group_of(share: Array, variance: Array, *, metered: float, unmetered: float)
         ceiling=hourly(many),
         floor=hourly(-many),
         own_ceiling=1e9,
-        lasting=0.5,
         scale=1.0,
     )
 

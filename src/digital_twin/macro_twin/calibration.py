@@ -23,7 +23,6 @@ from digital_twin.macro_twin.model import (
     make_dynamics,
     start_of,
 )
-from digital_twin.macro_twin.panel import LASTING
 from digital_twin.macro_twin.panel_learning import Learned as LearnedPanel
 from digital_twin.macro_twin.panel_learning import PanelHistory, learn_panel
 from digital_twin.macro_twin.shares import Learned, MeterHistory, learn_group
@@ -191,7 +190,6 @@ def _by_hour(learned: LearnedPanel, own: MeterGroup) -> MeterGroup:
         unmetered_variance=unmetered[:, 0],
         ceiling=highest,
         floor=lowest,
-        lasting=float(panel.parts[LASTING].mean()),
         scale=learned.scale,
     )
 

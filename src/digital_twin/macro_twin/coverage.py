@@ -1,12 +1,7 @@
-"""Partial coverage: what the meters that reported say about the whole community.
+"""Partial coverage: the meters of each quantity, and one reading of the whole from what they say.
 
-Meter i shows y_i = weight_i D + e_i, with D the whole community and weights that are hourly shares. The sum over the
-reporting set S is then z = phi_S D + v, phi_S the sum of their weights, and the errors of all meters together cancel,
-so that var v = V_S V_rest / V: exact at full coverage, and no reading at none. A part of v lasts for hours: it loads on
-a state of its own. Consumption, whose meters have habits of their own, is told by a panel instead (`panel.py`).
-
-Source: regression estimator with auxiliary totals, Särndal, Swensson and Wretman (1992), Model Assisted Survey
-Sampling, section 6.4; the conditional variance is that of independent errors given their sum.
+Consumption is told by a panel of its meters (`panel.py`), generation and stored energy by patterns of their units
+(`units.py`); what a community's own series says comes before either.
 """
 
 from dataclasses import dataclass
@@ -36,12 +31,11 @@ class MeterGroup:
     ids: tuple[str, ...]
     metered_share: float
     weight: Array  # (24, M) sums to 1 over the meters
-    variance: Array  # (24, M) of e_i
+    variance: Array  # (24, M) of its errors
     unmetered_variance: Array  # (24,)
     ceiling: Array  # (24, M) readings above are not believed
     floor: Array  # (24, M) readings below are not believed
     own_ceiling: float  # the same for the community's own series
-    lasting: float  # part of the variance of v that lasts for hours
     scale: float  # typical size of the community's quantity
 
 
@@ -56,30 +50,15 @@ class SumReading:
     reporting: Indices  # (T,) meters that took part; 0 where the community's own series speaks
 
 
-def read_sum(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> SumReading:
-    """The community's own series where it has a value, elsewhere what the reporting meters say; never both.
-
-    Args:
-        own: the community-level series, (T,)
-        meters: one column a meter of the group, (T, M)
-        hour: of the local day, (T,)
-    """
-    believed = np.where(are_believed(meters, hour, group), meters, np.nan)
-    total, weight, reported, unreported, reporting = _sum_reporting(believed, hour, group.weight, group.variance)
-    share = group.metered_share * weight
-    rest = unreported + group.unmetered_variance[hour]
-    both = reported + rest
-    error = np.divide(reported * rest, both, out=np.zeros_like(both), where=both > 0)
-    own = np.where(np.abs(own) <= group.own_ceiling, own, np.nan)
-    has_own = np.isfinite(own)
-    from_meters = (reporting > 0) & (share > 0) & ~has_own
-    exact = (METER_ERROR * group.scale) ** 2
+def read_own(own: Array, group: MeterGroup) -> SumReading:
+    """The community's own series alone, without what cannot be."""
+    has_own, nothing = np.isfinite(own), np.zeros(own.size)
     return SumReading(
-        value=np.where(has_own, own, np.where(from_meters, total, np.nan)),
-        share=np.where(has_own, 1.0, np.where(from_meters, share, 0.0)),
-        noise=np.where(from_meters, (1 - group.lasting) * error, 0.0) + exact,
-        lasting=np.where(from_meters, np.sqrt(group.lasting * error), 0.0),
-        reporting=np.where(from_meters, reporting, 0),
+        value=own,
+        share=has_own.astype(np.float64),
+        noise=nothing + (METER_ERROR * group.scale) ** 2,
+        lasting=nothing,
+        reporting=nothing.astype(np.int64),
     )
 
 
@@ -108,28 +87,6 @@ def known_whole(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> 
     is_whole = believed.all(axis=1) & (meters.shape[1] > 0) & (group.metered_share >= 1)
     total = np.where(believed, meters, 0.0).sum(axis=1)
     return np.where(np.abs(own) <= group.own_ceiling, own, np.where(is_whole, total, np.nan))
-
-
-@compiled
-def _sum_reporting(
-    meters: Array, hour: Indices, weight: Array, variance: Array
-) -> tuple[Array, Array, Array, Array, Indices]:
-    """Sums in the order of the meters, so that any cut of the time axis gives the same bits."""
-    steps, count = meters.shape
-    total, phi = np.zeros(steps), np.zeros(steps)
-    reported, unreported = np.zeros(steps), np.zeros(steps)
-    reporting = np.zeros(steps, dtype=np.int64)
-    for t in range(steps):
-        h = hour[t]
-        for i in range(count):
-            if np.isnan(meters[t, i]):
-                unreported[t] += variance[h, i]
-            else:
-                total[t] += meters[t, i]
-                phi[t] += weight[h, i]
-                reported[t] += variance[h, i]
-                reporting[t] += 1
-    return total, phi, reported, unreported, reporting
 
 
 @compiled

@@ -102,10 +102,7 @@ class TwinModel:
 
     def to_bytes(self) -> bytes:
         """As it is kept."""
-        groups = [
-            {"ids": list(one.ids), "metered_share": one.metered_share, "lasting": one.lasting, "scale": one.scale}
-            for one in self.groups
-        ]
+        groups = [{"ids": list(one.ids), "metered_share": one.metered_share, "scale": one.scale} for one in self.groups]
         numbers = self.dynamics._asdict()
         moves = {name: numbers.pop(name) for name in _DYNAMICS_ARRAYS}
         nested = {name: numbers.pop(name)._asdict() for name in ("tomorrow", "policy")}

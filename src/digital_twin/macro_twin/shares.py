@@ -28,8 +28,8 @@ Source: Kish (1965), Survey Sampling, section 8.2 (design effect)."""
 
 ROUNDS = 3
 SMALLEST_SHARE = 0.1
-LASTING_HOURS, LAG_HOURS = 12.0, 6.0
-"""Memory of the lasting part of a meter's error, and the lag at which that part is measured."""
+LASTING_HOURS = 12.0
+"""Memory of the lasting part of a meter's error."""
 
 CEILING_QUANTILE, CEILING_FACTOR, CEILING_DAYS = 0.999, 2.0, 7.0
 """A reading is not believed beyond twice the highest usual one; with little history that of any meter counts too."""
@@ -134,7 +134,6 @@ def _group(history: MeterHistory, weight: Array, whole: Array, by_hour: Array, k
         ceiling=ceiling,
         floor=np.zeros((24, count)),
         own_ceiling=_own_ceiling(history, typical / history.metered_share),
-        lasting=_lasting(history, usable, error),
         scale=max(typical / history.metered_share, 1e-6),
     )
 
@@ -173,19 +172,6 @@ def _between(share: Array) -> float:
     return float(((deviation**2).sum() + PRIOR_METERS * PRIOR_CV**2) / (share.size + PRIOR_METERS))
 
 
-def _lasting(history: MeterHistory, usable: Mask, error: Array) -> float:
-    """The part of the errors' variance that is still there after some hours."""
-    lag = round(LAG_HOURS / history.step_hours)
-    if error.shape[0] <= lag:
-        return 0.5
-    pairs = usable[lag:] & usable[:-lag]
-    power = float((error[lag:] ** 2 * pairs).sum() + (error[:-lag] ** 2 * pairs).sum()) / 2
-    if power <= 0:
-        return 0.5
-    correlation = float((error[lag:] * error[:-lag] * pairs).sum()) / power
-    return float(np.clip(correlation / np.exp(-LAG_HOURS / LASTING_HOURS), 0.05, 0.9))
-
-
 def _ceilings(meters: Array, step_hours: float, typical: float) -> Array:
     """Beyond which a meter is not believed."""  # (M,)
     known = np.isfinite(meters)
@@ -218,6 +204,5 @@ def _no_meters(history: MeterHistory) -> MeterGroup:
         ceiling=nothing,
         floor=nothing,
         own_ceiling=_own_ceiling(history, typical),
-        lasting=0.5,
         scale=max(typical, 1e-6),
     )

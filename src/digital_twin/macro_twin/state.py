@@ -14,7 +14,7 @@ import numpy as np
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
-from digital_twin.macro_twin.coverage import METER_ERROR, Indices, SumReading, read_sum, read_whole, run_lengths
+from digital_twin.macro_twin.coverage import METER_ERROR, Indices, SumReading, read_own, read_whole, run_lengths
 from digital_twin.macro_twin.felt import feel
 from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Memory, memory_of, run_filter
 from digital_twin.macro_twin.habits import Habits
@@ -184,7 +184,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     outlook = model.outlook(grid, readings.clear_sky, felt_c)
     hour = outlook.slot * grid.step_minutes // 60
     own = believed_own(readings, model)
-    sums = [read_sum(own[:, index], readings.meters[index], hour, group) for index, group in enumerate(model.groups)]
+    sums = [read_own(own[:, index], group) for index, group in enumerate(model.groups)]
     (load, net_load), wholes = _follow_panels(state, model, readings)
     for quantity, whole in wholes.items():
         sums[quantity] = read_whole(own[:, quantity], whole, model.groups[quantity])
