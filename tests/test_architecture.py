@@ -19,7 +19,9 @@ LIBRARIES = {
     # layer: the third-party libraries that it may import; what is missing here may import none
     "domain": {"numpy"},
     "macro_twin": {"numpy", "numba", "llvmlite"},  # which numba is written in, and comes with
-    "forecasting": {"numpy", "pandas", "pvlib", "holidays"},
+    "forecasting": {
+        "numpy", "numba", "scipy", "pandas", "pvlib", "holidays", "jax", "equinox", "optax", "lightgbm", "prophet", "sklearn",
+    },
     "optimization": {"numpy", "scipy", "cvxpy", "highspy"},
     "simulation": {"numpy", "numba", "pandas", "pvlib", "scipy"},
     "services": {"numpy", "jsonpath", "orjson"},

@@ -1,0 +1,95 @@
+"""What a forecasting model is: it learns once from a history, then answers many questions with what it learned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+
+from digital_twin.domain.errors import InsufficientData
+from digital_twin.domain.time import TimeGrid, as_utc
+from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
+
+BACK_DAYS = (1, 2, 3)
+"""Enough for two days ahead from any hour of the day; who asks for more has the model fitted for it."""
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+"""Everything that a fitted model holds, by name: numbers and booleans, no objects."""
+
+
+class FittedForecaster(Protocol):
+    """What a model learned from a history; it never changes."""
+
+    def suits(self, task: ForecastTask) -> bool:
+        """Whether it can answer this task: its weather is foreseen, its lags reach as far back."""
+        ...
+
+    def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+        """The forecast from the task's own history and weather; finite, its quantiles in order.
+
+        Asked twice it gives the same numbers. It imports no framework that was needed to learn.
+        """
+        ...
+
+    def to_arrays(self) -> Arrays:
+        """All of it, to be kept."""
+        ...
+
+
+class Forecaster(Protocol):
+    """A model: how to learn, and how to read what was kept."""
+
+    @property
+    def needed_days(self) -> float:
+        """Days' worth of readings that it learns from at least."""
+        ...
+
+    def fit(self, task: "TrainingTask") -> FittedForecaster:
+        """Learn from the whole history; the same task gives the same fit.
+
+        Raises:
+            InsufficientData: there is less than it needs.
+        """
+        ...
+
+    def from_arrays(self, arrays: Arrays) -> FittedForecaster:
+        """What `to_arrays` gave, again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingTask:
+    """Learn a variable of a site from what was known at `as_of`; whatever the history holds beyond is cut off.
+
+    Weather in the history means that forecasts will be asked with the same weather foreseen.
+    """
+
+    variable: str
+    site: Site
+    history: History
+    as_of: datetime
+    back: tuple[int, ...] = BACK_DAYS
+    """So many whole days before a target its lags must lie, for each target that will be asked."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "as_of", as_utc(self.as_of, "as_of"))
+        object.__setattr__(self, "history", history_until(self.history, self.as_of))
+
+    @property
+    def steps_a_day(self) -> int:
+        return 1440 // self.history.grid.step_minutes
+
+
+def history_until(history: History, instant: datetime) -> History:
+    """The intervals that had ended by then. Raises InsufficientData where none had."""
+    steps = int((instant - history.grid.start) / history.grid.step)
+    if steps < 1:
+        raise InsufficientData("there are no readings from before as_of", needed=1, found=0)
+    return history if steps >= history.grid.steps else first_steps(history, steps)
+
+
+def first_steps(history: History, steps: int) -> History:
+    """The first so many intervals."""
+    grid = TimeGrid(history.grid.start, steps, history.grid.step_minutes)
+    return History(grid, history.values[:steps], {name: one[:steps] for name, one in history.weather.items()})
