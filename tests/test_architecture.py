@@ -20,7 +20,8 @@ LIBRARIES = {
     "domain": {"numpy"},
     "macro_twin": {"numpy", "numba", "llvmlite"},  # which numba is written in, and comes with
     "forecasting": {
-        "numpy", "numba", "scipy", "pandas", "pvlib", "holidays", "jax", "equinox", "optax", "lightgbm", "prophet", "sklearn",
+        "numpy", "numba", "scipy", "pandas", "pvlib", "holidays",
+        "jax", "equinox", "optax", "lightgbm", "prophet", "sklearn",
     },
     "optimization": {"numpy", "scipy", "cvxpy", "highspy"},
     "simulation": {"numpy", "numba", "pandas", "pvlib", "scipy"},
