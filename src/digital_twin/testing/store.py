@@ -1,11 +1,11 @@
 """The port `Store` in memory: plain dictionaries, copied for each transaction and swapped in when it ends well."""
 
 import asyncio
-import copy
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Hashable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.community import Community
@@ -78,7 +78,7 @@ class MemoryStore:
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[_Tables, None]:
         async with self._turn:
-            mine = copy.deepcopy(self._tables)
+            mine = _copied(self._tables)
             yield mine
             self._tables = mine
         self.feed.hear()
@@ -243,6 +243,21 @@ class MemoryReplays:
 
     async def release(self, scope: str, key: str) -> None:
         self._replays.pop((scope, key), None)
+
+
+def _copied(value: Any) -> Any:
+    """The same rows in tables, dictionaries, lists and sets of their own; the rows themselves are frozen and shared."""
+    if isinstance(value, Hashable):
+        return value
+    match value:
+        case dict():
+            return {key: _copied(one) for key, one in value.items()}
+        case list():
+            return [_copied(one) for one in value]
+        case set():
+            return set(value)
+        case _:
+            return type(value)(**{one.name: _copied(getattr(value, one.name)) for one in fields(value)})
 
 
 def unknown_community(community_id: str) -> NotFound:
