@@ -1,18 +1,20 @@
 """What a state is asked besides itself: what comes next, and how its meters fare."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 from tests.builders import series
 from tests.test_states import GRANT, ID, NOBODY, START, World, daily, homes
 
-from digital_twin.domain.errors import NotAllowed, NotFound
-from digital_twin.macro_twin import ESTIMATED, Condition
+from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
+from digital_twin.macro_twin import ESTIMATED, SURE, Condition
 from digital_twin.services.access import Grant
 from digital_twin.services.meters import MeterReport, MeterService
 from digital_twin.services.predictions import LONGEST_GAP, PredictedState, PredictionService
+from digital_twin.services.twin_questions import predict_state
+from digital_twin.services.twin_steps import TwinTask
 from digital_twin.testing import InProcessPool
 
 DEMAND, PV, NET_LOAD, STORED = range(4)
@@ -23,8 +25,10 @@ def world() -> World:
     return World()
 
 
-async def predicted(world: World, hours: int = 24, grant: Grant = GRANT) -> PredictedState:
-    return await PredictionService(world.service, world.clock, InProcessPool()).predict(grant, hours)
+async def predicted(
+    world: World, hours: int = 24, grant: Grant = GRANT, as_of: datetime | None = None
+) -> PredictedState:
+    return await PredictionService(world.service, world.clock, InProcessPool()).predict(grant, hours, as_of)
 
 
 async def looked_at(world: World) -> MeterReport:
@@ -118,6 +122,68 @@ async def test_a_plan_that_changed_since_the_last_reading_is_predicted_as_it_is_
         found = (await tx.communities.get(ID)).community
         await tx.communities.replace(replace(found, total_pv_capacity_kw=100.0), expected_version=None)
     assert (await predicted(world)).mean[:, PV].max() > 10
+
+
+async def test_a_prediction_as_of_an_instant_is_the_one_that_was_made_then(world: World) -> None:
+    await world.open()
+    values = daily(24 * 14)
+    outside = np.full(24 * 16, 5.0)
+    await world.record(
+        series("load_kw", values, start=START, minutes=60),
+        series("temperature_c", outside.tolist(), start=START, minutes=60),
+    )
+    world.clock.advance(days=14, minutes=10)
+    then, asked_at = await predicted(world), world.clock.now()
+    world.clock.advance(hours=8)
+    await world.record(
+        series("load_kw", [150.0] * 8, start=START + timedelta(days=14), minutes=60),
+        series("temperature_c", [-15.0] * 48, start=START + timedelta(days=14), minutes=60),
+    )
+    assert (await predicted(world)).mean[0, DEMAND] > 1.5 * then.mean[8, DEMAND], "now it knows better"
+    again = await predicted(world, as_of=asked_at)
+    assert again.as_of == asked_at
+    assert again.observed_at == then.observed_at
+    assert again.grid == then.grid
+    np.testing.assert_array_equal(again.mean, then.mean)
+    np.testing.assert_array_equal(again.deviation, then.deviation)
+    before_any = await predicted(world, as_of=START - timedelta(days=1))
+    assert before_any.observed_at is None
+    assert "standard household profile" in " ".join(before_any.provenance["assumptions"])
+    with pytest.raises(InvalidInput, match="future"):
+        await predicted(world, as_of=world.clock.now() + timedelta(seconds=1))
+
+
+async def test_what_late_truth_taught_of_a_state_widens_its_prediction_and_not_one_as_of_before(world: World) -> None:
+    await world.open(homes=10, num_prosumers=10)
+    await world.record(*homes(4, 24 * 10))
+    world.clock.advance(days=10)
+    first, asked_at = await predicted(world, hours=168), world.clock.now()
+    for day in range(10, 14):  # whoever is silent uses three times what is expected of them, and tells so a day late
+        await world.record(*homes(4, 24, first=24 * day))
+        world.clock.advance(days=1)
+        await world.service.advance(ID)
+        silent = [
+            series("load_kw", [3.0] * 24, member=f"h{one}", start=START + timedelta(days=day), minutes=60)
+            for one in range(4, 10)
+        ]
+        await world.record(*silent)
+        await world.service.advance(ID)
+    state = await world.service.state(GRANT)
+    taught = state["consistency"]["streams"]["load_kw"]["widening"]
+    assert taught != 1.0
+    told = await predicted(world, hours=168)
+    standing = await world.service.standing(GRANT)
+    plain = predict_state(
+        TwinTask(
+            standing.instruments.setting, told.grid, np.empty((0, 4)), (np.empty((0, 0)),) * 4,
+            standing.model, standing.state,
+        )
+    )  # fmt: skip
+    np.testing.assert_allclose(told.deviation[:, DEMAND], taught * plain.deviation[:, DEMAND], rtol=1e-12)
+    half_kw = (told.upper - told.mean)[:, NET_LOAD]
+    np.testing.assert_allclose(half_kw, SURE * told.deviation[:, NET_LOAD], rtol=1e-12)
+    again = await predicted(world, hours=168, as_of=asked_at)
+    np.testing.assert_allclose(again.deviation, first.deviation, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("reporting", "is_open"), [(4, False), (5, True)])

@@ -236,9 +236,10 @@ class TwinClient:
         params = _plain({"start": start, "end": end})
         return self._json("GET", f"/communities/{community_id}/state/history", params=params)
 
-    def state_prediction(self, community_id: str, hours: int = 24) -> Document:
-        """The same for the hours ahead, each with its 95 % band."""
-        return self._json("GET", f"/communities/{community_id}/state/prediction", params={"hours": hours})
+    def state_prediction(self, community_id: str, hours: int = 24, *, as_of: datetime | None = None) -> Document:
+        """The same for the hours ahead, each with its 95 % band, from what is known now or was known then."""
+        params = _plain({"hours": hours, "as_of": as_of})
+        return self._json("GET", f"/communities/{community_id}/state/prediction", params=params)
 
     def state_meters(self, community_id: str, *, limit: int = 20, cursor: str | None = None) -> Document:
         """How each meter fares, the one whose readings would help most first."""

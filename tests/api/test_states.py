@@ -109,9 +109,27 @@ def test_a_span_that_makes_no_sense_is_refused(operator: httpx.Client, community
     refused(operator.get(f"/communities/{community}/state/history", params=query), 422)
 
 
+def test_the_past_is_told_with_hindsight_too(operator: httpx.Client, community: str):
+    lost = [None if 100 <= hour < 104 else value for hour, value in enumerate(LOAD)]
+    record(operator, community, column("load_kw", lost))
+    query = {"start": "2026-03-06T00:00:00Z", "end": "2026-03-06T12:00:00Z"}
+    path = f"/communities/{community}/state/history"
+    told = answered(operator.get(path, params=query))
+    found = answered(operator.get(path, params=query | {"hindsight": "true"}))
+    assert found["start"] == told["start"]
+    before, after = (np.array(one["states"]["demand_kw"]["sd"]) for one in (told, found))
+    assert (after[4:8] < 0.95 * before[4:8]).all()
+    assert answered(operator.get(path, params=query | {"hindsight": "false"})) == told
+    refused(operator.get(path, params=query | {"hindsight": "yes"}), 422)
+    early = query | {"start": "2025-06-01T00:00:00Z", "hindsight": "true"}
+    problem = refused(operator.get(path, params=early), 422, pointer="/start")
+    assert "ask from there on" in problem["detail"]
+
+
 @pytest.mark.parametrize("query", [{"as_of": "2099-01-01T00:00:00Z"}, {"as_of": "now"}, {"at": "2026-03-02T00:00:00Z"}])
 def test_an_instant_that_cannot_be_known_is_refused(operator: httpx.Client, community: str, query: dict[str, str]):
     refused(operator.get(f"/communities/{community}/state", params=query), 422)
+    refused(operator.get(f"/communities/{community}/state/prediction", params=query), 422)
 
 
 def test_a_home_sees_the_state_of_five_homes_and_not_of_four(api: Api, operator: httpx.Client):
@@ -141,6 +159,16 @@ def test_the_prediction_goes_on_where_the_state_ends(operator: httpx.Client, com
     hours = [(datetime.fromisoformat(found["start"]) + timedelta(hours=one)).hour for one in range(24)]
     pv = dict(zip(hours, found["states"]["pv_kw"]["mean"][:24], strict=True))
     assert min(pv[9], pv[11], pv[13]) > 1 > max(pv[22], pv[0], pv[2]), "wherever in the year we are"
+
+
+def test_a_prediction_as_of_an_instant_knows_nothing_later(operator: httpx.Client, community: str):
+    record(operator, community, column("load_kw", LOAD))
+    path, query = f"/communities/{community}/state/prediction", {"hours": 6, "as_of": "2026-03-05T12:30:00Z"}
+    then = answered(operator.get(path, params=query))
+    assert (then["as_of"], then["observed_at"]) == ("2026-03-05T12:30:00Z", "2026-03-05T12:00:00Z")
+    assert len(then["states"]["demand_kw"]["mean"]) == 6
+    record(operator, community, column("load_kw", [1.0] * 24, start=START + timedelta(days=4)))
+    assert answered(operator.get(path, params=query))["states"] == then["states"]
 
 
 @pytest.mark.parametrize("hours", ["0", "169", "1.5", "soon"])
@@ -177,5 +205,8 @@ def test_the_client_reads_states(api: Api, operator: httpx.Client, community: st
         assert client.state(community)["coverage"] == 1
         assert client.state(community, as_of=START)["coverage"] == 0
         assert len(client.state_history(community, START, START + timedelta(hours=3))["nis"]) == 3
+        seen = client.state_history(community, START, START + timedelta(hours=3), hindsight=True)
+        assert seen["coverage"] == [1, 1, 1]
         assert len(client.state_prediction(community, hours=2)["states"]["demand_kw"]["mean"]) >= 2
+        assert client.state_prediction(community, hours=2, as_of=START)["observed_at"] is None
         assert client.state_meters(community, limit=1)["meters"] == []

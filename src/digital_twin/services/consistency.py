@@ -80,6 +80,12 @@ class Consistency:
         }
 
 
+def widening_told(document: dict[str, Any]) -> tuple[float, ...]:
+    """What a state's answer says of it, which may be one of before anything was said."""
+    streams = (document.get("consistency") or {}).get("streams", {})
+    return tuple(streams[name]["widening"] if name in streams else 1.0 for name in OBSERVED)
+
+
 def errors_of(earlier: StateTrack | None, grid: TimeGrid, answer: TwinAnswer) -> Array:
     """Squared errors of what had been estimated, before this advance, of the first intervals of its grid."""  # (T, 4)
     if earlier is None or earlier.grid.step != grid.step:

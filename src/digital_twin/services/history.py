@@ -50,7 +50,7 @@ async def community_series(
     """The community-level series, or else the sum over members scaled to all prosumers; None without readings."""
     own = await believed_readings(tx, [SeriesKey(name)], start, end, as_of)
     if own and np.isfinite(own[0].values).any():
-        return KnownSeries(own[0], await _source_of(tx, name, as_of))
+        return KnownSeries(own[0], await source_of(tx, name, as_of))
     if name not in SUMMED_SERIES:
         return None
     total = await tx.readings.community_sum(name, start, end, as_of=as_of)
@@ -59,7 +59,7 @@ async def community_series(
     return _scaled(community, name, total)
 
 
-async def _source_of(tx: Transaction, name: str, as_of: datetime) -> str:
+async def source_of(tx: Transaction, name: str, as_of: datetime) -> str:
     """Who told the community-level series: a feed, by its last issue that was known then, or uploads."""
     kind = FEED_OF.get(name)
     issue = None if kind is None else await tx.feeds.newest_issue(kind, outcome=Outcome.STORED, as_of=as_of)

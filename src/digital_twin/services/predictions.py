@@ -42,20 +42,23 @@ class PredictionService:
         self._clock = clock
         self._pool = pool
 
-    async def predict(self, grant: Grant, hours: int) -> PredictedState:
-        """From the end of the last interval that was read to so many hours after now.
+    async def predict(self, grant: Grant, hours: int, as_of: datetime | None = None) -> PredictedState:
+        """From the end of the last interval that was read to so many hours after now, or after `as_of` as known then.
 
         Raises:
+            InvalidInput: `as_of` lies in the future.
             NotAllowed: a member asks, and fewer than five homes stand behind the estimate.
             NotFound: there is no such community.
         """
-        standing = await self._states.standing(grant)
-        now, setting = self._clock.now(), standing.instruments.setting
+        standing = await self._states.standing(grant, as_of)
+        now, setting = as_of or self._clock.now(), standing.instruments.setting
         current = floor_to_step(now, setting.step_minutes)
         grid = TimeGrid.spanning(standing.at, current + timedelta(hours=hours), setting.step_minutes)
         nothing, no_meters = np.empty((0, len(OBSERVED))), (np.empty((0, 0)),) * len(OBSERVED)
         outside = await self._states.temperature(standing, str(grant.community_id), grid)
-        task = TwinTask(setting, grid, nothing, no_meters, standing.model, standing.state, temperature_c=outside)
+        task = TwinTask(
+            setting, grid, nothing, no_meters, standing.model, standing.state, standing.widening, outside
+        )  # fmt: skip
         found = await self._pool.call(predict_state, task, timeout_s=TIMEOUT_S)
         first = max(0, (current - LONGEST_GAP - standing.at) // grid.step)
         told = TimeGrid(grid.instant(first), grid.steps - first, grid.step_minutes)

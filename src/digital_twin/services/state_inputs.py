@@ -16,7 +16,7 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin import OBSERVED, Metering, Plant
 from digital_twin.services.forecasts import site_of
-from digital_twin.services.history import OWN_READINGS, believed_readings
+from digital_twin.services.history import believed_readings, source_of
 from digital_twin.services.ports import Transaction
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.twin_steps import TwinSetting
@@ -65,14 +65,29 @@ class Instruments:
         return own + [SeriesKey(name, member) for name, metering in of_meters for member in metering.ids]
 
 
-async def instruments_of(tx: Transaction, community: Community, at: datetime, provenance: Provenance) -> Instruments:
-    """Who meters what at this instant.
+async def heard_of(tx: Transaction, instruments: Instruments, as_of: datetime) -> frozenset[SeriesKey]:
+    """The series that had told anything by then: who has a meter today may have had none."""
+    named = [one.key for one in await tx.readings.named(OBSERVED) if one.key.asset_id is None]
+    found = await believed_readings(tx, named, as_of - instruments.window, as_of, as_of)
+    return frozenset(one.key for one in found if np.isfinite(one.values).any())
+
+
+async def instruments_of(
+    tx: Transaction,
+    community: Community,
+    at: datetime,
+    provenance: Provenance,
+    *,
+    heard: frozenset[SeriesKey] | None = None,
+) -> Instruments:
+    """Who meters what at this instant, with all series that there are or those that were `heard`.
 
     A member's net meter counts where the member has no load meter: the two would tell the same twice. Prosumers that
     are no members, and members without a load or net meter, are taken to be like those with one; members without a
     generation or storage series are taken to have what is registered of them, relative to those with one.
     """
     series = [one for one in await tx.readings.named(OBSERVED) if one.key.asset_id is None]
+    series = [one for one in series if heard is None or one.key in heard]
     members = {one.member_id: one for one in await tx.members.members()}
     current = [name for name, one in members.items() if _is_member(one, at)]
     homes = max(community.num_prosumers, len(current), 1)
@@ -122,7 +137,7 @@ async def temperature_of(
     """The community's outdoor temperature, measured or forecast, NaN where there is none; None without any."""  # (T,)
     for series in await believed_readings(tx, [SeriesKey(TEMPERATURE)], grid.start, grid.end, as_of):
         if np.isfinite(temperature_c := _on(series, grid)).any():
-            provenance.sources[TEMPERATURE] = OWN_READINGS
+            provenance.sources[TEMPERATURE] = await source_of(tx, TEMPERATURE, provenance.as_of)
             return temperature_c
     return None
 

@@ -11,7 +11,7 @@ from digital_twin.macro_twin import OBSERVED
 from digital_twin.services.consistency import Consistency
 from digital_twin.services.ports import Checkpoint, Snapshot, StateDue, Transaction
 from digital_twin.services.provenance import Provenance
-from digital_twin.services.state_inputs import Instruments, instruments_of, readings_of, temperature_of, trim
+from digital_twin.services.state_inputs import Instruments, heard_of, instruments_of, readings_of, temperature_of, trim
 from digital_twin.services.twin_steps import TwinTask
 
 RECALIBRATE_DAYS, SOONEST_DAYS = 7.0, 0.25
@@ -79,8 +79,9 @@ async def plan_due(tx: Transaction, community_id: str, now: datetime, *, anew: b
 
 async def plan_as_of(tx: Transaction, community: Community, as_of: datetime) -> Plan:
     """The estimate from what was known then, worked out anew; the prior's where nothing was."""
+    heard = await heard_of(tx, await instruments_of(tx, community, as_of, Provenance(as_of)), as_of)
     provenance = Provenance(as_of)
-    instruments = await instruments_of(tx, community, as_of, provenance)
+    instruments = await instruments_of(tx, community, as_of, provenance, heard=heard)
     step_minutes = instruments.setting.step_minutes
     task = await _task_anew(tx, instruments, floor_to_step(as_of, step_minutes), as_of, provenance)
     if task is None:

@@ -17,9 +17,17 @@ from weakref import WeakValueDictionary
 from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
+from digital_twin.macro_twin import OBSERVED
 from digital_twin.macro_twin.packing import is_current
 from digital_twin.services.access import Grant
-from digital_twin.services.consistency import Consistency, after_advance, errors_of, untold, with_alert
+from digital_twin.services.consistency import (
+    Consistency,
+    after_advance,
+    errors_of,
+    untold,
+    widening_told,
+    with_alert,
+)
 from digital_twin.services.ports import Clock, ComputePool, StateTrack, Store, Transaction
 from digital_twin.services.provenance import Provenance, instant_text
 from digital_twin.services.readings import SMALLEST_SAFE_GROUP
@@ -45,6 +53,8 @@ class Standing:
     state: bytes
     at: datetime
     is_prior: bool  # nothing has been read yet
+    widening: tuple[float, ...]  # of the deviations of each of `OBSERVED`, as late truth has taught
+    as_of: datetime | None  # where only what was known then counts
 
 
 class StateService:
@@ -124,34 +134,42 @@ class StateService:
             raise NotAllowed(f"a member sees states of at least {SMALLEST_SAFE_GROUP} reporting homes")
         return with_age(document if grant.member_id is None else for_member(document), asked)
 
-    async def standing(self, grant: Grant) -> Standing:
-        """The newest state, advanced to what has come, with the model that it moves on with.
+    async def standing(self, grant: Grant, as_of: datetime | None = None) -> Standing:
+        """The newest state, advanced to what has come, with the model that it moves on with; or what it was `as_of`.
 
-        Raises NotAllowed as `state` does.
+        Raises InvalidInput and NotAllowed as `state` does.
         """
-        await self.state(grant)
-        community_id, now = str(grant.community_id), self._clock.now()
+        await self.state(grant, as_of)
+        community_id, now = str(grant.community_id), as_of or self._clock.now()
         async with self._store.community(community_id) as tx:
             community = (await tx.communities.get(community_id)).community
-            if (snapshot := await tx.states.snapshot()) is not None:
+            widening = (1.0,) * len(OBSERVED)
+            if as_of is not None:
+                known = await tx.states.known(as_of)
+                widening = widening if known is None else widening_told(known.document)
+            elif (snapshot := await tx.states.snapshot()) is not None:
+                widening = Consistency.from_document(snapshot.consistency).widening
                 provenance = Provenance(now)
                 instruments = await instruments_of(tx, community, min(now, snapshot.observed_at), provenance)
                 if snapshot.setup == instruments.fingerprint and is_current(snapshot.state):
                     provenance.cover(snapshot.learned_from, snapshot.observed_at)
                     return Standing(
-                        instruments, provenance, snapshot.model, snapshot.state, snapshot.observed_at, is_prior=False
-                    )
+                        instruments, provenance, snapshot.model, snapshot.state, snapshot.observed_at,
+                        is_prior=False, widening=widening, as_of=None,
+                    )  # fmt: skip
             plan = await plan_as_of(tx, community, now)
         answer = await self._estimate(plan)
         is_prior = answer.nis is None
         if not is_prior:
             plan.provenance.cover(plan.task.grid.start, answer.observed_at)
-        return Standing(plan.instruments, plan.provenance, answer.model, answer.state, answer.observed_at, is_prior)
+        return Standing(
+            plan.instruments, plan.provenance, answer.model, answer.state, answer.observed_at, is_prior, widening, as_of
+        )
 
     async def temperature(self, standing: Standing, community_id: str, grid: TimeGrid) -> Array | None:
-        """The outdoor temperature of these steps, as it is known or forecast now."""  # (T,)
+        """The outdoor temperature of these steps, as it is known or forecast now, or was then."""  # (T,)
         async with self._store.community(community_id) as tx:
-            return await temperature_of(tx, grid, None, standing.provenance)
+            return await temperature_of(tx, grid, standing.as_of, standing.provenance)
 
     async def history(self, grant: Grant, start: datetime, end: datetime) -> StateTrack:
         """Estimates over [start, end) as they are known today; NaN where there are none.

@@ -46,7 +46,8 @@ def predict_state(task: TwinTask) -> "Forecasted":
         raise ValueError("a prediction goes on from a state")
     model, state, grid = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state), task.grid
     felt_c = feel(task.temperature_c, grid.steps, before_c=state.felt_c, step_hours=grid.step_hours)
-    return predict_ahead(state, model, model.outlook(grid, clear_sky(task.setting.site, grid), felt_c))
+    found = predict_ahead(state, model, model.outlook(grid, clear_sky(task.setting.site, grid), felt_c))
+    return replace(found, deviation=found.deviation * np.array(task.widening))
 
 
 def look_at_meters(task: TwinTask) -> list[MeterLook]:

@@ -32,5 +32,5 @@ async def read_state_history(
 async def read_state_prediction(
     community_id: str, twin: TwinDep, grant: GrantDep, query: Annotated[PredictionQuery, Query()]
 ) -> PredictionAnswer:
-    """The same for the intervals ahead, up to a week, each with its 95 % band."""
-    return PredictionAnswer.from_domain(await twin.predictions.predict(grant, query.hours))
+    """The same for the intervals ahead, up to a week, each with its 95 % band, from what is known or was `as_of`."""
+    return PredictionAnswer.from_domain(await twin.predictions.predict(grant, query.hours, query.as_of))

@@ -12,11 +12,14 @@ LONGEST_HOURS = 7 * 24
 
 
 class PredictionQuery(Body):
-    """How far ahead."""
+    """How far ahead, and as of when."""
 
     model_config = ConfigDict(strict=False, extra="forbid")
 
-    hours: Annotated[int, PLAIN_DIGITS, Field(ge=1, le=LONGEST_HOURS, description="Hours after now")] = 24
+    hours: Annotated[
+        int, PLAIN_DIGITS, Field(ge=1, le=LONGEST_HOURS, description="Hours after now, or after as_of")
+    ] = 24
+    as_of: Instant | None = Field(default=None, description="Only what was known then; now without it")
 
 
 class PredictedColumns(Answer):
@@ -33,7 +36,7 @@ class PredictionAnswer(Answer):
 
     as_of: Instant
     observed_at: Instant | None = Field(description="End of the last interval with a reading; null before any")
-    start: Instant = Field(description="Where the state ends, at most a week before now")
+    start: Instant = Field(description="Where the state ends, at most a week before as_of")
     resolution_minutes: int
     states: Annotated[
         dict[str, PredictedColumns],
