@@ -1,6 +1,6 @@
 """What will happen: probabilistic forecasts that never look ahead.
 
-The types import numpy alone; pvlib and holidays are imported by the models that need them, when they run.
+The types import numpy alone; what else a model needs it imports when it runs.
 """
 
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Prediction, Site
