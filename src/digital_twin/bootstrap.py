@@ -33,6 +33,7 @@ from digital_twin.services.events import EventService
 from digital_twin.services.feed_updates import FeedUpdates
 from digital_twin.services.feeds import FeedService
 from digital_twin.services.forecasts import ForecastService
+from digital_twin.services.hindsight import HindsightService
 from digital_twin.services.imports import ImportService
 from digital_twin.services.ingest import IngestService
 from digital_twin.services.keeping import KeepingService
@@ -133,6 +134,7 @@ class Twin:
     imports: ImportService
     states: StateService
     predictions: PredictionService
+    hindsight: HindsightService
     meters: MeterService
     forecasts: ForecastService
     models: ModelService
@@ -179,6 +181,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         quality=QualityService(store, clock),
         states=states,
         predictions=PredictionService(states, clock, pool),
+        hindsight=HindsightService(states, store, clock, pool),
         meters=MeterService(store, states, clock, pool),
         forecasts=forecasts,
         models=ModelService(store, clock, runs, forecasts),

@@ -231,9 +231,9 @@ class TwinClient:
         """What is happening now, or was known to happen then."""
         return self._json("GET", f"/communities/{community_id}/state", params=_plain({"as_of": as_of}))
 
-    def state_history(self, community_id: str, start: datetime, end: datetime) -> Document:
-        """The same for past intervals, as columns."""
-        params = _plain({"start": start, "end": end})
+    def state_history(self, community_id: str, start: datetime, end: datetime, *, hindsight: bool = False) -> Document:
+        """The same for past intervals, as columns; with hindsight by what was read later in the span, too."""
+        params = _plain({"start": start, "end": end, "hindsight": hindsight or None})
         return self._json("GET", f"/communities/{community_id}/state/history", params=params)
 
     def state_prediction(self, community_id: str, hours: int = 24, *, as_of: datetime | None = None) -> Document:

@@ -382,6 +382,7 @@ def test_the_state_is_told_with_what_comes_next_and_the_meters_that_need_a_look(
     assert "load_kw: NIS" in told
     assert "Expected from" in told
     assert "2 reporting" in told
+    assert "With hindsight from" in line.output("state", "--community", community, "--past", "2")
     document = json.loads(line.output("state", "--community", community, "--json"))
     assert list(document) == ["state"]
     assert document["state"]["consistency"]["is_lost"] is False

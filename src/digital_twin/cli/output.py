@@ -125,6 +125,25 @@ def prediction_table(prediction: Document) -> Table:
     return table(f"Expected from {prediction['start']} (UTC): mean (95 % within)", columns, rows)
 
 
+def past_table(history: Document) -> Table:
+    """What each past hour was, with how sure it is."""
+    states: Document = history["states"]
+    rows = [
+        [hour, *(_estimated(one, where) for one in states.values())]
+        for hour, where in _hours(history | {"length": len(history["coverage"])})
+    ]
+    columns = ["hour", *(name.replace("_", " ").replace(" soc", "") for name in states)]
+    return table(f"With hindsight from {history['start']} (UTC): 95 % within +/-", columns, rows)
+
+
+def _estimated(one: Document, where: slice) -> str | None:
+    known = [pair for pair in zip(one["mean"][where], one["sd"][where], strict=True) if None not in pair]
+    if not known:
+        return None
+    mean, sd = (_mean(values) for values in zip(*known, strict=True))
+    return f"{_short(mean)} +/- {_short(1.96 * sd)}"
+
+
 def tariff_table(tariff: Document) -> Table:
     """Prices and the demand that answers them, by hour."""
     present: Document = tariff["present_tariff"]

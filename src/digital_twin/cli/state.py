@@ -1,5 +1,6 @@
-"""`digital-twin state`: what is happening and how sure that is, what comes next, and which meters need a look."""
+"""`digital-twin state`: what is, was and comes next, how sure that is, and which meters need a look."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,9 @@ PARTS = {
 
 def state(
     community: CommunityOption,
+    past: Annotated[
+        int, typer.Option(min=0, max=168, help="How many hours back, with hindsight; 0 for not at all")
+    ] = 0,
     hours: Annotated[int, typer.Option(min=0, max=168, help="How far ahead; 0 for not at all")] = 0,
     meters: Annotated[bool, typer.Option("--meters", help="Also which meters need a look")] = False,
     url: Url = None,
@@ -29,6 +33,10 @@ def state(
 
     with connect(url) as client:
         answer: dict[str, Any] = {"state": client.state(community)}
+        if past:
+            now = datetime.now(UTC)
+            start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=past)
+            answer["past"] = client.state_history(community, start, now, hindsight=True)
         if hours:
             answer["prediction"] = client.state_prediction(community, hours)
         if meters:
@@ -39,6 +47,8 @@ def state(
     output.console.print(output.state_table(answer["state"]))
     output.console.print(_parts_table(answer["state"]))
     output.console.print(consistency_text(answer["state"]), markup=False)
+    if past:
+        output.console.print(output.past_table(answer["past"]))
     if hours:
         output.console.print(output.prediction_table(answer["prediction"]))
     if meters:

@@ -77,6 +77,16 @@ class TwinReadings:
     clear_sky: Array
     temperature_c: Array | None = None
 
+    def between(self, first: int, last: int) -> "TwinReadings":
+        """Those of the steps from `first` up to `last`."""
+        return TwinReadings(
+            TimeGrid(self.grid.instant(first), last - first, self.grid.step_minutes),
+            self.own[first:last],
+            tuple(np.ascontiguousarray(one[first:last]) for one in self.meters),
+            self.clear_sky[first:last],
+            None if self.temperature_c is None else self.temperature_c[first:last],
+        )
+
 
 def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinReadings) -> TwinModel:
     """The model that the history supports, near the prior where it is short."""

@@ -43,7 +43,8 @@ EXACT = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinTask:
-    """Readings to advance over, from a kept state or, without one, from a calibration on these same readings."""
+    """Readings to advance over, with a kept model or, without one, a calibration on these same readings; from a kept
+    state or, without one, from before any reading."""
 
     setting: TwinSetting
     grid: TimeGrid
@@ -81,17 +82,18 @@ class TwinAnswer:
 
 def estimate_state(task: TwinTask) -> TwinAnswer:
     """Advance over the readings, keeping the states of the UTC midnights on the way."""
-    from digital_twin.macro_twin.model import TwinModel
-    from digital_twin.macro_twin.rehearsal import calibrate_rehearsed
-    from digital_twin.macro_twin.state import TwinState, start_state
+    readings = _readings(task)
+    return _widened(_advance(*_begun(task, readings), readings), np.array(task.widening))
+
+
+def look_back(task: TwinTask, steps: int) -> "Track":
+    """The first steps of the task, each estimated with the readings of all of them."""
+    from digital_twin.macro_twin.hindsight import smoothed_track
 
     readings = _readings(task)
-    if task.model is None or task.state is None:
-        model = calibrate_rehearsed(_prior(task), task.setting.metering, readings)
-        state = start_state(model, task.grid.start)
-    else:
-        model, state = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state)
-    return _widened(_advance(model, state, readings), np.array(task.widening))
+    model, state = _begun(task, readings)
+    track = smoothed_track(state, model, readings.between(0, steps))
+    return replace(track, deviation=track.deviation * np.array(task.widening))
 
 
 def estimate_prior(task: TwinTask) -> TwinAnswer:
@@ -103,6 +105,19 @@ def estimate_prior(task: TwinTask) -> TwinAnswer:
         task, own=np.full(task.own.shape, np.nan), meters=(np.empty((task.grid.steps, 0)),) * len(OBSERVED)
     )
     return _advance(model, start_state(model, task.grid.start), _readings(nothing))
+
+
+def _begun(task: TwinTask, readings: "TwinReadings") -> tuple["TwinModel", "TwinState"]:
+    """The model and where it sets out: as they were kept, or learned from the readings."""
+    from digital_twin.macro_twin.model import TwinModel
+    from digital_twin.macro_twin.rehearsal import calibrate_rehearsed
+    from digital_twin.macro_twin.state import TwinState, start_state
+
+    if task.model is None:
+        model = calibrate_rehearsed(_prior(task), task.setting.metering, readings)
+    else:
+        model = TwinModel.from_bytes(task.model)
+    return model, start_state(model, task.grid.start) if task.state is None else TwinState.from_bytes(task.state)
 
 
 def _advance(model: "TwinModel", state: "TwinState", readings: "TwinReadings") -> TwinAnswer:
@@ -164,21 +179,11 @@ def _truth(model: "TwinModel", readings: "TwinReadings") -> Array:
 
 def _by_day(readings: "TwinReadings") -> list["TwinReadings"]:
     """The readings, cut at UTC midnights."""
-    from digital_twin.macro_twin.calibration import TwinReadings
-
-    grid, parts = readings.grid, list[TwinReadings]()
+    grid, parts = readings.grid, list["TwinReadings"]()
     begin = 0
     while begin < grid.steps:
         end = min(begin + _steps_to_midnight(grid, begin), grid.steps)
-        parts.append(
-            TwinReadings(
-                TimeGrid(grid.instant(begin), end - begin, grid.step_minutes),
-                readings.own[begin:end],
-                tuple(np.ascontiguousarray(one[begin:end]) for one in readings.meters),
-                readings.clear_sky[begin:end],
-                None if readings.temperature_c is None else readings.temperature_c[begin:end],
-            )
-        )
+        parts.append(readings.between(begin, end))
         begin = end
     return parts
 

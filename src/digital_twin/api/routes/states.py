@@ -24,8 +24,9 @@ async def read_state(
 async def read_state_history(
     community_id: str, twin: TwinDep, grant: GrantDep, query: Annotated[HistoryQuery, Query()]
 ) -> StateHistoryAnswer:
-    """The same for past intervals, as they are known today."""
-    return StateHistoryAnswer.from_track(await twin.states.history(grant, query.start, query.end))
+    """The same for past intervals: as they were told last, or with hindsight by all readings of the span."""
+    service = twin.hindsight if query.hindsight else twin.states
+    return StateHistoryAnswer.from_track(await service.history(grant, query.start, query.end))
 
 
 @router.get("/communities/{community_id}/state/prediction", **requires(Permission.READINGS_READ))

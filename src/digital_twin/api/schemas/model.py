@@ -72,6 +72,12 @@ def is_uuid(value: str) -> bool:
         return False
 
 
+def _plain_truth(value: Any) -> Any:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise InvalidValue("must be true or false")
+    return value
+
+
 def _plain_digits(value: Any) -> Any:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise InvalidValue("must be a whole number in plain digits")
@@ -113,6 +119,8 @@ PricePerKwh = Annotated[float, Field(ge=-1e3, le=1e3)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PLAIN_DIGITS = BeforeValidator(_plain_digits)
 """For whole numbers in an address: Python would read `1_0` and ` 10` as 10."""
+PLAIN_TRUTH = BeforeValidator(_plain_truth)
+"""For what is true or false in an address: no other words for it."""
 ResolutionMinutes = Annotated[int, Field(ge=1, le=60, examples=[15])]
 Cursor = Annotated[str, StringConstraints(max_length=256)]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from digital_twin.api.schemas.model import Answer, Body, Instant, Provenance
+from digital_twin.api.schemas.model import PLAIN_TRUTH, Answer, Body, Instant, Provenance
 from digital_twin.api.schemas.readings import nullable
 from digital_twin.macro_twin import ESTIMATED
 from digital_twin.services.ports import StateTrack
@@ -27,13 +27,20 @@ class StateQuery(Body):
     as_of: Instant | None = None
 
 
+HINDSIGHT = (
+    "Tell each interval by all readings of the span, later ones too: nearer to the truth and surer. The span must "
+    "begin within what the twin was learned from, up to nine weeks"
+)
+
+
 class HistoryQuery(Body):
-    """Which span."""
+    """Which span, and whether what was read later counts."""
 
     model_config = ConfigDict(strict=False, extra="forbid")
 
     start: Instant
     end: Instant
+    hindsight: Annotated[bool, PLAIN_TRUTH, Field(description=HINDSIGHT)] = False
 
 
 class Estimate(Answer):
