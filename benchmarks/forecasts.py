@@ -19,7 +19,8 @@ from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting import Forecast, ForecastTask, History
-from digital_twin.forecasting.registry import MODELS, choose_model, make_forecast
+from digital_twin.forecasting.auto import choose_model, make_forecast
+from digital_twin.forecasting.registry import MODELS
 from digital_twin.forecasting.scores import normalised_pinball_loss, pinball_loss
 
 HISTORY_DAYS = 400

@@ -21,8 +21,8 @@ from benchmarks.twin_data import MeteredCommunity, californian_homes, swiss_home
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.forecasting import ForecastTask, History, Site
+from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.priors import standard_household_kw
-from digital_twin.forecasting.registry import make_forecast
 from digital_twin.macro_twin import OBSERVED, Metering, Plant
 from digital_twin.macro_twin.calibration import TwinReadings, calibrate
 from digital_twin.macro_twin.felt import feel

@@ -12,6 +12,7 @@ from tests.builders import MONDAY
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.forecasting.auto import choose_model, make_forecast
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.features import FeatureInputs, design_features, holidays_of, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
@@ -19,7 +20,7 @@ from digital_twin.forecasting.local_days import days_back, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.orientation import fit_orientation
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
-from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, choose_model, list_models, make_forecast
+from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, list_models
 from digital_twin.forecasting.regression import HALF_LIFE_DAYS, PENALTY, fit_slots, predict_slots
 from digital_twin.forecasting.scores import coverage, normalised_pinball_loss, pinball_loss
 from digital_twin.forecasting.solar import Orientation, position_in_day, rated_output

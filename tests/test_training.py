@@ -13,32 +13,28 @@ from tests.test_forecasting import VIENNA, history, pv_history, task
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid
+from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.forecast import ForecastTask, History
-from digital_twin.forecasting.held_out import Scores, judge, task_at
+from digital_twin.forecasting.forecaster import TrainingTask, first_steps
+from digital_twin.forecasting.held_out import HELD_OUT_DAYS, Scores, held_out_from, judge, require_history, task_at
 from digital_twin.forecasting.model_bytes import from_bytes, to_bytes
 from digital_twin.forecasting.naive import residual_quantiles
-from digital_twin.forecasting.registry import DEFAULT_LEVELS, make_forecast
+from digital_twin.forecasting.registry import DEFAULT_LEVELS, find_forecaster, require_learning
 from digital_twin.forecasting.scores import coverage, pinball_loss
 from digital_twin.forecasting.solar import Orientation
-from digital_twin.forecasting.training import (
-    HELD_OUT_DAYS,
-    NEEDED_DAYS,
-    STALE_AFTER,
-    FittedModel,
-    TrainingTask,
-    first_steps,
-    fit,
-    suits,
-)
+from digital_twin.forecasting.training import STALE_AFTER, FittedModel, fit, suits
 
 HISTORIES = {"load_kw": history(70), "pv_kw": pv_history(40, Orientation(30, 180))}
 CASES = [("ridge", "load_kw"), ("ridge_conformal", "load_kw"), ("ridge_conformal", "pv_kw"), ("pvwatts", "pv_kw")]
 LEVELS = (0.025, 0.05, 0.33, 0.5, 0.95, 0.975)
 
 
-def training(model: str = "ridge", variable: str = "load_kw", past: History | None = None) -> TrainingTask:
+LEARNING = ("ridge", "ridge_conformal", "pvwatts")
+
+
+def training(variable: str = "load_kw", past: History | None = None) -> TrainingTask:
     known = past or HISTORIES[variable]
-    return TrainingTask(variable, model, VIENNA, known, known.grid.end)
+    return TrainingTask(variable, VIENNA, known, known.grid.end)
 
 
 def with_weather(days: int) -> History:
@@ -57,8 +53,8 @@ def warm_task(past: History) -> ForecastTask:
 
 @pytest.mark.parametrize(("model", "variable"), CASES)
 def test_a_fitted_model_and_a_new_fit_on_the_same_history_give_the_same_numbers(model: str, variable: str) -> None:
-    wanted = training(model, variable)
-    kept, _ = from_bytes(to_bytes(fit(wanted), judge(wanted)))
+    wanted = training(variable)
+    kept, _ = from_bytes(to_bytes(fit(model, wanted), judge(model, wanted)))
     asked = task(HISTORIES[variable], variable=variable, steps=30)
     anew = make_forecast(asked, model=model, levels=LEVELS)
     later = make_forecast(asked, model=model, levels=LEVELS, fitted=kept)
@@ -70,14 +66,14 @@ def test_a_fitted_model_and_a_new_fit_on_the_same_history_give_the_same_numbers(
 
 def test_a_fitted_model_follows_the_temperature_that_is_foreseen() -> None:
     past = with_weather(70)
-    wanted = training("ridge_conformal", past=past)
-    kept, _ = from_bytes(to_bytes(fit(wanted), judge(wanted)))
+    wanted = training(past=past)
+    kept, _ = from_bytes(to_bytes(fit("ridge_conformal", wanted), judge("ridge_conformal", wanted)))
     asked = warm_task(past)
     anew = make_forecast(asked, model="ridge_conformal")
     later = make_forecast(asked, model="ridge_conformal", fitted=kept)
     without = make_forecast(task(past), model="ridge_conformal", fitted=kept)
     assert later.was_fitted_before
-    assert without.was_fitted_before
+    assert not without.was_fitted_before
     np.testing.assert_array_equal(later.quantiles, anew.quantiles)
     assert np.abs(later.mean - without.mean).max() > 5
 
@@ -86,7 +82,7 @@ def test_a_model_that_is_a_week_old_forecasts_from_the_latest_readings() -> None
     calm = history(70)
     wandering = np.repeat(np.cumsum(np.random.default_rng(6).normal(0, 10, 70)), 24)
     past = replace(calm, values=calm.values + 100 + wandering)
-    old = fit(training("ridge", past=first_steps(past, 63 * 24)))
+    old = fit("ridge", training(past=first_steps(past, 63 * 24)))
     moved = replace(past, values=np.where(np.arange(past.grid.steps) >= 63 * 24, past.values + 30, past.values))
     before, after = (make_forecast(task(one), model="ridge", fitted=old) for one in (past, moved))
     assert before.was_fitted_before
@@ -99,7 +95,7 @@ def test_a_model_that_is_a_week_old_forecasts_from_the_latest_readings() -> None
 
 def test_a_fitted_model_serves_only_what_it_was_fitted_for() -> None:
     past = history(70)
-    model, asked = fit(training("ridge_conformal", past=past)), task(past)
+    model, asked = fit("ridge_conformal", training(past=past)), task(past)
     assert suits(model, asked)
     assert not suits(model, replace(asked, variable="net_load_kw"))
     assert not suits(model, replace(asked, site=replace(VIENNA, num_prosumers=101)))
@@ -112,14 +108,14 @@ def test_a_fitted_model_serves_only_what_it_was_fitted_for() -> None:
 
 def test_a_fitted_model_is_neither_from_the_future_nor_stale() -> None:
     past = history(70)
-    model = fit(training("ridge", past=first_steps(past, 40 * 24)))
+    model = fit("ridge", training(past=first_steps(past, 40 * 24)))
     for days, is_good in ((39, False), (40, True), (40 + STALE_AFTER.days, True), (41 + STALE_AFTER.days, False)):
         assert suits(model, task(first_steps(past, days * 24))) is is_good
 
 
 def test_what_a_fitted_model_does_not_suit_is_fitted_anew() -> None:
     past = history(70)
-    model, far = fit(training("ridge", past=past)), task(past, steps=24 * 6)
+    model, far = fit("ridge", training(past=past)), task(past, steps=24 * 6)
     made = make_forecast(far, model="ridge", fitted=model)
     assert not made.was_fitted_before
     np.testing.assert_array_equal(made.mean, make_forecast(far, model="ridge").mean)
@@ -130,8 +126,8 @@ def test_what_a_fitted_model_does_not_suit_is_fitted_anew() -> None:
 # Nothing is seen before its time
 
 
-def fingerprint(wanted: TrainingTask) -> bytes:
-    return to_bytes(fit(wanted), judge(wanted))
+def fingerprint(model: str, wanted: TrainingTask) -> bytes:
+    return to_bytes(fit(model, wanted), judge(model, wanted))
 
 
 @pytest.mark.parametrize(("model", "variable"), CASES)
@@ -142,35 +138,35 @@ def test_no_value_from_after_the_training_instant_changes_anything(
 ) -> None:
     past = HISTORIES[variable]
     as_of = past.grid.end - timedelta(hours=cut)
-    known = TrainingTask(variable, model, VIENNA, past, as_of)
+    known = TrainingTask(variable, VIENNA, past, as_of)
     grid = TimeGrid(past.grid.start, past.grid.steps + len(later), past.grid.step_minutes)
     values = np.concatenate([past.values, later])
     values[known.history.grid.steps : past.grid.steps] = 7e4
-    beyond = TrainingTask(variable, model, VIENNA, History(grid, values, {}), as_of)
-    assert fingerprint(beyond) == fingerprint(known)
+    beyond = TrainingTask(variable, VIENNA, History(grid, values, {}), as_of)
+    assert fingerprint(model, beyond) == fingerprint(model, known)
 
 
 def test_a_day_held_out_is_forecast_without_being_seen() -> None:
-    wanted = training("ridge_conformal")
-    origin = wanted.held_out_from + 5 * 24
+    wanted = training()
+    origin = held_out_from(wanted) + 5 * 24
     changed = wanted.history.values.copy()
     changed[origin:] = 1e4
     other = replace(wanted, history=replace(wanted.history, values=changed))
     one, same = (make_forecast(task_at(each, origin), model="ridge") for each in (wanted, other))
     np.testing.assert_array_equal(one.quantiles, same.quantiles)
-    first = first_steps(wanted.history, wanted.held_out_from)
-    assert task_at(wanted, wanted.held_out_from).history is not None
-    assert first.grid.end == task_at(wanted, wanted.held_out_from).issued_at
+    first = first_steps(wanted.history, held_out_from(wanted))
+    assert task_at(wanted, held_out_from(wanted)).history is not None
+    assert first.grid.end == task_at(wanted, held_out_from(wanted)).issued_at
 
 
 # Scores
 
 
 def test_the_scores_are_those_of_forecasts_made_by_hand() -> None:
-    wanted = training("ridge", past=history(60, seed=3))
-    scores = judge(wanted)
+    wanted = training(past=history(60, seed=3))
+    scores = judge("ridge", wanted)
     past, first = wanted.history, (60 - HELD_OUT_DAYS) * 24
-    model = fit(training("ridge", past=first_steps(past, first)))
+    model = fit("ridge", training(past=first_steps(past, first)))
     losses: dict[str, list[float]] = {"ridge": [], "seasonal_naive": []}
     inside: list[float] = []
     squares: list[float] = []
@@ -196,26 +192,26 @@ def test_days_without_readings_are_not_scored_and_nights_do_not_count_as_covered
     past = pv_history(40, Orientation(30, 180))
     values = past.values.copy()
     values[-5 * 96 : -3 * 96] = np.nan
-    scores = judge(training("pvwatts", "pv_kw", replace(past, values=values)))
+    scores = judge("pvwatts", training("pv_kw", replace(past, values=values)))
     assert scores.days == HELD_OUT_DAYS - 2
     assert scores.model.coverage_90 is not None
     assert scores.model.coverage_90 < 1
-    dark = judge(training("ridge", "pv_kw", replace(past, values=np.zeros(past.grid.steps))))
+    dark = judge("ridge", training("pv_kw", replace(past, values=np.zeros(past.grid.steps))))
     assert dark.model.coverage_90 is None
     assert dark.model.rmse_kw == 0
 
 
-@pytest.mark.parametrize("model", NEEDED_DAYS)
+@pytest.mark.parametrize("model", LEARNING)
 def test_too_little_history_says_how_much_is_needed(model: str) -> None:
     variable = "pv_kw" if model == "pvwatts" else "load_kw"
-    needed = int(NEEDED_DAYS[model]) + HELD_OUT_DAYS
-    training(model, variable, history(needed)).require_history()
+    needed = int(find_forecaster(model).needed_days) + HELD_OUT_DAYS
+    require_history(model, training(variable, history(needed)))
     for days in (1, HELD_OUT_DAYS, needed - 1):
         with pytest.raises(InsufficientData, match="to learn from") as caught:
-            judge(training(model, variable, history(days)))
+            judge(model, training(variable, history(days)))
         assert caught.value.facts == {"needed": needed, "found": days}
     with pytest.raises(InsufficientData):
-        TrainingTask(variable, model, VIENNA, history(needed), MONDAY - timedelta(days=100))
+        TrainingTask(variable, VIENNA, history(needed), MONDAY - timedelta(days=100))
 
 
 def test_a_history_whose_last_days_are_mostly_missing_cannot_judge() -> None:
@@ -223,12 +219,14 @@ def test_a_history_whose_last_days_are_mostly_missing_cannot_judge() -> None:
     values = past.values.copy()
     values[-12 * 24 : -24] = np.nan
     with pytest.raises(InsufficientData, match="at least 7 have readings"):
-        judge(training("ridge", past=replace(past, values=values)))
+        judge("ridge", training(past=replace(past, values=values)))
 
 
 def test_what_does_not_learn_is_not_trained() -> None:
     with pytest.raises(InvalidInput, match="ridge, ridge_conformal, pvwatts"):
-        training("seasonal_naive")
+        require_learning(["ridge", "seasonal_naive"])
+    with pytest.raises(InvalidInput, match="no such model"):
+        require_learning(["oracle"])
 
 
 # Bytes
@@ -237,8 +235,8 @@ def test_what_does_not_learn_is_not_trained() -> None:
 @pytest.fixture(scope="module")
 def kept() -> tuple[FittedModel, Scores, bytes]:
     past = with_weather(60)
-    wanted = training("ridge_conformal", past=past)
-    model, scores = fit(wanted), judge(wanted)
+    wanted = training(past=past)
+    model, scores = fit("ridge_conformal", wanted), judge("ridge_conformal", wanted)
     return model, scores, to_bytes(model, scores)
 
 
@@ -247,7 +245,7 @@ def test_a_model_comes_back_from_its_bytes_whole(kept: tuple[FittedModel, Scores
     again, found = from_bytes(payload)
     assert found == scores
     assert (again.site, again.as_of, again.model) == (model.site, model.as_of, model.model)
-    assert again.with_temperature is not None
+    assert again.fitted.suits(warm_task(with_weather(60)))
     assert to_bytes(again, found) == payload
 
 

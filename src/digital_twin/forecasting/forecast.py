@@ -63,6 +63,16 @@ class ForecastTask:
             if np.isfinite(self.history.values[beyond]).any():
                 raise InvalidInput("the history holds values of intervals that end after the forecast is issued")
 
+    @property
+    def foreseen(self) -> History | None:
+        """The history with that weather alone which is foreseen, too."""
+        history, future = self.history, self.future_weather or {}
+        if history is None:
+            return None
+        return History(
+            history.grid, history.values, {name: one for name, one in history.weather.items() if name in future}
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:

@@ -1,6 +1,6 @@
 """What a forecasting model is: it learns once from a history, then answers many questions with what it learned."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -56,6 +56,29 @@ class Forecaster(Protocol):
     def from_arrays(self, arrays: Arrays) -> FittedForecaster:
         """What `to_arrays` gave, again."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A model that has nothing to learn: it is its own fit."""
+
+    rule: Callable[[ForecastTask, tuple[float, ...]], Prediction]
+    needed_days: float = 0.0
+
+    def fit(self, task: "TrainingTask") -> "Rule":
+        return self
+
+    def suits(self, task: ForecastTask) -> bool:
+        return True
+
+    def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+        return self.rule(task, levels)
+
+    def to_arrays(self) -> Arrays:
+        return {}
+
+    def from_arrays(self, arrays: Arrays) -> "Rule":
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)

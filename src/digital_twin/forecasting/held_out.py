@@ -10,13 +10,18 @@ from datetime import datetime
 
 import numpy as np
 
+from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History
-from digital_twin.forecasting.registry import DEFAULT_LEVELS, make_forecast
+from digital_twin.forecasting.forecaster import TrainingTask, first_steps
+from digital_twin.forecasting.registry import DEFAULT_LEVELS, find_forecaster
 from digital_twin.forecasting.scores import coverage, pinball_loss, root_mean_square_error
-from digital_twin.forecasting.training import TrainingTask, first_steps, fit
+from digital_twin.forecasting.training import fit
 
+HELD_OUT_DAYS = 14
+FEWEST_JUDGED_DAYS = 7
 YARDSTICK = "seasonal_naive"
 COVERED = 0.9
 DARK_SHARE = 0.01
@@ -42,16 +47,40 @@ class Scores:
     seasonal_naive: Score
 
 
-def judge(task: TrainingTask) -> Scores:
-    """The scores of the task's model on the last days of its history.
+def require_history(model: str, task: TrainingTask) -> None:
+    """Raises InsufficientData when there is too little to learn from and be judged on."""
+    needed_days = find_forecaster(model).needed_days
+    learned, judged = 0.0, 0
+    first = held_out_from(task)
+    if first > 0:
+        learned = first_steps(task.history, first).days
+        days = task.history.values[first:].reshape(HELD_OUT_DAYS, -1)
+        judged = int(np.isfinite(days).any(axis=1).sum())
+    if learned < needed_days or judged < FEWEST_JUDGED_DAYS:
+        raise InsufficientData(
+            f"training {model} on {task.variable} needs {needed_days + HELD_OUT_DAYS:g} days of readings: "
+            f"{needed_days:g} to learn from, then {HELD_OUT_DAYS} to be judged on of which at least "
+            f"{FEWEST_JUDGED_DAYS} have readings; found {task.history.days:.1f} days",
+            needed=needed_days + HELD_OUT_DAYS,
+            found=round(task.history.days, 1),
+        )
+
+
+def held_out_from(task: TrainingTask) -> int:
+    """The interval at which the days begin that the scores are made on; may lie before the history."""
+    return task.history.grid.steps - HELD_OUT_DAYS * task.steps_a_day
+
+
+def judge(model: str, task: TrainingTask) -> Scores:
+    """The scores of a model on the last days of the history.
 
     Raises:
         InsufficientData: there is too little to learn from and be judged on.
     """
-    task.require_history()
-    first = task.held_out_from
-    known = first_steps(task.history, first)
-    fitted = fit(TrainingTask(task.variable, task.model, task.site, known, known.grid.end))
+    require_history(model, task)
+    first = held_out_from(task)
+    known = History(first_steps(task.history, first).grid, task.history.values[:first], {})
+    fitted = fit(model, TrainingTask(task.variable, task.site, known, known.grid.end))
     lit = _lit_slots(task.variable, known)
     ours: list[Forecast] = []
     naive: list[Forecast] = []
@@ -61,7 +90,7 @@ def judge(task: TrainingTask) -> Scores:
         day = task.history.values[origin : origin + task.steps_a_day]
         if np.isfinite(day).any():
             asked = task_at(task, origin)
-            ours.append(make_forecast(asked, model=task.model, fitted=fitted))
+            ours.append(make_forecast(asked, model=model, fitted=fitted))
             naive.append(make_forecast(asked, model=YARDSTICK))
             actual.append(day)
             seen.append(np.where(lit[_slots(asked.grid)], day, np.nan))

@@ -62,3 +62,9 @@ def days_back(cells: Cells, last_known: tuple[int, int]) -> Indices:
     """For each target the fewest whole days to go back to a cell that is in the past; at least 1."""
     day, slot = last_known
     return np.maximum(cells.day - day + (cells.slot > slot), 1)
+
+
+def days_ahead(grid: TimeGrid, known: TimeGrid, zone: str) -> Indices:
+    """For each interval how many days its lags must go back when so much is known."""  # (T,)
+    last = cells_of(known, zone)
+    return days_back(cells_of(grid, zone), (int(last.day[-1]), int(last.slot[-1])))

@@ -5,6 +5,7 @@ import numpy as np
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
+from digital_twin.forecasting.forecaster import Rule
 from digital_twin.forecasting.local_days import days_back, local_days_of
 
 NEEDED_DAYS = 2.0
@@ -12,7 +13,7 @@ KEPT_DAYS = 56
 WEEK = 7
 
 
-def seasonal_naive(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+def predict_as_last_week(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
     """The same slot of the latest known same weekday, or of yesterday while there is less than two weeks.
 
     Its uncertainty is that of the same rule over the last eight weeks, slot by slot.
@@ -93,3 +94,6 @@ def _quantiles_of_rows(values: Array, levels: tuple[float, ...]) -> Array:
     low = np.take_along_axis(ascending, below, axis=1)
     high = np.take_along_axis(ascending, np.minimum(below + 1, last), axis=1)
     return low + (place - below) * (high - low)
+
+
+seasonal_naive = Rule(predict_as_last_week, NEEDED_DAYS)

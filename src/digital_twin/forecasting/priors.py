@@ -15,6 +15,7 @@ import numpy as np
 from digital_twin.domain.time import LocalClock, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
+from digital_twin.forecasting.forecaster import Rule
 
 ANNUAL_KWH_PER_HOME = 3_600.0
 COMMON_DEVIATION, SINGLE_HOME_DEVIATION = 0.20, 0.56
@@ -43,7 +44,7 @@ _PROFILES_W = {
 }  # fmt: skip
 
 
-def standard_load(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+def predict_standard_load(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
     """The standard profile times the number of prosumers, at the level of the readings once there are two days."""
     site = task.site
     mean = site.num_prosumers * standard_household_kw(local_clock(task.grid, site.timezone))
@@ -93,3 +94,6 @@ def lognormal_quantiles(mean: Array, deviation: float, levels: tuple[float, ...]
     sigma = np.sqrt(np.log1p(deviation**2))
     z = np.array([NormalDist().inv_cdf(level) for level in levels])
     return mean[:, None] * np.exp(sigma * z - sigma**2 / 2)
+
+
+standard_load = Rule(predict_standard_load)

@@ -9,6 +9,7 @@ import numpy as np
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
+from digital_twin.forecasting.forecaster import Arrays, TrainingTask
 from digital_twin.forecasting.local_days import cells_of
 from digital_twin.forecasting.orientation import FITTING_DAYS, default_orientation, fit_orientation, last_days
 from digital_twin.forecasting.solar import Orientation, position_in_day, rated_output
@@ -30,16 +31,46 @@ Weather = Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class FittedPhotovoltaics:
-    """The orientation that a history tells, and how well its clear sky fits (correlation)."""
+    """The orientation that a history tells, and how well its clear sky fits (correlation); nothing before that."""
 
-    orientation: Orientation
-    agreement: float
+    orientation: Orientation | None
+    agreement: float = 0.0
+
+    def suits(self, task: ForecastTask) -> bool:
+        return True
+
+    def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+        return predict_photovoltaics(self, task, levels)
+
+    def to_arrays(self) -> Arrays:
+        facing = self.orientation
+        if facing is None:
+            return {"orientation": np.empty(0)}
+        return {
+            "orientation": np.array((facing.tilt_degrees, facing.azimuth_degrees, facing.scale)),
+            "agreement": np.array(self.agreement),
+        }
 
 
-def photovoltaics(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+@dataclass(frozen=True, slots=True)
+class PVWatts:
     """Clear-sky or weather-driven generation; the orientation and the cloudiness are learned from two weeks on."""
-    fitted = fit_photovoltaics(task.history, task.site) if can_learn(task.history) else None
-    return predict_photovoltaics(fitted, task, levels)
+
+    needed_days: float = FITTING_DAYS
+
+    def fit(self, task: TrainingTask) -> FittedPhotovoltaics:
+        """From fewer days it learns nothing and answers from priors."""
+        if not can_learn(task.history):
+            return FittedPhotovoltaics(None)
+        return fit_photovoltaics(task.history, task.site)
+
+    def from_arrays(self, arrays: Arrays) -> FittedPhotovoltaics:
+        if not arrays["orientation"].size:
+            return FittedPhotovoltaics(None)
+        return FittedPhotovoltaics(Orientation(*arrays["orientation"].tolist()), float(arrays["agreement"]))
+
+
+pvwatts = PVWatts()
 
 
 def can_learn(history: History | None) -> TypeGuard[History]:
@@ -52,9 +83,7 @@ def fit_photovoltaics(history: History, site: Site) -> FittedPhotovoltaics:
     return FittedPhotovoltaics(*fit_orientation(site, history))
 
 
-def predict_photovoltaics(
-    fitted: FittedPhotovoltaics | None, task: ForecastTask, levels: tuple[float, ...]
-) -> Prediction:
+def predict_photovoltaics(fitted: FittedPhotovoltaics, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
     """Forecast with an orientation that was fitted on the task's or an earlier history.
 
     The share that clouds leave is always that of the task's own last weeks.
@@ -63,8 +92,8 @@ def predict_photovoltaics(
     assumptions: list[str] = []
     orientation = default_orientation(site)
     capacity_kw = site.pv_capacity_kw
-    learned = task.history if fitted is not None and can_learn(task.history) else None
-    if fitted is not None and learned is not None:
+    learned = task.history if fitted.orientation is not None and can_learn(task.history) else None
+    if fitted.orientation is not None and learned is not None:
         orientation = fitted.orientation
         if fitted.agreement < SMALLEST_AGREEMENT:
             return _as_seen(task, learned, levels)

@@ -9,6 +9,7 @@ Source: closed-form leave-one-out residuals e_i / (1 - h_ii) of ridge regression
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ from digital_twin.forecasting.features import (
     usual_of_slots,
 )
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
-from digital_twin.forecasting.local_days import Cells, cells_of, days_back, to_local_days
+from digital_twin.forecasting.forecaster import BACK_DAYS, Arrays, TrainingTask
+from digital_twin.forecasting.local_days import Cells, cells_of, days_ahead, to_local_days
 from digital_twin.forecasting.naive import residual_quantiles
 
 NEEDED_DAYS = 21.0
@@ -65,32 +67,73 @@ class FittedRidge:
     def uses_temperature(self) -> bool:
         return self.design.temperature_knots_c is not None
 
+    def suits(self, task: ForecastTask) -> bool:
+        """Whether its lags go back as far, and it knows what the temperature does just where that is foreseen."""
+        history = task.history
+        if history is None or (knows_temperature(history) and foresees_temperature(task)) != self.uses_temperature:
+            return False
+        back = days_ahead(task.grid, history.grid, task.site.timezone)
+        return set(back.tolist()) <= set(self.slots)
 
-def ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+    def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+        return predict_ridge(self, task, levels)
+
+    def to_arrays(self) -> Arrays:
+        knots_c = self.design.temperature_knots_c
+        arrays: dict[str, np.ndarray[Any, Any]] = {
+            "usual": self.design.usual,
+            "has_season": np.array(self.design.has_season),
+            "knots_c": np.empty(0) if knots_c is None else knots_c,
+            "back": np.array(list(self.slots)),
+            "calibrated": np.array(list(self.shifts), dtype=np.int64),
+            "shifts": np.stack(list(self.shifts.values())) if self.shifts else np.empty(0),
+        }
+        for name in _SLOT_ARRAYS:
+            arrays[name] = np.stack([getattr(one, name) for one in self.slots.values()])
+        return arrays
+
+
+_SLOT_ARRAYS = ("center", "scale", "coefficients", "residuals")
+
+
+@dataclass(frozen=True, slots=True)
+class Ridge:
     """Ridge regression on lags, calendar and temperature, with leave-one-out residual quantiles.
 
-    Raises:
-        InsufficientData: less than three weeks of history.
+    Calibrated, its quantiles are shifted by what a backtest over the last weeks, at most four, found missing.
     """
-    return _fit_and_predict(task, levels, is_calibrated=False)
+
+    is_calibrated: bool
+    needed_days: float = NEEDED_DAYS
+
+    def fit(self, task: TrainingTask) -> FittedRidge:
+        """Raises InsufficientData with less than three weeks of history."""
+        return fit_ridge(
+            enough_history(task.history),
+            task.site,
+            back=task.back,
+            calibrated=_calibrated(task.back) if self.is_calibrated else (),
+            with_temperature=knows_temperature(task.history),
+        )
+
+    def from_arrays(self, arrays: Arrays) -> FittedRidge:
+        knots_c = arrays["knots_c"]
+        design = FeatureDesign(arrays["usual"], bool(arrays["has_season"]), knots_c if knots_c.size else None)
+        slots = {
+            int(days): FittedSlots(*(arrays[name][place] for name in _SLOT_ARRAYS))
+            for place, days in enumerate(arrays["back"])
+        }
+        shifts = {int(days): arrays["shifts"][place] for place, days in enumerate(arrays["calibrated"])}
+        return FittedRidge(design, slots, shifts)
 
 
-def calibrated_ridge(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
-    """As `ridge`, its quantiles shifted by what a backtest over the last weeks, at most four, found missing."""
-    return _fit_and_predict(task, levels, is_calibrated=True)
+ridge = Ridge(is_calibrated=False)
+calibrated_ridge = Ridge(is_calibrated=True)
 
 
-def _fit_and_predict(task: ForecastTask, levels: tuple[float, ...], *, is_calibrated: bool) -> Prediction:
-    history = enough_history(task.history)
-    back = days_ahead(task, history)
-    fitted = fit_ridge(
-        history,
-        task.site,
-        back=set(back.tolist()),
-        calibrated={typical_back(back)} if is_calibrated else (),
-        with_temperature=knows_temperature(history) and foresees_temperature(task),
-    )
-    return predict_ridge(fitted, task, levels)
+def _calibrated(back: tuple[int, ...]) -> tuple[int, ...]:
+    """For which of them a calibration pays: what is asked for far ahead is calibrated in its middle."""
+    return back if len(back) <= len(BACK_DAYS) else (back[len(back) // 2],)
 
 
 def enough_history(history: History | None) -> History:
@@ -101,17 +144,6 @@ def enough_history(history: History | None) -> History:
             f"ridge needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
         )
     return history
-
-
-def days_ahead(task: ForecastTask, history: History) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each target how many days its lags must go back."""  # (T,)
-    last = cells_of(history.grid, task.site.timezone)
-    return days_back(cells_of(task.grid, task.site.timezone), (int(last.day[-1]), int(last.slot[-1])))
-
-
-def typical_back(back: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
-    """The number of days whose calibration serves the whole forecast."""
-    return int(np.median(back))
 
 
 def knows_temperature(history: History) -> bool:
@@ -147,7 +179,7 @@ def fit_ridge(
 def predict_ridge(fitted: FittedRidge, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
     """Forecast from the task's history with coefficients that were fitted on this or an earlier one."""
     history = enough_history(task.history)
-    back = days_ahead(task, history)
+    back = days_ahead(task.grid, history.grid, task.site.timezone)
     targets = cells_of(task.grid, task.site.timezone)
     inputs, first_day = _recent_inputs(task, history, targets, oldest=int(back.max()), fitted=fitted)
     mean = np.empty(task.grid.steps)
@@ -158,9 +190,10 @@ def predict_ridge(fitted: FittedRidge, task: ForecastTask, levels: tuple[float, 
         features = load_features(inputs, days, fitted.design)
         mean[chosen] = predict_slots(slots, features)[slot, row]
         quantiles[chosen] = mean[chosen, None] + residual_quantiles(slots.residuals.T, levels)[slot]
-    shifts = fitted.shifts.get(typical_back(back))
-    if shifts is not None:
-        quantiles += _at_levels(shifts, levels)[targets.slot]
+    if fitted.shifts:
+        typical = float(np.median(back))
+        nearest = min(fitted.shifts, key=lambda days: abs(days - typical))
+        quantiles += _at_levels(fitted.shifts[nearest], levels)[targets.slot]
     return Prediction(mean, np.sort(quantiles, axis=1))
 
 

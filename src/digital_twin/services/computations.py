@@ -9,7 +9,7 @@ from digital_twin.domain.errors import Infeasible
 if TYPE_CHECKING:
     from digital_twin.domain.units import Array
     from digital_twin.forecasting.forecast import Forecast, ForecastTask
-    from digital_twin.forecasting.training import TrainingTask
+    from digital_twin.forecasting.forecaster import TrainingTask
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
     from digital_twin.optimization.tariff_distribution import Distribution
     from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem
@@ -30,20 +30,20 @@ def forecast_all(
     tasks: Sequence["ForecastTask"], model: str, levels: Sequence[float], trained: Mapping[str, bytes]
 ) -> list["Forecast"]:
     """A forecast for each task, by the model that was trained for its variable where there is one that suits."""
+    from digital_twin.forecasting.auto import make_forecast
     from digital_twin.forecasting.model_bytes import from_bytes
-    from digital_twin.forecasting.registry import make_forecast
 
     fitted = {variable: from_bytes(payload)[0] for variable, payload in trained.items()}
     return [make_forecast(task, model=model, levels=tuple(levels), fitted=fitted.get(task.variable)) for task in tasks]
 
 
-def train_model(task: "TrainingTask") -> bytes:
+def train_model(model: str, task: "TrainingTask") -> bytes:
     """The fitted model with its scores."""
     from digital_twin.forecasting.held_out import judge
     from digital_twin.forecasting.model_bytes import to_bytes
     from digital_twin.forecasting.training import fit
 
-    return to_bytes(fit(task), judge(task))
+    return to_bytes(fit(model, task), judge(model, task))
 
 
 def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_s: float) -> Comparison:

@@ -14,14 +14,9 @@ from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.auto import AUTO, FEWEST_DAYS, LONGEST_GAP_DAYS, is_enough
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
-from digital_twin.forecasting.registry import (
-    AUTO,
-    FEWEST_DAYS,
-    LONGEST_GAP_DAYS,
-    is_enough,
-)
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import forecast_all
 from digital_twin.services.countries import country_of

@@ -10,10 +10,10 @@ from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.forecasting.forecast import History
-from digital_twin.forecasting.held_out import Scores
+from digital_twin.forecasting.forecaster import TrainingTask
+from digital_twin.forecasting.held_out import Scores, require_history
 from digital_twin.forecasting.model_bytes import FORMAT, from_bytes
-from digital_twin.forecasting.registry import MODELS, ModelDescription, list_models
-from digital_twin.forecasting.training import NEEDED_DAYS, TrainingTask
+from digital_twin.forecasting.registry import ModelDescription, list_models, require_learning
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import train_model
 from digital_twin.services.forecasts import VARIABLES, ForecastRequest, ForecastService
@@ -81,10 +81,12 @@ class ModelService:
             stored = await tx.communities.get(run.community_id)
             found = await self._tasks(tx, stored.community, pairs, as_of)
         tasks = [_required(found, pair) for pair in pairs]
-        payloads = await run.map(train_model, [(task,) for task in tasks], timeout_s=TIMEOUT_S)
+        calls = [(model, task) for (_, model), task in zip(pairs, tasks, strict=True)]
+        payloads = await run.map(train_model, calls, timeout_s=TIMEOUT_S)
         trained_at = self._clock.now()
         versions = [
-            _version(task, payload, run.run_id, trained_at) for task, payload in zip(tasks, payloads, strict=True)
+            _version(model, task, payload, run.run_id, trained_at)
+            for (model, task), payload in zip(calls, payloads, strict=True)
         ]
 
         async def keep(tx: Transaction) -> None:
@@ -100,16 +102,15 @@ class ModelService:
         day = TimeGrid(floor_to_step(as_of, 60), 1440 // RESOLUTION_MINUTES, RESOLUTION_MINUTES)
         request = ForecastRequest(day, model=pairs[0][1], as_of=as_of)
         gathered = await self._forecasts.gather(tx, community, request)
-        histories: dict[str, History] = {}
+        foreseen: dict[str, History] = {}
         for variable in gathered.histories:
-            history = gathered.task(variable, day).history
+            history = gathered.task(variable, day).foreseen
             if history is not None:
-                histories[variable] = history
-        return {
-            (variable, model): TrainingTask(variable, model, gathered.site, histories[variable], as_of)
-            for variable, model in pairs
-            if variable in histories
+                foreseen[variable] = history
+        tasks = {
+            variable: TrainingTask(variable, gathered.site, history, as_of) for variable, history in foreseen.items()
         }
+        return {(variable, model): tasks[variable] for variable, model in pairs if variable in tasks}
 
 
 def pairs_of(variables: Sequence[str], models: Sequence[str] | None) -> list[Pair]:
@@ -118,18 +119,19 @@ def pairs_of(variables: Sequence[str], models: Sequence[str] | None) -> list[Pai
     Raises:
         InvalidInput: a model is unknown or has nothing to learn, or no pair is left.
     """
-    for name in models or ():
-        if name not in NEEDED_DAYS:
-            known = name in {one.name for one in list_models()}
-            wrong = f"the model {name} has nothing to learn" if known else "there is no such model"
-            raise InvalidInput(f"{wrong}; models that are trained are {', '.join(NEEDED_DAYS)}", field="models")
-    chosen = [name for name in NEEDED_DAYS if models is None or name in models]
-    pairs = [(variable, name) for variable in VARIABLES for name in chosen if variable in variables]
-    fitting = [(variable, name) for variable, name in pairs if variable in MODELS[name].variables]
-    for name in models or ():
-        if name not in {model for _, model in fitting}:
-            raise InvalidInput(f"the model {name} forecasts {', '.join(MODELS[name].variables)} only", field="models")
-    return fitting
+    require_learning(models or ())
+    learning = [one for one in list_models() if one.learns and (models is None or one.name in models)]
+    pairs = [
+        (variable, one.name)
+        for variable in VARIABLES
+        for one in learning
+        if variable in variables and variable in one.variables
+    ]
+    reached = {model for _, model in pairs}
+    for one in learning:
+        if models is not None and one.name not in reached:
+            raise InvalidInput(f"the model {one.name} forecasts {', '.join(one.variables)} only", field="models")
+    return pairs
 
 
 def _enough(found: dict[Pair, TrainingTask], wanted: Sequence[Pair], *, is_asked_for: bool) -> list[Pair]:
@@ -138,7 +140,7 @@ def _enough(found: dict[Pair, TrainingTask], wanted: Sequence[Pair], *, is_asked
     missing: InsufficientData | None = None
     for pair in wanted:
         try:
-            _required(found, pair).require_history()
+            require_history(pair[1], _required(found, pair))
         except InsufficientData as error:
             if is_asked_for:
                 raise
@@ -157,12 +159,12 @@ def _required(found: dict[Pair, TrainingTask], pair: Pair) -> TrainingTask:
     return found[pair]
 
 
-def _version(task: TrainingTask, payload: bytes, run_id: str, trained_at: datetime) -> TrainedVersion:
+def _version(model: str, task: TrainingTask, payload: bytes, run_id: str, trained_at: datetime) -> TrainedVersion:
     _, scores = from_bytes(payload)
     history = task.history
     return TrainedVersion(
         variable=task.variable,
-        model=task.model,
+        model=model,
         run_id=run_id,
         trained_at=trained_at,
         as_of=task.as_of,

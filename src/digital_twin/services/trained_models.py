@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import dataclass
 
 from digital_twin.domain.errors import InsufficientData
+from digital_twin.forecasting.auto import choose_model
 from digital_twin.forecasting.forecast import ForecastTask
 from digital_twin.forecasting.model_bytes import FORMAT
-from digital_twin.forecasting.registry import choose_model
 from digital_twin.forecasting.training import STALE_AFTER
 from digital_twin.services.ports import TrainedVersion, Transaction
 from digital_twin.telemetry import get_logger

@@ -1,0 +1,96 @@
+"""A forecast by the model that was asked for, or by the best one that the history is long enough for."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from digital_twin.domain.errors import InsufficientData, InvalidInput
+from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Prediction
+from digital_twin.forecasting.forecaster import TrainingTask
+from digital_twin.forecasting.local_days import days_ahead
+from digital_twin.forecasting.registry import DEFAULT_LEVELS, describe_model, find_forecaster
+from digital_twin.forecasting.training import FittedModel, suits
+
+AUTO = "auto"
+FEWEST_DAYS, RIDGE_DAYS, LONGEST_GAP_DAYS = 4, 21, 28
+
+
+def make_forecast(
+    task: ForecastTask,
+    *,
+    model: str = AUTO,
+    levels: tuple[float, ...] = DEFAULT_LEVELS,
+    fitted: FittedModel | None = None,
+) -> Forecast:
+    """The forecast of a task by the named model, fitted anew unless it is given `fitted` and this suits the task.
+
+    `auto` takes physics for generation, and for load the best model that the history is long enough for.
+
+    Raises:
+        InvalidInput: there is no such model, or it cannot forecast this variable.
+        InsufficientData: a model asked for by name needs more history.
+    """
+    name = choose_model(task) if model == AUTO else model
+    description = describe_model(name)
+    if task.variable not in description.variables:
+        raise InvalidInput(f"the model {name} forecasts {', '.join(description.variables)} only", field="model")
+    is_fitted = fitted is not None and fitted.model == name and suits(fitted, task)
+    ordered = tuple(sorted(levels))
+    if fitted is not None and is_fitted:
+        prediction = fitted.fitted.predict(task, ordered)
+    else:
+        prediction = _fit_and_predict(name, task, ordered)
+    history = task.history
+    low = -np.inf if task.variable.startswith("net_") else 0.0
+    return Forecast(
+        variable=task.variable,
+        grid=task.grid,
+        issued_at=task.issued_at,
+        mean=np.maximum(prediction.mean, low),
+        levels=ordered,
+        quantiles=np.maximum(prediction.quantiles, low),
+        model=name,
+        assumptions=prediction.assumptions,
+        was_fitted_before=is_fitted,
+        data_start=history.grid.start if history else None,
+        data_end=history.grid.end if history else None,
+    )
+
+
+def choose_model(task: ForecastTask) -> str:
+    """The model that `auto` stands for."""
+    if task.variable == "pv_kw":
+        return "pvwatts"
+    days = task.history.days if task.history else 0.0
+    if is_enough(task.history, task.grid.start):
+        return "ridge_conformal" if days >= RIDGE_DAYS else "seasonal_naive"
+    if task.variable == "load_kw":
+        return "standard_load"
+    raise InsufficientData(
+        f"forecasting {task.variable} needs {FEWEST_DAYS} days of readings not older than {LONGEST_GAP_DAYS} days, "
+        f"found {days:.1f} days",
+        needed=FEWEST_DAYS,
+        found=round(days, 1),
+    )
+
+
+def is_enough(history: History | None, start: datetime) -> bool:
+    """Whether `auto` forecasts load or net load from these readings rather than from priors."""
+    if history is None or history.days < FEWEST_DAYS:
+        return False
+    return start - history.grid.end <= timedelta(days=LONGEST_GAP_DAYS)
+
+
+def _fit_and_predict(name: str, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+    """By a model that learns from just what the task knows, for no more than the task asks."""
+    history = task.foreseen or _nothing_known(task)
+    back = days_ahead(task.grid, history.grid, task.site.timezone)
+    wanted = TrainingTask(task.variable, task.site, history, history.grid.end, tuple(sorted(set(back.tolist()))))
+    return find_forecaster(name).fit(wanted).predict(task, levels)
+
+
+def _nothing_known(task: ForecastTask) -> History:
+    step_minutes = task.grid.step_minutes
+    last = floor_to_step(task.issued_at, step_minutes) - timedelta(minutes=step_minutes)
+    return History(TimeGrid(last, 1, step_minutes), np.full(1, np.nan), {})
