@@ -1,38 +1,136 @@
 """Honest intervals: quantiles are shifted until, over the recent past, each was exceeded as often as it promises.
 
-Source: adaptive conformal inference, Gibbs and Candes (2021); for quantiles of load and prices, Zaffran et al. (2022).
+A day is what is learned from: its slots err together. After each one a quantile that was missed too often moves
+outwards, one that was missed too seldom inwards, by a step that would mend the same share of the error at every level
+if errors were normal. So the share that is missed in the long run is the promised one whatever happens, and what has
+changed is followed within weeks.
+
+Source: adaptive conformal inference, Gibbs and Candes (2021), Adaptive conformal inference under distribution shift;
+the shifts themselves follow, Angelopoulos, Candes and Tibshirani (2023), Conformal PID control for time series.
 """
+
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from digital_twin.domain.units import Array
 
 DAY_PARTS = 3
-LEARNING_RATE = 0.05
-WIDTH_LEVELS = (0.05, 0.95)
+LEARNING_RATE = 0.1
+"""Share of an error in coverage that one day mends."""
+
+SHARED = 0.8
+"""How much of it is that of the whole day, the rest is that of the part."""
+
+WIDENING_DAYS = 0.5
+"""A level is aimed at from further out by this over the number of days, since that many days cannot tell it better."""
+
+TRUSTED_DAYS = 10.0
+FEWEST_DAYS = 7
+"""Fewer days narrow no interval; more do so by days / (days + TRUSTED_DAYS)."""
+
+WIDTH_LEVELS = (0.1, 0.9)
+LEAST_WIDTH = 0.2
+_SMALLEST = 1e-9
+_MOST = 0.9995
 
 
-def adaptive_shifts(actual: Array, predicted: Array, levels: tuple[float, ...]) -> Array:
-    """What to add to each quantile of each slot, learned by going through past days in order.
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What past days taught: shifts in units of the width that a forecast claims, and the least width of a slot."""
 
-    One shift per quantile and part of the day, in units of the width that the model claims there: that between the
-    quantiles nearest to 5 and 95 %, so that what one level learns does not depend on which others are asked for.
+    shifts: Array  # (P, Q)
+    least_width: Array  # (S,)
+
+    def apply(self, quantiles: Array, slots: np.ndarray[tuple[int], np.dtype[np.int64]], levels: Array) -> Array:
+        """The quantiles after shifting, in order.
+
+        Args:
+            quantiles: as forecast.  # (T, Q)
+            slots: the slot of the day of each row.  # (T,)
+        """  # -> (T, Q)
+        width = np.maximum(_claimed_width(quantiles, levels), self.least_width[slots])
+        part = day_parts(self.least_width.size)[slots]
+        return np.sort(quantiles + self.shifts[part] * width[:, None], axis=1)
+
+
+def day_parts(slots: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Which part of the day each slot belongs to."""  # (S,)
+    return np.arange(slots) * DAY_PARTS // slots
+
+
+def calibrate(actual: Array, predicted: Array, levels: tuple[float, ...]) -> Calibration:
+    """What to add to quantiles, learned by going through past days in order.
 
     Args:
         actual: what happened, NaN where unknown.  # (D, S)
         predicted: the quantiles issued before.  # (D, S, Q)
-    """  # -> (S, Q)
-    slots = actual.shape[1]
-    part_of = np.arange(slots) * DAY_PARTS // slots
+    """
     promised = np.asarray(levels)
-    low, high = (int(np.abs(promised - level).argmin()) for level in WIDTH_LEVELS)
-    width = np.maximum((predicted[:, :, high] - predicted[:, :, low]).mean(axis=0), 1e-9)  # (S,)
-    shift = np.zeros((DAY_PARTS, len(levels)))
-    for day in range(actual.shape[0]):
-        below = actual[day][:, None] <= predicted[day] + shift[part_of] * width[:, None]
-        known = np.isfinite(actual[day])
-        for part in range(DAY_PARTS):
-            chosen = known & (part_of == part)
-            if chosen.any():
-                shift[part] += LEARNING_RATE * (promised - below[chosen].mean(axis=0))
-    return shift[part_of] * width[:, None]
+    width = _claimed_width(predicted, promised)
+    usual = np.maximum(width.mean(axis=0), _SMALLEST)  # (S,)
+    width = np.maximum(width, LEAST_WIDTH * usual)
+    excess = (actual[:, :, None] - predicted) / width[:, :, None]
+    days = int(np.isfinite(actual).any(axis=1).sum())
+    shifts = _follow(excess, _aims(promised, days), LEARNING_RATE * _steps(promised))
+    return Calibration(_trust(shifts, promised, days), LEAST_WIDTH * usual)
+
+
+def adaptive_shifts(actual: Array, predicted: Array, levels: tuple[float, ...]) -> Array:
+    """The shifts of each slot and quantile at the width that is usual there, in the unit of the series."""  # (S, Q)
+    learned = calibrate(actual, predicted, levels)
+    usual = learned.least_width / LEAST_WIDTH
+    return learned.shifts[day_parts(usual.size)] * usual[:, None]
+
+
+def _claimed_width(quantiles: Array, levels: Array) -> Array:
+    low, high = _width_columns(levels)
+    return quantiles[..., high] - quantiles[..., low]
+
+
+def _width_columns(levels: Array) -> tuple[int, int]:
+    """The quantiles nearest to 10 and 90 %: what one level learns must not depend on which others are asked for."""
+    low, high = (int(np.abs(levels - level).argmin()) for level in WIDTH_LEVELS)
+    return low, high
+
+
+def _aims(levels: Array, days: int) -> Array:
+    """The shares that so many days have to be below, for the promised ones to hold on the next."""  # (Q,)
+    return np.clip(0.5 + (levels - 0.5) * (1 + WIDENING_DAYS / max(days, 1)), 1 - _MOST, _MOST)
+
+
+def _steps(levels: Array) -> Array:
+    """How many widths a quantile of normal errors moves for a unit of probability, at each level."""  # (Q,)
+    normal = NormalDist()
+    low, high = _width_columns(levels)
+    width = max(normal.inv_cdf(float(levels[high])) - normal.inv_cdf(float(levels[low])), _SMALLEST)
+    return np.array([1 / (normal.pdf(normal.inv_cdf(float(level))) * width) for level in levels])
+
+
+def _follow(excess: Array, aims: Array, steps: Array) -> Array:
+    """The shifts at the end of the days.
+
+    Args:
+        excess: how far reality lay above each quantile, in widths; NaN where unknown.  # (D, S, Q)
+    """  # -> (P, Q)
+    part_of = day_parts(excess.shape[1])
+    member = part_of == np.arange(DAY_PARTS)[:, None]  # (P, S)
+    shifts = np.zeros((DAY_PARTS, aims.size))
+    for day in excess:
+        known = np.isfinite(day[:, 0])
+        if not known.any():
+            continue
+        lacking = np.where(known[:, None], aims - (day <= shifts[part_of]), 0.0)  # (S, Q)
+        count = (member & known).sum(axis=1)[:, None]
+        of_part = member.astype(np.float64) @ lacking / np.maximum(count, 1)
+        of_day = lacking.sum(axis=0) / known.sum()
+        shifts += steps * np.where(count > 0, SHARED * of_day + (1 - SHARED) * of_part, SHARED * of_day)
+    return shifts
+
+
+def _trust(shifts: Array, levels: Array, days: int) -> Array:
+    """Shifts that narrow are believed only as far as there are days to tell."""
+    trust = days / (days + TRUSTED_DAYS) if days >= FEWEST_DAYS else 0.0
+    inwards = np.where(levels < 0.5, shifts > 0, shifts < 0) & (levels != 0.5)
+    return np.where(inwards, trust * shifts, shifts)
