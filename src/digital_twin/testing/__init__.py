@@ -1,6 +1,7 @@
-"""In-memory adapters and a clock to hold in one's hands: for tests of use cases, here and in plug-ins."""
+"""In-memory adapters, a clock to hold in one's hands, and a test of forecasters: for tests here and in plug-ins."""
 
 from digital_twin.testing.fakes import FakeClock, InProcessPool
+from digital_twin.testing.forecasters import check_forecaster
 from digital_twin.testing.store import MemoryStore
 
-__all__ = ["FakeClock", "InProcessPool", "MemoryStore"]
+__all__ = ["FakeClock", "InProcessPool", "MemoryStore", "check_forecaster"]
