@@ -26,6 +26,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_data: asks about communities of real meters, where their data are there")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """As many as there are cores, which is what xdist makes of None; none beside this one for files that are named."""
+    return 0 if all(Path(one.split("::")[0]).is_file() for one in config.args) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no process is still at it when the others have nothing left to do."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests on real communities, whose data not every machine has: those that ran, and those that did not."""
     for outcome in ("passed", "failed", "error", "skipped"):

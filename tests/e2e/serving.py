@@ -1,6 +1,7 @@
 """The product as a process: started, asked over HTTP, killed without warning, started again."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -17,12 +18,16 @@ from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
 PASSWORD = "correct horse battery"
 START_TIMEOUT_S = 120.0
+NEVER_OUTGOING = range(15_000, 32_768)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on; of those that no outgoing connection is given meanwhile, as Linux has them."""
+    while True:
+        port = secrets.choice(NEVER_OUTGOING)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Installation:
