@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from digital_twin.forecasting.registry import ModelDescription, list_models, req
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import train_model
 from digital_twin.services.forecasts import VARIABLES, ForecastRequest, ForecastService
+from digital_twin.services.past_weather import as_foreseen
 from digital_twin.services.ports import Clock, Run, Store, TrainedVersion, Transaction
 from digital_twin.services.provenance import CODE_VERSION, fingerprint_of, instant_text
 from digital_twin.services.runs import FORECASTING, Keep, RunningRun, RunService
@@ -102,6 +103,7 @@ class ModelService:
         day = TimeGrid(floor_to_step(as_of, 60), 1440 // RESOLUTION_MINUTES, RESOLUTION_MINUTES)
         request = ForecastRequest(day, model=pairs[0][1], as_of=as_of)
         gathered = await self._forecasts.gather(tx, community, request)
+        gathered = replace(gathered, weather=await as_foreseen(tx, gathered.weather, as_of))
         foreseen: dict[str, History] = {}
         for variable in gathered.histories:
             history = gathered.task(variable, day).foreseen
