@@ -1,13 +1,10 @@
 """Advances whose process is killed without warning: nothing is lost, told twice or different from what it had been."""
 
-import subprocess
-import sys
-import threading
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
-from tests.adapters.advancing import CLOCK, HISTORY_HOURS, MEMBERS, record
+from tests.adapters.advancing import CLOCK, HISTORY_HOURS, MEMBERS, Advancing, record
 from tests.builders import MONDAY, community, hours
 from tests.databases import DatabaseServer
 
@@ -20,7 +17,6 @@ from digital_twin.services.states import StateService
 from digital_twin.testing import InProcessPool
 
 KILLED, UNDISTURBED = "killed", "undisturbed"
-PATIENCE_S = 120.0
 
 
 @pytest.fixture(params=["embedded", "given"])
@@ -63,26 +59,6 @@ async def told(store: Store, name: str) -> list[str]:
         ]
 
 
-def advancing(address: str, count: int, moment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.adapters.advancing", address, KILLED, str(count), moment]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def kill_when(process: subprocess.Popen[str], word: str, *, after_s: float = 0.0) -> None:
-    """SIGKILL, so long after the process has said this word; or after its end, if that comes first."""
-    assert process.stdout is not None
-    watchdog = threading.Timer(PATIENCE_S, process.kill)
-    watchdog.start()
-    said = next((line for line in process.stdout if line.strip() == word), None)
-    watchdog.cancel()
-    assert said is not None, "it came to its end or stood still before"
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(after_s)
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
 async def is_the_same(store: Store) -> None:
     """The killed community's state, history and answer are those of the other."""
     killed, undisturbed = await snapshot(store, KILLED), await snapshot(store, UNDISTURBED)
@@ -112,7 +88,7 @@ async def test_an_advance_that_is_killed_before_its_commit_has_not_happened_and_
 ) -> None:
     async with two_communities(address) as store:
         before = await snapshot(store, KILLED)
-        kill_when(advancing(address, 1, moment), "standing")
+        Advancing(address, KILLED, hours=1, moment=moment).kill_when("standing")
         assert await snapshot(store, KILLED) == before
         assert len(await told(store, KILLED)) == 1
         assert KILLED in await service(store).due()
@@ -126,10 +102,9 @@ async def test_a_process_that_is_killed_again_and_again_ends_where_an_undisturbe
     count = 12
     async with two_communities(address) as store:
         for round_, after_s in enumerate((0.0, 0.01, 0.03, 0.06, 0.1)):
-            kill_when(advancing(address, count, "never"), str(HISTORY_HOURS + 2 * round_), after_s=after_s)
-        last = advancing(address, count, "never")
-        last.communicate(timeout=PATIENCE_S)
-        assert last.returncode == 0
+            advancing = Advancing(address, KILLED, hours=count, moment="never")
+            advancing.kill_when(str(HISTORY_HOURS + 2 * round_), after_s=after_s)
+        Advancing(address, KILLED, hours=count, moment="never").finish()
         for hour in range(HISTORY_HOURS, HISTORY_HOURS + count):
             await record(store, UNDISTURBED, hour, 1)
             await service(store).advance(UNDISTURBED)

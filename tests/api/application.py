@@ -24,6 +24,9 @@ ADMINISTRATOR = "root_admin"
 NOWHERE = "http://127.0.0.1:9"
 """Where no source of weather or prices answers."""
 
+PATIENCE_S = 300.0
+"""No test asserts how long anything takes, and what is asked first may have to be compiled."""
+
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Nothing here is encrypted, and reading the system's certificates takes each client 30 ms."""
 
@@ -51,7 +54,7 @@ class Api:
 
     def anonymous(self, **headers: str) -> httpx.Client:
         """Someone who says nothing about themselves, or just what the headers say."""
-        client = httpx.Client(base_url=self.url, timeout=60, headers=headers, verify=NO_CERTIFICATES)
+        client = httpx.Client(base_url=self.url, timeout=PATIENCE_S, headers=headers, verify=NO_CERTIFICATES)
         return self._closing.enter_context(client)
 
     def login(self, username: str, password: str = PASSWORD) -> httpx.Client:
