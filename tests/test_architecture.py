@@ -17,10 +17,10 @@ SOURCE = ROOT / "src" / "digital_twin"
 
 LIBRARIES = {
     # layer: the third-party libraries that it may import; what is missing here may import none
-    "domain": {"numpy"},
+    "domain": {"numpy", "holidays"},
     "macro_twin": {"numpy", "numba", "llvmlite"},  # which numba is written in, and comes with
     "forecasting": {
-        "numpy", "numba", "scipy", "pandas", "pvlib", "holidays",
+        "numpy", "numba", "scipy", "pandas", "pvlib",
         "jax", "equinox", "optax", "lightgbm", "prophet", "sklearn",
     },
     "optimization": {"numpy", "scipy", "cvxpy", "highspy"},

@@ -1,12 +1,13 @@
 """Demand: its likelihood against a joint density, what history teaches, and predictions whose errors are as told."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 from tests.twins import START, metering, plant, prior, readings
 
-from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings, calibrate
 from digital_twin.macro_twin.departures import Departures, log_likelihood
@@ -16,7 +17,7 @@ from digital_twin.macro_twin.model import TwinModel
 from digital_twin.macro_twin.prediction import predict_ahead
 from digital_twin.macro_twin.simplex import minimise
 from digital_twin.macro_twin.state import TwinState, advance, start_state
-from digital_twin.macro_twin.structure import DEPARTURE_TERMS, LOAD, day_waves
+from digital_twin.macro_twin.structure import DEPARTURE_TERMS, LOAD, calendar_of, day_waves, slots_of
 
 HOURLY = 24
 DEPARTURES = Departures(3.0, 20.0, 1.0, 2.0, 1.5, 0.1)
@@ -156,6 +157,40 @@ def test_weekends_are_told_from_workdays() -> None:
     workday, saturday, sunday = model.demand.day_kinds_kw.mean(axis=1)
     assert workday - saturday > 6
     assert workday - sunday > 6
+
+
+def test_a_public_holiday_is_expected_like_a_sunday_where_the_country_is_known() -> None:
+    history = TimeGrid(datetime(2026, 2, 23, tzinfo=UTC), 61 * HOURLY, 60)  # up to the evening of 24 April
+    zone, load = "Europe/Vienna", usual_days(75, seed=8)
+    days = local_clock(TimeGrid(history.start, load.size, 60), zone)
+    rests = (days.weekday >= 5) | (days.day == (date(2026, 4, 6) - date(1970, 1, 1)).days)  # Easter Monday
+    rests |= days.day == (date(2026, 5, 1) - date(1970, 1, 1)).days
+    load[rests] -= 25
+
+    def expected_on(country: str | None) -> Array:
+        """The first of May, from the evening before."""
+        of = replace(plant(50), timezone=zone, country=country)
+        before = TimeGrid(history.start, 66 * HOURLY + 22, 60)
+        told_of = readings(before, load_kw=load[: before.steps])
+        model = calibrate(prior(of), metering(), told_of)
+        state = advance(start_state(model, before.start), model, told_of).state
+        grid = TimeGrid(state.instant, HOURLY, 60)
+        return predict_ahead(state, model, model.outlook(grid, np.zeros(HOURLY), np.full(HOURLY, np.nan))).mean[:, LOAD]
+
+    truth = load[66 * HOURLY + 22 :][:HOURLY]
+    known, unknown, nowhere = expected_on("AT"), expected_on(None), expected_on("XX")
+    np.testing.assert_array_equal(unknown, nowhere)
+    assert np.abs(truth - known).mean() < 0.5 * np.abs(truth - unknown).mean()
+
+
+def test_a_day_of_the_calendar_is_a_holiday_of_its_own_country_from_local_midnight_on() -> None:
+    grid = TimeGrid(datetime(2026, 4, 30, tzinfo=UTC), 72, 60)  # the first of May is a Friday
+    _, kind = calendar_of(grid, "Europe/Vienna", "AT")
+    assert kind.tolist() == [0] * 22 + [2] * 24 + [1] * 24 + [2] * 2
+    _, plain = calendar_of(grid, "Europe/Vienna")
+    assert plain.tolist() == [0] * 46 + [1] * 24 + [2] * 2
+    _, is_rest = slots_of(grid, "Europe/Vienna", "AT")
+    assert is_rest.tolist() == [0.0] * 22 + [1.0] * 50
 
 
 def test_heating_is_learned_and_a_cold_morning_foreseen() -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from tests.builders import MONDAY
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
+from digital_twin.domain.public_holidays import holidays_of
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.forecasting.auto import choose_model, make_forecast
 from digital_twin.forecasting.conformal import adaptive_shifts
-from digital_twin.forecasting.features import FeatureInputs, design_features, holidays_of, load_features
+from digital_twin.forecasting.features import FeatureInputs, design_features, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.local_days import days_back, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load

@@ -60,7 +60,7 @@ def test_what_no_other_step_knows_is_left_uncertain(homes: Homes) -> None:
     panel, memory, meters = model.panels[0], state.panels[0], shown.meters[0]
     assert panel is not None
     assert memory is not None
-    steps = panel_steps(shown.grid, "UTC")
+    steps = panel_steps(shown.grid, "UTC", None)
     before = follow(panel, memory.copy(), meters, *steps)
     found = look_back_on_panel(panel, memory, meters, steps)
     silent = np.isnan(meters)

@@ -88,6 +88,14 @@ async def test_a_cold_day_that_is_forecast_is_predicted_with_its_heating(world: 
     assert (found.mean[12:24, DEMAND] > found.mean[36:48, DEMAND] + 25).all()
 
 
+async def test_where_the_time_zone_has_a_country_its_holidays_are_no_workdays(world: World) -> None:
+    await world.open(timezone="Europe/Vienna")
+    assert (await world.service.standing(GRANT)).instruments.setting.plant.country == "AT"
+    elsewhere = World()
+    await elsewhere.open(timezone="UTC")
+    assert (await elsewhere.service.standing(GRANT)).instruments.setting.plant.country is None
+
+
 async def test_bands_keep_to_what_is_possible(world: World) -> None:
     await world.open()
     found = await predicted(world, hours=48)

@@ -145,16 +145,3 @@ def _calendar(inputs: FeatureInputs, design: FeatureDesign) -> list[Array]:
 def _temperature(temperature_c: Array, knots_c: Array) -> list[Array]:
     """Temperature and its hinges: heating below, cooling above."""
     return [temperature_c, *(np.maximum(temperature_c - knot, 0.0) for knot in knots_c)]
-
-
-def holidays_of(
-    country: str | None, days: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which local days (since 1970-01-01) are public holidays; none without a country that is known to `holidays`."""
-    import holidays
-
-    if country not in holidays.list_supported_countries(include_aliases=False):
-        return np.zeros(days.shape, dtype=np.bool_)
-    dates = days.astype("datetime64[D]").tolist()
-    calendar = holidays.country_holidays(country, years=sorted({date.year for date in dates}))
-    return np.array([date in calendar for date in dates], dtype=np.bool_)

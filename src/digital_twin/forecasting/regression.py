@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from digital_twin.domain.errors import InsufficientData
+from digital_twin.domain.public_holidays import holidays_of
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.features import (
@@ -22,7 +23,6 @@ from digital_twin.forecasting.features import (
     FeatureDesign,
     FeatureInputs,
     design_features,
-    holidays_of,
     load_features,
     usual_of_slots,
 )

@@ -91,7 +91,7 @@ class TwinReadings:
 def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinReadings) -> TwinModel:
     """The model that the history supports, near the prior where it is short."""
     plant, grid = prior.plant, readings.grid
-    slot, kind = calendar_of(grid, plant.timezone)
+    slot, kind = calendar_of(grid, plant.timezone, plant.country)
     hour = slot * grid.step_minutes // 60
     panels = {index: _learned_panel(prior, metering[index], readings, index) for index in PANELS if metering[index].ids}
     learned = [
@@ -149,7 +149,7 @@ def calibrate(prior: TwinModel, metering: tuple[Metering, ...], readings: TwinRe
 
 
 def _learned_panel(prior: TwinModel, metering: Metering, readings: TwinReadings, index: int) -> LearnedPanel:
-    slot, is_weekend = slots_of(readings.grid, prior.plant.timezone)
+    slot, is_weekend = slots_of(readings.grid, prior.plant.timezone, prior.plant.country)
     history = PanelHistory(
         ids=metering.ids,
         readings=readings.meters[index],

@@ -44,7 +44,7 @@ def smoothed_track(state: TwinState, model: TwinModel, readings: TwinReadings, *
     track = advance(state, model, readings, trail).track
     moments = smooth(trail, model.dynamics.decay, (np.array([ENERGY]), np.array([EXCHANGE])), lag=lag)
     estimates, variances = _answers(trail.design, moments.mean, moments.covariance)
-    kind, step = panel_steps(readings.grid, model.plant.timezone)
+    kind, step = panel_steps(readings.grid, model.plant.timezone, model.plant.country)
     wholes: dict[int, Whole] = {}
     for quantity, panel, memory in zip(PANELS, model.panels, state.panels, strict=True):
         if panel is not None and memory is not None:

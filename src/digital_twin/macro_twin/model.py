@@ -97,7 +97,7 @@ class TwinModel:
 
     def outlook(self, grid: TimeGrid, clear_sky: Array, felt_c: Array) -> Outlook:
         """What is known beforehand of each step, from the clear sky and the temperature as buildings feel it."""
-        slot, kind = calendar_of(grid, self.plant.timezone)
+        slot, kind = calendar_of(grid, self.plant.timezone, self.plant.country)
         return Outlook(demand_features(slot, grid.step_minutes, felt_c), slot, kind, self.sky(slot, clear_sky))
 
     def to_bytes(self) -> bytes:

@@ -231,9 +231,9 @@ def believed_own(readings: TwinReadings, model: TwinModel) -> Array:
     return np.where(np.abs(readings.own) <= [group.own_ceiling for group in model.groups], readings.own, np.nan)
 
 
-def panel_steps(grid: TimeGrid, zone: str) -> tuple[Counts, Counts]:
+def panel_steps(grid: TimeGrid, zone: str, country: str | None) -> tuple[Counts, Counts]:
     """Kind and number of each step, as `panel.follow` takes them."""  # (T,), (T,)
-    slot, is_weekend = slots_of(grid, zone)
+    slot, is_weekend = slots_of(grid, zone, country)
     a_day = 1440 // grid.step_minutes
     step = int(grid.start.timestamp()) // (60 * grid.step_minutes) + np.arange(grid.steps)
     return (slot + a_day * is_weekend).astype(np.int64), step
@@ -243,7 +243,7 @@ def _follow_panels(
     state: TwinState, model: TwinModel, readings: TwinReadings
 ) -> tuple[list[PanelMemory | None], dict[int, Whole]]:
     """What is believed of meters afterwards, and what each panel says of the whole on the way."""
-    kind, step = panel_steps(readings.grid, model.plant.timezone)
+    kind, step = panel_steps(readings.grid, model.plant.timezone, model.plant.country)
     memories: list[PanelMemory | None] = []
     wholes: dict[int, Whole] = {}
     for quantity, panel, before in zip(PANELS, model.panels, state.panels, strict=True):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from digital_twin.domain.public_holidays import holidays_of
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
 
@@ -86,6 +87,7 @@ class Plant:
     charge_efficiency: float
     discharge_efficiency: float
     timezone: str
+    country: str | None = None  # whose public holidays are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +98,20 @@ class Metering:
     share: float = 1.0
 
 
-def slots_of(grid: TimeGrid, zone: str) -> tuple[Array, Array]:
-    """The slot of the local day of every interval, and whether it lies on a weekend (1.0 or 0.0)."""  # (T,), (T,)
-    clock = local_clock(grid, zone)
-    return np.floor(clock.hour * 60 / grid.step_minutes), (clock.weekday >= 5).astype(np.float64)
+def slots_of(grid: TimeGrid, zone: str, country: str | None = None) -> tuple[Array, Array]:
+    """The slot of the local day of every interval, and whether it is a weekend's (1.0 or 0.0)."""  # (T,), (T,)
+    slot, kind = calendar_of(grid, zone, country)
+    return slot.astype(np.float64), (kind > 0).astype(np.float64)
 
 
-def calendar_of(grid: TimeGrid, zone: str) -> tuple[Indices, Indices]:
-    """The slot of the local day of every interval, and the number of its day in `DAY_KINDS`."""  # (T,), (T,)
+def calendar_of(grid: TimeGrid, zone: str, country: str | None = None) -> tuple[Indices, Indices]:
+    """The slot of the local day of every interval, and the number of its day in `DAY_KINDS`.
+
+    A public holiday of the country is a Sunday.
+    """  # (T,), (T,)
     clock = local_clock(grid, zone)
-    return np.floor(clock.hour * 60 / grid.step_minutes).astype(np.int64), np.maximum(clock.weekday - 4, 0)
+    kind = np.where(holidays_of(country, clock.day), DAY_KINDS.index("sunday"), np.maximum(clock.weekday - 4, 0))
+    return np.floor(clock.hour * 60 / grid.step_minutes).astype(np.int64), kind
 
 
 def day_waves(step_minutes: int) -> Array:

@@ -106,7 +106,7 @@ async def instruments_of(
     used = [one for one in series if one.key.member_id is None or one.key.member_id in of[one.key.name]]
     step_minutes = max([FINEST_STEP_MINUTES, *(one.resolution_minutes for one in used)])
     site = site_of(community, provenance)
-    setting = TwinSetting(_plant(community), site, step_minutes, metering)
+    setting = TwinSetting(_plant(community, site.country), site, step_minutes, metering)
     own = tuple(any(one.key == SeriesKey(name) for one in series) for name in OBSERVED)
     return Instruments(setting, own, members, homes)
 
@@ -187,7 +187,7 @@ def trim(grid: TimeGrid, own: Array, meters: Sequence[Array]) -> tuple[TimeGrid,
     return shorter, own[first:last], tuple(matrix[first:last] for matrix in meters)
 
 
-def _plant(community: Community) -> Plant:
+def _plant(community: Community, country: str | None) -> Plant:
     return Plant(
         community.num_prosumers,
         community.total_pv_capacity_kw,
@@ -196,6 +196,7 @@ def _plant(community: Community) -> Plant:
         community.charge_efficiency,
         community.discharge_efficiency,
         community.timezone or "UTC",
+        country,
     )
 
 

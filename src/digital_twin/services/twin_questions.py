@@ -97,7 +97,8 @@ def _expecting(model: "TwinModel", state: "TwinState", quantity: int, spread_kw:
     from digital_twin.macro_twin.state import panel_steps
     from digital_twin.macro_twin.value import expecting_of_group, expecting_of_panel
 
-    [kind], _ = panel_steps(TimeGrid(state.instant, 1, model.step_minutes), model.plant.timezone)
+    following = TimeGrid(state.instant, 1, model.step_minutes)
+    [kind], _ = panel_steps(following, model.plant.timezone, model.plant.country)
     place = PANELS.index(quantity)
     panel, memory = model.panels[place], state.panels[place]
     if panel is not None and memory is not None:
