@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import SecretStr
@@ -74,6 +75,7 @@ __all__ = [
     "Twin",
     "Worker",
     "create_administrator",
+    "keep_compiled_in",
     "migrate_database",
     "open_children",
     "open_intake",
@@ -312,13 +314,22 @@ def _environment_of(settings: Settings) -> dict[str, str]:
     return environment
 
 
+def keep_compiled_in(home: Path) -> None:
+    """Keep what numba compiles there: where the package lies nothing may be writable."""
+    keep_compiled(home / "numba")
+
+
 @asynccontextmanager
 async def _open_adapters(settings: Settings) -> AsyncGenerator[tuple[Adapters, str], None]:
     """The outside, and the address of its database."""
-    # where the package lies nothing may be writable
-    keep_compiled(settings.digital_twin_home / "numba")
+    keep_compiled_in(settings.digital_twin_home)
     async with AsyncExitStack() as stack:
-        pool = WarmPool(settings.compute_processes, preload=PRELOADED, warm_up=computations.warm_up)
+        pool = WarmPool(
+            settings.compute_processes,
+            preload=PRELOADED,
+            warm_up=computations.warm_up,
+            compile_rarer=computations.compile_simulation,
+        )
         stack.callback(pool.close)
         address = await stack.enter_async_context(_open_database(settings))
         connections = await stack.enter_async_context(open_pool(address, size=settings.database_pool_size))

@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,58 @@ async def test_a_closed_pool_is_unavailable() -> None:
     closed.close()
     with pytest.raises(errors.Unavailable, match="shutting down"):
         await closed.call(os.getpid, timeout_s=1)
+
+
+def note_warm_up(notes: Path) -> None:
+    note(notes, "warm-up begins")
+    time.sleep(0.3)  # so that processes that do not wait for each other would be seen to overlap
+    note(notes, "warm-up ends")
+
+
+def note(notes: Path, what: str) -> None:
+    with notes.open("a") as file:
+        file.write(f"{what}\n")
+
+
+async def test_where_nothing_is_compiled_yet_the_others_wait_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "compiled"))
+    notes = tmp_path / "notes"
+    warm_up, compile_rarer = partial(note_warm_up, notes), partial(note, notes, "the rest is compiled")
+    pools = [WarmPool(2, warm_up=warm_up, compile_rarer=compile_rarer) for _ in range(2)]
+    try:
+        for pool in pools:
+            pool.start()
+        await asyncio.gather(*(pool.call(own_number, timeout_s=60) for pool in pools for _ in range(4)))
+    finally:
+        for pool in pools:
+            pool.close()
+    noted = notes.read_text().splitlines()
+    assert noted[:2] == ["warm-up begins", "warm-up ends"]
+    assert noted.count("the rest is compiled") == 1
+    assert noted.count("warm-up begins") >= 2, "each process warms itself up"
+
+
+def die_once(alive: Path) -> None:
+    if alive.exists():
+        alive.unlink()
+        end_abruptly()
+
+
+async def test_a_process_that_dies_while_it_compiles_leaves_it_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    (tmp_path / "alive").touch()
+    made = WarmPool(1, warm_up=partial(die_once, tmp_path / "alive"))
+    try:
+        with suppress(Unavailable):
+            await made.call(os.getpid, timeout_s=60)
+        assert await made.call(os.getpid, timeout_s=60)
+    finally:
+        made.close()
+    assert (tmp_path / "warmed-up").exists()
 
 
 def test_what_is_compiled_of_other_code_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from digital_twin.adapters.file_lock import locked
 from digital_twin.domain.errors import Unavailable
 
 T = TypeVar("T")
@@ -41,12 +42,22 @@ class WarmPool:
     """Processes that have imported the numerical packages and solved once before the first call."""
 
     def __init__(
-        self, processes: int, *, preload: Sequence[str] = (), warm_up: Callable[[], object] | None = None
+        self,
+        processes: int,
+        *,
+        preload: Sequence[str] = (),
+        warm_up: Callable[[], object] | None = None,
+        compile_rarer: Callable[[], object] | None = None,
     ) -> None:
-        """`preload` is imported once, in the process that the others are forked from."""
+        """`preload` is imported once, in the process that the others are forked from.
+
+        Where nothing is compiled yet one process warms up and then compiles what is asked for more rarely, while the
+        others take calls.
+        """
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        self._processes, self._preload, self._warm_up = processes, tuple(preload), warm_up
+        self._processes, self._preload = processes, tuple(preload)
+        self._warm_up, self._compile_rarer = warm_up, compile_rarer
         self._closed = False
         self._pool = self._new_pool()
 
@@ -61,7 +72,7 @@ class WarmPool:
             max_workers=self._processes,
             context=context,
             initializer=_start_process,
-            initargs=(self._preload, self._warm_up),
+            initargs=(self._preload, self._warm_up, self._compile_rarer, os.environ.get("NUMBA_CACHE_DIR")),
         )
 
     def _schedule(self, function: Callable[..., T], args: tuple[Any, ...], timeout_s: float) -> "ProcessFuture[T]":
@@ -129,14 +140,38 @@ class WarmPool:
         self._pool.join()
 
 
-def _start_process(preload: tuple[str, ...], warm_up: Callable[[], object] | None) -> None:
+def _start_process(
+    preload: tuple[str, ...],
+    warm_up: Callable[[], object] | None,
+    compile_rarer: Callable[[], object] | None,
+    kept_in: str | None,
+) -> None:
     _end_with_parent()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # solvers greet on standard output, which is not theirs
     for module in preload:
         importlib.import_module(module)
-    if warm_up is not None:
+    if warm_up is not None and not (kept_in and _is_first_to_warm_up(warm_up, Path(kept_in))):
         warm_up()
+    elif compile_rarer is not None:
+        compile_rarer()
     gc.freeze()
+
+
+def _is_first_to_warm_up(warm_up: Callable[[], object], folder: Path) -> bool:
+    """Whether this process did so before all others for which this folder keeps what is compiled; else waits for it.
+
+    Processes that start together would all compile the same, and take the cores from each other.
+    """
+    done = folder / "warmed-up"
+    if done.exists():
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "warming-up"):
+        if done.exists():
+            return False
+        warm_up()
+        done.touch()
+    return True
 
 
 def _end_with_parent() -> None:

@@ -24,7 +24,7 @@ START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 30.0
 ADMIN, OPERATOR, VIEWER = "demo_admin", "demo_operator", "demo_viewer"
 
 
-def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
+def run_demo(home: Path, port: int | None, *, leave: bool) -> None:
     """Run it, and serve on until interrupted unless it is to leave.
 
     Raises:
@@ -35,10 +35,9 @@ def run_demo(home: Path | None, port: int | None, *, leave: bool) -> None:
     with _listening(port) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         pages = _free_port()
-        place = _made(home)
-        passwords, server = _started(place, url, listener, pages)
+        passwords, server = _started(home, url, listener, pages)
     try:
-        _report(place, url, f"http://localhost:{pages}", passwords)
+        _report(home, url, f"http://localhost:{pages}", passwords)
         _wait_for_pages(pages, server)
         if leave:
             output.console.print("\nEnding, as --exit asks; without it the demo serves on at these addresses.")
@@ -131,16 +130,6 @@ def _open_community(client: TwinClient, home: Path, passwords: dict[str, str]) -
 def _unless_there(make: Any, *arguments: Any) -> None:
     with suppress(Conflict):  # an earlier run made it
         make(*arguments)
-
-
-def _made(home: Path | None) -> Path:
-    if home is None:
-        from digital_twin.bootstrap import read_settings
-
-        home = read_settings().digital_twin_home / "demo"
-    home = home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    return home
 
 
 def _listening(wanted: int | None) -> socket.socket:

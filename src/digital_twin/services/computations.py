@@ -99,3 +99,25 @@ def warm_up() -> None:
     tasks = [ForecastTask(name, grid, grid.start, site, None, None) for name in ("load_kw", "pv_kw")]
     forecast_all(tasks, "auto", (0.05, 0.5, 0.95), {})
     twin_steps.warm_up()
+
+
+def compile_simulation() -> None:
+    """Simulate a year of two homes, so that the first Run does not wait for the compilation."""
+    from datetime import UTC, datetime
+
+    import numpy as np
+
+    from digital_twin.domain.sharing import Sharing, SharingRule
+    from digital_twin.simulation.base_year import DAYS, base_grid
+    from digital_twin.simulation.known_year import KnownYear
+    from digital_twin.simulation.place import Place
+    from digital_twin.simulation.scenario import Setting
+    from digital_twin.simulation.terms import Terms
+
+    grid = base_grid(datetime(2026, 1, 1, tzinfo=UTC), 60)
+    ones = np.ones(grid.steps)
+    place = Place(48.2, 16.4, "UTC")
+    known = KnownYear(grid, place, 2, 1.0, 2, 3_000.0, None, None, None, None, 0.3 * ones, 0.1 * ones, 0.2 * ones)
+    setting = Setting(2.0, 1.0, 1.0, 1.0, 10.0, 10.0, 0.95, 0.95, SharingRule.NONE)
+    terms = Terms((setting,), Sharing(), 2.0, DAYS, 1, np.zeros(DAYS, dtype=np.int64))
+    simulate_part(known, terms, 0, 1)

@@ -230,10 +230,10 @@ def _prior(task: TwinTask) -> "TwinModel":
 
 
 def warm_up(zone: str = "UTC") -> None:
-    """Advance once, so that the first caller does not wait for the compilation."""
-    grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 24, 60)
+    """Learn from some days and advance once, so that the first caller does not wait for the compilation."""
+    grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 96, 60)  # long enough to learn how demand departs from habits
     plant, site = Plant(2, 1.0, 1.0, 1.0, 0.95, 0.95, zone), Site(48.2, 16.4, zone, 2, 1.0, None)
     metering = (Metering(("a", "b")), Metering(), Metering(), Metering())
     meters = (np.ones((24, 2)), *(np.empty((24, 0)) for _ in range(3)))
     setting = TwinSetting(plant, site, 60, metering)
-    estimate_state(TwinTask(setting, grid, np.full((24, 4), np.nan), meters))
+    estimate_state(TwinTask(setting, grid, np.full((96, 4), np.nan), meters, temperature_c=np.full(96, 10.0)))

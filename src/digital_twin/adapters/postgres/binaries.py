@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digital_twin.adapters.postgres.file_lock import locked
+from digital_twin.adapters.file_lock import locked
 from digital_twin.domain.errors import Unavailable
 
 SERVICE_USER = "digital-twin"

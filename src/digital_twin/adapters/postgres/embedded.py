@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from digital_twin.adapters.file_lock import locked
 from digital_twin.adapters.postgres.cluster import DATABASE, OWNER, Cluster
-from digital_twin.adapters.postgres.file_lock import locked
 from digital_twin.domain.errors import Unavailable
 from digital_twin.telemetry import get_logger
 
