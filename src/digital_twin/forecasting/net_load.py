@@ -4,21 +4,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from digital_twin.domain.units import Array
+from digital_twin.forecasting.dependence import TYPICAL, Dependence
 from digital_twin.forecasting.forecast import Forecast
+from digital_twin.forecasting.paths import values_at
 
 POINTS = 41
 
 
-def combine_net_load(load: Forecast, pv: Forecast) -> Forecast:
-    """Load minus generation; exact in the mean, in the quantiles as of independent errors.
+def combine_net_load(load: Forecast, pv: Forecast, *, dependence: Dependence = TYPICAL) -> Forecast:
+    """Load minus generation; exact in the mean, in the quantiles as their errors hang together.
 
-    The distributions are laid out on equally likely points and every pair is subtracted.
+    Every equally likely point of the load is met by those of the generation that the Gaussian copula of `sample_paths`
+    expects beside it, so that these are the quantiles of infinitely many of its paths.
     """
+    from scipy.special import ndtr, ndtri
+
     probabilities = (np.arange(POINTS) + 0.5) / POINTS
-    one, other = _spread(load, probabilities), _spread(pv, probabilities)
-    differences = (one[:, :, None] - other[:, None, :]).reshape(load.grid.steps, -1)
-    quantiles = np.quantile(differences, load.levels, axis=1).T
+    score, rest = ndtri(probabilities)[:, None], ndtri(probabilities)[None, :]
+    correlation = dependence.correlation
+    beside = ndtr(correlation * score + np.sqrt(1 - correlation**2) * rest)
+    generation = values_at(pv, beside.ravel()).reshape(-1, POINTS, POINTS)
+    differences = values_at(load, probabilities)[:, :, None] - generation
+    quantiles = np.quantile(differences.reshape(load.grid.steps, -1), load.levels, axis=1).T
     return Forecast(
         variable="net_load_kw",
         grid=load.grid,
@@ -51,12 +58,3 @@ def split_net_load(net_load: Forecast, pv: Forecast) -> tuple[Forecast, Forecast
         assumptions=("load and generation are not metered apart: load is net load plus the estimated generation",),
     )
     return load, generation
-
-
-def _spread(forecast: Forecast, probabilities: Array) -> Array:
-    """Values at these probabilities, linear between the levels and beyond the outermost."""  # (T, P)
-    levels = np.asarray(forecast.levels)
-    upper = np.clip(np.searchsorted(levels, probabilities), 1, levels.size - 1)
-    share = (probabilities - levels[upper - 1]) / (levels[upper] - levels[upper - 1])
-    low, high = forecast.quantiles[:, upper - 1], forecast.quantiles[:, upper]
-    return low + share * (high - low)
