@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 from tests.feed_sources import SourceServer
-from tests.feed_updates.fed import NOON, Fed, feeding
+from tests.feed_updates.fed import NOON, PATIENT_S, Fed, feeding
 
 
 @pytest.fixture
@@ -14,9 +14,15 @@ def server() -> Iterator[SourceServer]:
 
 
 @pytest.fixture
-async def fed(server: SourceServer) -> AsyncGenerator[Fed, None]:
+def deadline_s() -> float:
+    """How long a source has for an answer; a test that wants none gives less."""
+    return PATIENT_S
+
+
+@pytest.fixture
+async def fed(server: SourceServer, deadline_s: float) -> AsyncGenerator[Fed, None]:
     """A community whose past nobody asks for."""
-    async with feeding(server) as made:
+    async with feeding(server, deadline_s=deadline_s) as made:
         await made.make()
         yield made
 

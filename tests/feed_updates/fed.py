@@ -28,7 +28,7 @@ HERE, THERE = "solar_valley", "wind_hill"
 NOON = MONDAY + hours(12)
 AUSTRIA = bidding_zone("AT")
 VIENNA: dict[str, Any] = {"latitude": 48.2082, "longitude": 16.3721, "timezone": "Europe/Vienna"}
-HASTY_S = 0.3
+PATIENT_S, HASTY_S = 30.0, 2.0
 ALL_WORDS = set(Quality)
 
 
@@ -80,13 +80,13 @@ def grant(community_id: str) -> Grant:
 
 @asynccontextmanager
 async def feeding(
-    server: SourceServer, *, token: str | None = TOKEN, history_days: int = 0
+    server: SourceServer, *, token: str | None = TOKEN, history_days: int = 0, deadline_s: float = PATIENT_S
 ) -> AsyncGenerator[Fed, None]:
     clock = FakeClock(NOON)
     store = MemoryStore(clock)
     async with httpx.AsyncClient(trust_env=False) as client:
         webs = [
-            WebSource(client, name, clock, deadline_s=HASTY_S, waits_s=(0.0,)) for name in ("open-meteo", "archive")
+            WebSource(client, name, clock, deadline_s=deadline_s, waits_s=(0.0,)) for name in ("open-meteo", "archive")
         ]
         weather = OpenMeteo(*webs, clock, addresses=(server.address, server.address), key=None)
         market = entsoe(client, clock, address=f"{server.address}/api", token=token)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.builders import MONDAY, hours
 from tests.feed_sources import Answer, acknowledgement, as_json, as_xml
-from tests.feed_updates.fed import AUSTRIA, NOON, Fed, words
+from tests.feed_updates.fed import AUSTRIA, HASTY_S, NOON, PATIENT_S, Fed, words
 
 from digital_twin.domain.feeds import FED_SERIES, FeedKind, PriceFeed, WeatherFeed
 from digital_twin.domain.quality import Quality
@@ -40,8 +40,10 @@ FAULTS: dict[str, tuple[Any, Outcome]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_changes_no_value_and_flags_all_that_lie_ahead(fed: Fed, fault: str):
+@pytest.mark.parametrize(
+    ("fault", "deadline_s"), [(name, HASTY_S if name == "30 s" else PATIENT_S) for name in FAULTS], ids=FAULTS
+)
+async def test_a_fault_changes_no_value_and_flags_all_that_lie_ahead(fed: Fed, fault: str, deadline_s: float):
     await fed.put(WeatherFeed())
     await fed.update()
     names = FED_SERIES[FeedKind.WEATHER]

@@ -50,6 +50,19 @@ async def test_a_newer_issue_corrects_an_older_one_which_stays_known_as_of_its_t
     np.testing.assert_array_equal(then.values, first.values)
 
 
+async def test_an_answer_that_two_communities_share_was_fetched_when_the_source_was_asked(fed: Fed):
+    await fed.put(WeatherFeed())
+    await fed.update()
+    await fed.make(THERE)
+    fed.clock.advance(minutes=9)
+    await fed.put(WeatherFeed(), THERE)
+    await fed.update()
+    assert len(fed.server.asked) == 1
+    status = await fed.status(FeedKind.WEATHER, THERE)
+    assert status.issue is not None
+    assert (status.issue.fetched_at, status.age_s) == (NOON, 9 * 60)
+
+
 async def test_quarters_are_asked_for_where_they_are_wanted(fed: Fed):
     await fed.put(WeatherFeed(resolution_minutes=15))
     await fed.update()
