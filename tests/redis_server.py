@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.e2e.serving import free_port
 from tests.programs import program
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
 
 
 class RedisServer:

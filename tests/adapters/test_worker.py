@@ -25,7 +25,7 @@ from digital_twin.services.ports import PAUSES_S, Run, RunState, StoredResult
 from digital_twin.services.runs import CARRY_OUT_RUN, RunExecutor, RunningRun, RunService
 
 HERE = "solar_valley"
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 def crash(number: int) -> bytes:

@@ -67,7 +67,7 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Any:
         session = None if twin is None else Session("key", "ada", twin, float("inf"))  # type: ignore[arg-type]
         monkeypatch.setattr(SESSIONS, "_open", {} if session is None else {"key": session})
         monkeypatch.setattr("digital_twin.dashboard.guard.session_key", lambda _: "key")
-        return AppTest.from_file(SCRIPT, default_timeout=60).run()
+        return AppTest.from_file(SCRIPT, default_timeout=300).run()
 
     return run
 

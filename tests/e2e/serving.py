@@ -17,7 +17,7 @@ import httpx
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
 PASSWORD = "correct horse battery"
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S, PATIENCE_S = 120.0, 300.0
 NEVER_OUTGOING = range(15_000, 32_768)
 
 
@@ -156,7 +156,7 @@ class Installation:
     @contextmanager
     def client(self, username: str, password: str = PASSWORD) -> Iterator[httpx.Client]:
         """A client that is logged in."""
-        with httpx.Client(base_url=self.url, timeout=60) as client:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as client:
             answer = client.post("/auth/login", json={"username": username, "password": password})
             assert answer.status_code == 200, answer.text
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
