@@ -15,17 +15,26 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.priors import standard_household_kw
+from digital_twin.macro_twin.bounds import TICK
 from digital_twin.macro_twin.calibration import calibrate
-from digital_twin.macro_twin.coverage import METER_ERROR
+from digital_twin.macro_twin.coverage import METER_ERROR, believed_own, known_whole
 from digital_twin.macro_twin.filtering import LARGEST_SCALE
 from digital_twin.macro_twin.model import TwinModel
+from digital_twin.macro_twin.parts import parts_of
 from digital_twin.macro_twin.state import TwinState, advance, start_state, stuck_meters
-from digital_twin.macro_twin.structure import LOAD, NET_LOAD, PV, STORAGE_SOC
+from digital_twin.macro_twin.structure import LOAD, NET_LOAD, PV, STATES, STORAGE_SOC
 from digital_twin.simulation.place import Place
 from digital_twin.simulation.synthetic import Recipe, Shares, SyntheticCommunity
 
 CITYLEARN = Path(__file__).parents[2] / "shared" / "data" / "citylearn2022" / "meters.parquet"
 HISTORY_DAYS = 28
+
+
+ROUNDING_KW = 1e-9
+
+
+def state_of(state: TwinState, name: str) -> float:
+    return float(state.belief.mean[STATES.index(name)])
 
 
 def rms(errors: Array) -> float:
@@ -178,6 +187,67 @@ def test_storage_is_never_emptier_than_empty_nor_fuller_than_full() -> None:
     assert energy.min() >= 0
     assert energy.max() <= 20
     assert after.track.deviation[:, STORAGE_SOC].max() <= 20 / np.sqrt(12) + 1e-9
+
+
+@given(st.integers(0, 10_000), st.sampled_from([15, 60]), st.booleans())
+def test_a_storage_gives_no_more_than_it_holds_nor_takes_more_than_fits_in(
+    seed: int, step_minutes: int, knows_net_load: bool
+) -> None:
+    generator, steps = np.random.default_rng(seed), 60
+    of = plant(10, storage_kwh=20.0)
+    model, hours = prior(of, step_minutes), step_minutes / 60
+    soc = np.clip(10 + np.cumsum(generator.normal(0, 6, steps)), 0, 20)
+    soc[generator.random(steps) < 0.3] = np.nan
+    told = {"net_load_kw": generator.normal(0, 30, steps)} if knows_net_load else {}
+    shown = readings(TimeGrid(START, steps, step_minutes), storage_soc_kwh=soc, **told)
+    state = start_state(model, START)
+    for step in range(steps):
+        after = advance(state, model, shown.between(step, step + 1))
+        exchange_kw, held_kwh = (
+            state_of(after.state, "storage_exchange_kw"),
+            state_of(after.state, "storage_energy_kwh"),
+        )
+        assert -held_kwh * of.discharge_efficiency / hours <= exchange_kw + ROUNDING_KW
+        assert exchange_kw - ROUNDING_KW <= (20 - held_kwh) / of.charge_efficiency / hours
+        assert np.linalg.eigvalsh(after.state.belief.full_covariance()).min() > -ROUNDING_KW
+        state = after.state
+
+
+def test_what_readings_tell_of_the_exchange_is_believed_though_the_storage_should_be_empty() -> None:
+    told = {"load_kw": 12.0, "pv_kw": 0.0, "net_load_kw": 7.0, "storage_soc_kwh": 0.0}
+    shown = readings(TimeGrid(START, 6, 15), **{name: np.full(6, value) for name, value in told.items()})
+    model = prior(plant(10, storage_kwh=20.0), 15)
+    mean = advance(start_state(model, START), model, shown).track.mean
+    np.testing.assert_allclose(mean[-1], [12.0, 0.0, 7.0, 0.0], atol=0.1)
+
+
+def test_what_cannot_be_of_the_communitys_own_series_is_read_nowhere(
+    learned: tuple[Homes, TwinModel, TwinState],
+) -> None:
+    homes, model, state = learned
+    model = replace(model, groups=tuple(replace(one, own_ceiling=1e3) for one in model.groups))
+    first = HISTORY_DAYS * 24
+    meters = homes.between(first, first + 2)
+    absurd = replace(meters, own=np.where(np.arange(4) == LOAD, 1e9, meters.own))
+    found, expected = (advance(state, model, one) for one in (absurd, meters))
+    np.testing.assert_array_equal(found.track.mean, expected.track.mean)
+    assert parts_of(found.state, model, absurd) == parts_of(expected.state, model, meters)
+    own = believed_own(absurd.own, model.groups)[:, LOAD]
+    total = known_whole(own, meters.meters[LOAD], np.array([0, 1]), model.groups[LOAD])
+    np.testing.assert_allclose(total, homes.load_kw[first : first + 2].sum(axis=1))
+
+
+def test_after_months_of_silence_what_has_decayed_is_nothing() -> None:
+    model, steps = prior(plant(10, pv_kw=5.0, storage_kwh=20.0), 15), 400 * 96
+    grid = TimeGrid(START, 96, 15)
+    woken = advance(start_state(model, START), model, readings(grid, load_kw=np.full(96, 9.0))).state
+    silence = readings(TimeGrid(grid.end, steps, 15), load_kw=np.full(steps, np.nan))
+    after = advance(woken, model, silence).state
+    for numbers in (after.belief.mean, after.belief.covariance, after.estimate, after.deviation):
+        traces = np.abs(numbers[numbers != 0.0])
+        assert traces.min() >= TICK**2
+    assert state_of(woken, "demand_level_kw") != 0.0
+    assert state_of(after, "demand_level_kw") == 0.0
 
 
 EXTREMES = st.sampled_from([np.nan, 0.0, 1e-9, 0.3, 7.0, 1e6])

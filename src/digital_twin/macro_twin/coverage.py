@@ -4,6 +4,7 @@ Consumption is told by a panel of its meters (`panel.py`), generation and stored
 (`units.py`); what a community's own series says comes before either.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +51,13 @@ class SumReading:
     reporting: Indices  # (T,) meters that took part; 0 where the community's own series speaks
 
 
+def believed_own(own: Array, groups: Sequence[MeterGroup]) -> Array:
+    """The community's own series of all quantities without what cannot be."""  # (T, 4)
+    return np.where(np.abs(own) <= [group.own_ceiling for group in groups], own, np.nan)
+
+
 def read_own(own: Array, group: MeterGroup) -> SumReading:
-    """The community's own series alone, without what cannot be."""
+    """The believed values of the community's own series alone."""
     has_own, nothing = np.isfinite(own), np.zeros(own.size)
     return SumReading(
         value=own,
@@ -82,11 +88,12 @@ def are_believed(meters: Array, hour: Indices, group: MeterGroup) -> Mask:
 
 
 def known_whole(own: Array, meters: Array, hour: Indices, group: MeterGroup) -> Array:
-    """The whole where nothing of it is estimated: the community's own series, or all meters where each home has one."""
+    """The whole where nothing of it is estimated: what is believed of the community's own series, or all meters where
+    each home has one."""
     believed = are_believed(meters, hour, group)
     is_whole = believed.all(axis=1) & (meters.shape[1] > 0) & (group.metered_share >= 1)
     total = np.where(believed, meters, 0.0).sum(axis=1)
-    return np.where(np.abs(own) <= group.own_ceiling, own, np.where(is_whole, total, np.nan))
+    return np.where(np.isfinite(own), own, np.where(is_whole, total, np.nan))
 
 
 @compiled

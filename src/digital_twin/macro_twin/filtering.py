@@ -7,8 +7,7 @@ on their variance that follows how many innovations lie beyond 95 % of what was 
 tails, and a mean square would make most intervals too wide. A second factor, on those of level and waves, follows the
 departures that were expected a day before.
 
-Source: Mehra (1970), IEEE Transactions on Automatic Control 15, 175-184 (innovations and noise); Simon and Chia
-(2002), IEEE Transactions on Aerospace and Electronic Systems 38, 128-136 (projection of a constrained state).
+Source: Mehra (1970), IEEE Transactions on Automatic Control 15, 175-184 (innovations and noise).
 """
 
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from digital_twin.domain.units import Array
+from digital_twin.macro_twin.bounds import Storage, keep_in_bounds
 from digital_twin.macro_twin.compiled import compiled
 from digital_twin.macro_twin.coverage import Indices
 from digital_twin.macro_twin.habits import Habits, Tomorrow, departure_of, expect_tomorrow, habits_of
@@ -141,6 +141,7 @@ def run_filter(
     row, surplus_kw = np.zeros(SIZE), memory.surplus_kw
     noise_scale, day_scale, nis, count = memory.noise_scale, memory.day_scale, memory.nis, memory.nis_count
     stream_nis, stream_counts = memory.stream_nis.copy(), memory.stream_counts.copy()
+    storage = Storage(dynamics.capacity_kwh, dynamics.charge_hours, dynamics.discharge_hours)
     habits = Habits(memory.habits.usual.copy(), memory.habits.expected.copy(), memory.habits.spread.copy())
     for t in range(steps):
         slot = outlook.slot[t]
@@ -171,7 +172,8 @@ def run_filter(
             widened = believed + inputs.exact[q] + few * max(1.0, surprise / GATE)
             keep_reading(trail, (t, q), row, product, innovation, widened)
             update_in_place(mean, covariance, product, innovation, widened)
-        shrunk = _keep_in_bounds(mean, covariance, dynamics.capacity_kwh)
+        is_told = not (np.isnan(inputs.value[t, LOAD]) or np.isnan(inputs.value[t, NET_LOAD]))
+        shrunk = keep_in_bounds(mean, covariance, storage, dynamics.walk[ENERGY] if is_told else 0.0)
         keep_belief(trail, t, mean, covariance, design)
         keep_moves(trail, t, hours, (ENERGY, shrunk))
         _estimate(mean, covariance, design, (estimates[t], variances[t]), product)
@@ -319,25 +321,3 @@ def _follow_policy(
         by = response * (design[PV, state] - design[LOAD, state])
         covariance[EXCHANGE, state] += by * noise[state]
         covariance[EXCHANGE, EXCHANGE] += by * by * noise[state]
-
-
-@compiled
-def _keep_in_bounds(mean: Array, covariance: Array, capacity_kwh: float) -> float:
-    """Project the storage's energy into [0, capacity] and move what goes with it; between bounds nothing is less
-    certain than the uniform distribution. By how much the energy's deviation was shrunk, 1 where it was not."""
-    most = capacity_kwh * capacity_kwh / 12.0
-    variance = covariance[ENERGY, ENERGY]
-    shrunk = 1.0
-    if variance > most:
-        shrunk = np.sqrt(most / variance)
-        for i in range(SIZE):
-            covariance[max(i, ENERGY), min(i, ENERGY)] *= shrunk
-        covariance[ENERGY, ENERGY] = most
-        variance = most
-    energy = mean[ENERGY]
-    beyond = min(max(energy, 0.0), capacity_kwh) - energy
-    if beyond != 0.0 and variance > 0.0:
-        for i in range(SIZE):
-            mean[i] += covariance[max(i, ENERGY), min(i, ENERGY)] / variance * beyond
-    mean[ENERGY] = min(max(mean[ENERGY], 0.0), capacity_kwh)
-    return shrunk

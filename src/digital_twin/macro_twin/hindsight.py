@@ -14,6 +14,7 @@ import numpy as np
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
 from digital_twin.macro_twin.compiled import compiled
+from digital_twin.macro_twin.coverage import believed_own
 from digital_twin.macro_twin.kalman import spread_of
 from digital_twin.macro_twin.model import PANELS, TwinModel
 from digital_twin.macro_twin.panel import NEWS, Indices, Panel, PanelMemory, Whole
@@ -23,7 +24,6 @@ from digital_twin.macro_twin.state import (
     Track,
     TwinState,
     advance,
-    believed_own,
     not_negative,
     panel_steps,
     take_from_panels,
@@ -50,7 +50,7 @@ def smoothed_track(state: TwinState, model: TwinModel, readings: TwinReadings, *
         if panel is not None and memory is not None:
             meters = readings.meters[quantity]
             wholes[quantity] = look_back_on_panel(panel, memory, meters, (kind, step), lag=lag)
-    take_from_panels(estimates, variances, wholes, believed_own(readings, model), model)
+    take_from_panels(estimates, variances, wholes, believed_own(readings.own, model.groups), model)
     estimates = not_negative(estimates)
     estimates[:, STORAGE_SOC] = np.minimum(estimates[:, STORAGE_SOC], model.plant.storage_capacity_kwh)
     return replace(track, mean=estimates, deviation=np.minimum(np.sqrt(variances), track.deviation))

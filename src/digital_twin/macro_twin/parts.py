@@ -8,7 +8,7 @@ import numpy as np
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
-from digital_twin.macro_twin.coverage import Mask, are_believed
+from digital_twin.macro_twin.coverage import Mask, are_believed, believed_own
 from digital_twin.macro_twin.model import PANELS, TwinModel
 from digital_twin.macro_twin.panel_filter import believed
 from digital_twin.macro_twin.state import TwinState
@@ -63,10 +63,8 @@ def losses_of(exchange_kw: float, deviation_kw: float, charge_efficiency: float,
 
 
 def _unmetered(state: TwinState, model: TwinModel, readings: TwinReadings, quantity: int) -> Part:
-    own, group = float(readings.own[-1, quantity]), model.groups[quantity]
-    if abs(own) <= group.own_ceiling:
-        shown = own
-    else:
+    shown = float(believed_own(readings.own[-1:], model.groups)[0, quantity])
+    if math.isnan(shown):
         step = TimeGrid(readings.grid.instant(readings.grid.steps - 1), 1, readings.grid.step_minutes)
         last: Array = readings.meters[quantity][-1:]
         shown = float(last[believed_meters(model, step, last, quantity)].sum())

@@ -14,7 +14,15 @@ import numpy as np
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin.calibration import TwinReadings
-from digital_twin.macro_twin.coverage import METER_ERROR, Indices, SumReading, read_own, read_whole, run_lengths
+from digital_twin.macro_twin.coverage import (
+    METER_ERROR,
+    Indices,
+    SumReading,
+    believed_own,
+    read_own,
+    read_whole,
+    run_lengths,
+)
 from digital_twin.macro_twin.felt import feel
 from digital_twin.macro_twin.filtering import NO_TRAIL, Inputs, Memory, memory_of, run_filter
 from digital_twin.macro_twin.habits import Habits
@@ -183,7 +191,7 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
     felt_c = feel(readings.temperature_c, grid.steps, before_c=state.felt_c, step_hours=grid.step_hours)
     outlook = model.outlook(grid, readings.clear_sky, felt_c)
     hour = outlook.slot * grid.step_minutes // 60
-    own = believed_own(readings, model)
+    own = believed_own(readings.own, model.groups)
     sums = [read_own(own[:, index], group) for index, group in enumerate(model.groups)]
     (load, net_load), wholes = _follow_panels(state, model, readings)
     for quantity, whole in wholes.items():
@@ -224,11 +232,6 @@ def advance(state: TwinState, model: TwinModel, readings: TwinReadings, trail: T
         run_lengths=lengths,
     )
     return Advanced(after, track)
-
-
-def believed_own(readings: TwinReadings, model: TwinModel) -> Array:
-    """The community's own series without what cannot be."""  # (T, 4)
-    return np.where(np.abs(readings.own) <= [group.own_ceiling for group in model.groups], readings.own, np.nan)
 
 
 def panel_steps(grid: TimeGrid, zone: str, country: str | None) -> tuple[Counts, Counts]:

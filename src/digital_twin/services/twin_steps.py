@@ -168,12 +168,12 @@ def _widened(answer: TwinAnswer, widening: Array) -> TwinAnswer:
 
 
 def _truth(model: "TwinModel", readings: "TwinReadings") -> Array:
-    from digital_twin.macro_twin.coverage import known_whole
+    from digital_twin.macro_twin.coverage import believed_own, known_whole
     from digital_twin.macro_twin.structure import slots_of
 
     slot, _ = slots_of(readings.grid, model.plant.timezone)
     hour = (slot * readings.grid.step_minutes // 60).astype(np.int64)
-    wholes = zip(readings.own.T, readings.meters, model.groups, strict=True)
+    wholes = zip(believed_own(readings.own, model.groups).T, readings.meters, model.groups, strict=True)
     return np.stack([known_whole(own, meters, hour, group) for own, meters, group in wholes], axis=1)
 
 
@@ -234,6 +234,6 @@ def warm_up(zone: str = "UTC") -> None:
     grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 96, 60)  # long enough to learn how demand departs from habits
     plant, site = Plant(2, 1.0, 1.0, 1.0, 0.95, 0.95, zone), Site(48.2, 16.4, zone, 2, 1.0, None)
     metering = (Metering(("a", "b")), Metering(), Metering(), Metering())
-    meters = (np.ones((24, 2)), *(np.empty((24, 0)) for _ in range(3)))
+    meters = (1.0 + np.arange(192.0).reshape(96, 2) % 7, *(np.empty((96, 0)) for _ in range(3)))
     setting = TwinSetting(plant, site, 60, metering)
     estimate_state(TwinTask(setting, grid, np.full((96, 4), np.nan), meters, temperature_c=np.full(96, 10.0)))
