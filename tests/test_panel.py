@@ -238,12 +238,28 @@ def test_what_is_learned_from_readings_with_gaps_serves_nearly_as_well_as_the_tr
 
 
 def test_a_wrong_reading_comes_singly_and_a_new_level_comes_to_stay() -> None:
-    shown = np.array([[1.0], [50.0], [2.0], [30.0], [31.0], [2.0], [32.0], [5000.0], [-1.0], [0.0], [0.0]])
+    shown = np.array([[1.0], [50.0], [2.0], [18.0], [19.0], [2.0], [20.0], [5000.0], [-1.0], [0.0], [0.0]])
     kept = believed(shown, np.array([[0.5], [10.0]]))
     expected = [True, False, True, False, True, True, False, False, False, True, True]
     np.testing.assert_array_equal(np.isfinite(kept[:, 0]), expected)
     both_ways = believed(shown, np.array([[-2.0], [10.0]]))
     assert both_ways[8, 0] == -1.0
+
+
+@pytest.mark.parametrize(("times_held", "repeats"), [(1.5, 1), (2.5, 2), (5.0, 3), (9.0, 4)])
+def test_the_farther_beyond_what_was_ever_held_the_more_repetitions_are_asked_for(
+    times_held: float, repeats: int
+) -> None:
+    jumped = np.array([1.0, *[10.0 * times_held] * 6])[:, None]
+    kept = believed(jumped, np.array([[0.5], [10.0]]))
+    assert np.isnan(kept[1:, 0]).sum() == repeats
+    np.testing.assert_array_equal(kept[1 + repeats :], jumped[1 + repeats :])
+    with_gaps = np.repeat(jumped, 2, axis=0)
+    with_gaps[1::2] = np.nan
+    np.testing.assert_array_equal(believed(with_gaps, np.array([[0.5], [10.0]]))[::2], kept)
+    torn = jumped.copy()
+    torn[::2] = 1.0
+    assert np.isnan(believed(torn, np.array([[0.5], [10.0]]))[1::2]).all()
 
 
 def test_a_wrong_reading_is_no_repetition_of_a_new_level() -> None:
@@ -253,7 +269,7 @@ def test_a_wrong_reading_is_no_repetition_of_a_new_level() -> None:
 
 
 def test_a_level_that_came_to_stay_stays_over_a_wrong_reading() -> None:
-    shown = np.array([[1.0], [30.0], [30.0], [0.0], [30.0]])
+    shown = np.array([[1.0], [18.0], [18.0], [0.0], [18.0]])
     kept = believed(shown, np.array([[0.5], [10.0]]))
     np.testing.assert_array_equal(np.isfinite(kept[:, 0]), [True, False, True, False, True])
 

@@ -94,8 +94,8 @@ class PanelMemory(NamedTuple):
     slope: Array  # (M,) of the lasting part in the slow driver
     fast_variance: Array  # (M,)
     lasting_variance: Array  # (M,) given the slow driver
-    side: Array  # (2, M) where its last reading lay and the last that counted: -1 below its limits, 1 above, else 0
-    shown: Array  # (2, M) these two readings
+    side: Array  # (2, M) above its limits 1, below -1: times the readings in a row; and of the last that counted
+    shown: Array  # (2, M) the last reading and the last that counted
 
     @classmethod
     def at_rest(cls, panel: Panel) -> "PanelMemory":

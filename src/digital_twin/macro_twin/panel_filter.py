@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from digital_twin.domain.units import Array
+from digital_twin.macro_twin.bounds import TICK, unless_trace
 from digital_twin.macro_twin.compiled import compiled
 from digital_twin.macro_twin.panel import FAST, LASTING, NEWS, Driver, Indices, Panel, PanelMemory, Whole
 
@@ -43,7 +44,7 @@ def believed(readings: Array, limits: Array) -> Array:
     side, shown = np.zeros((2, readings.shape[1])), np.zeros((2, readings.shape[1]))
     counted = readings.copy()
     for row in counted:
-        _doubt(row, limits, side, shown)
+        _doubt(row, limits, limits, side, shown)
     return counted
 
 
@@ -112,7 +113,7 @@ def _follow(
     for t in range(steps):
         _move_on(memory, known)
         counted = readings[t].copy()
-        _doubt(counted, _limits(kind[t], known, memory), memory.side, memory.shown)
+        _doubt(counted, _limits(kind[t], known, memory), known.limits, memory.side, memory.shown)
         _sum_reporting(counted, kind[t], step[t], known, memory, halves)
         both = halves[0] + halves[1]
         share[t], reporting[t] = both[_SHARE], int(both[_COUNT])
@@ -128,22 +129,22 @@ def _move_on(memory: PanelMemory, known: _Known) -> None:
     """One step of driver and meters; a line in the last value of the slow driver becomes one in its new value."""
     state, driver, parts = memory.driver, known.driver, known.parts
     before, variance = state[1], state[3]
-    state[0] *= driver.fast_decay
-    state[1] *= driver.slow_decay
+    state[0] = unless_trace(driver.fast_decay * state[0], TICK)
+    state[1] = unless_trace(driver.slow_decay * state[1], TICK)
     state[2] += (1 - driver.fast_decay**2) * (driver.fast_variance * memory.noise[0] - state[2])
     state[3] += (1 - driver.slow_decay**2) * (driver.slow_variance - state[3])
-    state[4] *= driver.fast_decay * driver.slow_decay
+    state[4] = unless_trace(driver.fast_decay * driver.slow_decay * state[4], TICK * TICK)
     kept = variance * driver.slow_decay / state[3] if state[3] > 0 else 1.0
     rest, shift = max(variance - kept**2 * state[3], 0.0), before - kept * state[1]
     lasting = known.lasting_decay
     for i in range(memory.fast.size):
         fast, slope = known.fast_decay[i], memory.slope[i]
-        memory.fast[i] *= fast
+        memory.fast[i] = unless_trace(fast * memory.fast[i], TICK)
         memory.fast_variance[i] += (1 - fast**2) * (parts[FAST, i] - memory.fast_variance[i])
-        memory.level[i] = lasting * (memory.level[i] + slope * shift)
+        memory.level[i] = unless_trace(lasting * (memory.level[i] + slope * shift), TICK)
         remembered = lasting**2 * (memory.lasting_variance[i] + slope**2 * rest)
         memory.lasting_variance[i] = remembered + (1 - lasting**2) * parts[LASTING, i]
-        memory.slope[i] = lasting * kept * slope
+        memory.slope[i] = unless_trace(lasting * kept * slope, TICK)
 
 
 @compiled
@@ -165,11 +166,16 @@ def _limits(kind: int, known: _Known, memory: PanelMemory) -> Array:
 
 
 @compiled
-def _doubt(readings: Array, limits: Array, side: Array, shown: Array) -> None:
+def _doubt(readings: Array, limits: Array, held: Array, side: Array, shown: Array) -> None:
     """Strike readings out, in place, that the meter cannot have meant.
 
-    Wrong readings come singly: outside of its limits a reading counts where the one before it, or the last that
-    counted, was outside on the same side and much the same, unless it is so far off that another unit must be meant.
+    Wrong readings come singly: outside of its limits a reading counts where the last that counted was outside on the
+    same side and much the same, or where enough were before it, one after the other: one, and one more for each
+    doubling of the most that the meter ever held. None counts that is so far off that another unit must be meant.
+
+    Args:
+        limits: of these readings, (2, M)
+        held: the same of any reading of the meter, (2, M)
     """
     for i in range(readings.size):
         value = readings[i]
@@ -178,17 +184,23 @@ def _doubt(readings: Array, limits: Array, side: Array, shown: Array) -> None:
         lowest, highest = limits[0, i], limits[1, i]
         largest = max(highest, -lowest)
         now = 1.0 if value > highest else (-1.0 if value < lowest else 0.0)
-        counts = now == 0.0
-        for earlier in range(2):
-            alike = abs(value) <= max(ALIKE * abs(shown[earlier, i]), largest)
-            counts = counts or (now == side[earlier, i] and alike)
+        is_alike = abs(value) <= max(ALIKE * abs(shown[0, i]), largest)
+        in_a_row = abs(side[0, i]) + 1.0 if is_alike and now * side[0, i] > 0 else abs(now)
+        is_as_before = now == side[1, i] and abs(value) <= max(ALIKE * abs(shown[1, i]), largest)
+        counts = now == 0.0 or is_as_before or in_a_row > _repeats(abs(value), max(held[1, i], -held[0, i]))
         if abs(value) > FARTHEST * largest or (value < 0 and lowest >= 0):
             counts = False
-        side[0, i], shown[0, i] = now, value
+        side[0, i], shown[0, i] = now * in_a_row, value
         if counts:
             side[1, i], shown[1, i] = now, value
         else:
             readings[i] = np.nan
+
+
+@compiled
+def _repeats(size: float, held: float) -> float:
+    """How many readings in a row must have been as doubtful before one of this size is believed."""
+    return 1.0 + np.floor(np.log2(size / held)) if size > held > 0 else 1.0
 
 
 @compiled
