@@ -207,7 +207,7 @@ def test_one_wrong_value_anywhere_gives_an_answer_or_a_sentence(data: st.DataObj
             part[key] = wrong
             break
         part = part[key]
-    reply = Reply(200, "application/json", json.dumps(document).encode())
+    reply = Reply(200, "application/json", json.dumps(document).encode(), NOON)
     told = None
     with suppress(TwinError):
         told = read_reply(reply, VIENNA, 60)

@@ -167,7 +167,7 @@ async def test_a_secret_is_sent_and_never_told(server: SourceServer):
     async with source(FakeClock(MONDAY)) as web:
         reply = await web.get(f"{server.address}/v1/forecast", QUERY, lambda reply: reply, secrets={"apikey": "s3cr3t"})
     assert server.asked[0][1]["apikey"] == "s3cr3t"
-    assert reply == Reply(400, "application/json", b'{"error": true, "reason": "no such key: ***"}')
+    assert reply == Reply(400, "application/json", b'{"error": true, "reason": "no such key: ***"}', MONDAY)
 
 
 def test_the_server_of_these_tests_ends_with_them():

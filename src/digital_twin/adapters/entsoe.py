@@ -63,7 +63,7 @@ class Entsoe:
             "in_Domain": zone.code,
             "out_Domain": zone.code,
         }
-        document = await self._ask(query, start, end, root="Publication_MarketDocument", value="price.amount")
+        document, asked_at = await self._ask(query, start, end, root="Publication_MarketDocument", value="price.amount")
         auction = [one for one in document.series if _is_main_auction(one)]
         if not auction:
             raise InsufficientData("entsoe has published no day-ahead prices for this time and zone yet")
@@ -73,11 +73,11 @@ class Entsoe:
         if len(currencies) != 1 or len(currency := currencies.pop()) != 3:
             raise InvalidInput("entsoe answers with prices in several currencies, or in none")
         prices = _joined([period for one in auction for period in one.periods])
-        return PriceAnswer(self._issued_at(document), currency, prices.grid, prices.values / KWH_PER_MWH)
+        return PriceAnswer(self._issued_at(document), asked_at, currency, prices.grid, prices.values / KWH_PER_MWH)
 
     async def generation(self, zone: BiddingZone, start: datetime, end: datetime) -> MixAnswer:
         query = {"documentType": "A75", "processType": "A16", "in_Domain": zone.code}
-        document = await self._ask(query, start, end, root="GL_MarketDocument", value="quantity")
+        document, asked_at = await self._ask(query, start, end, root="GL_MarketDocument", value="quantity")
         periods: dict[str, list[Period]] = {}
         for one in document.series:
             if "outBiddingZone_Domain.mRID" in one.said:
@@ -89,19 +89,21 @@ class Entsoe:
         told = {kind: _joined(parts) for kind, parts in periods.items()}
         if not told:
             raise InsufficientData("entsoe has published no generation for this time and zone yet")
-        return MixAnswer(self._issued_at(document), _mix(told))
+        return MixAnswer(self._issued_at(document), asked_at, _mix(told))
 
     async def _ask(
         self, query: dict[str, str], start: datetime, end: datetime, *, root: str, value: str
-    ) -> MarketDocument:
+    ) -> tuple[MarketDocument, datetime]:
+        """The document, and when the platform was asked for it."""
         if self._token is None:
             raise NotAllowed("entsoe answers only who has a token: set ENTSOE_API_TOKEN")
         span = {"periodStart": f"{start:{_TIME}}", "periodEnd": f"{end:{_TIME}}"}
 
-        def read(reply: Reply) -> MarketDocument:
+        def read(reply: Reply) -> tuple[MarketDocument, datetime]:
             if reply.media_type not in _MEDIA_TYPES:
                 raise InvalidInput(f"entsoe answers with {reply.media_type or 'no media type'}, not XML")
-            return read_document(reply.body, root=root, document_type=query["documentType"], value=value)
+            document = read_document(reply.body, root=root, document_type=query["documentType"], value=value)
+            return document, reply.asked_at
 
         return await self._web.get(self._address, {**query, **span}, read, secrets={"securityToken": self._token})
 

@@ -76,7 +76,7 @@ class OpenMeteo:
         }
 
         def read(reply: Reply) -> WeatherAnswer:
-            return WeatherAnswer(self._clock.now(), read_reply(reply, place, step_minutes))
+            return WeatherAnswer(self._clock.now(), reply.asked_at, read_reply(reply, place, step_minutes))
 
         return await web.get(address, query, read, secrets=self._secrets)
 

@@ -37,6 +37,7 @@ class Reply:
     status: int
     media_type: str
     body: bytes
+    asked_at: datetime
 
 
 class WebSource:
@@ -96,12 +97,12 @@ class WebSource:
         self._kept[question] = self._clock.now(), answer
 
     async def _ask(self, address: str, query: Mapping[str, str]) -> Reply:
-        trouble = ""
+        trouble, asked_at = "", self._clock.now()
         for wait_s in (0.0, *self._waits_s):
             await asyncio.sleep(wait_s)
             try:
                 async with asyncio.timeout(self._deadline_s):
-                    reply = await self._fetch(address, query)
+                    reply = await self._fetch(address, query, asked_at)
             except TimeoutError:
                 trouble = f"did not answer within {self._deadline_s:g} s"
             except httpx.TransportError as error:
@@ -115,7 +116,7 @@ class WebSource:
         self._failures += 1
         raise self._rest(rest, f"{self.name} {trouble}, {1 + len(self._waits_s)} times in a row")
 
-    async def _fetch(self, address: str, query: Mapping[str, str]) -> Reply:
+    async def _fetch(self, address: str, query: Mapping[str, str], asked_at: datetime) -> Reply:
         async with self._client.stream("GET", address, params=dict(query), follow_redirects=False) as response:
             status = response.status_code
             if status == 429:
@@ -130,7 +131,7 @@ class WebSource:
                 if len(body) > LARGEST_BODY:
                     raise InvalidInput(f"{self.name} answers with more than {LARGEST_BODY // 2**20} MiB")
             media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-            return Reply(status, media_type, bytes(body))
+            return Reply(status, media_type, bytes(body), asked_at)
 
     def _retry_after(self, response: httpx.Response) -> timedelta:
         """From seconds or an HTTP date; a minute where nothing legible is said."""

@@ -38,6 +38,15 @@ REACHES = {
 
 
 @dataclass(frozen=True, slots=True)
+class NewestAnswer:
+    """What a source told last."""
+
+    issued_at: datetime
+    asked_at: datetime
+    series: list[SeriesValues]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedSources:
     """Who is asked. Each call raises what the ports raise, and InvalidInput for what cannot be."""
 
@@ -50,20 +59,20 @@ class FeedSources:
         by_kind = {FeedKind.WEATHER: self.weather, FeedKind.PRICES: self.prices, FeedKind.CARBON: self.carbon}
         return by_kind[kind].name
 
-    async def newest(self, task: FeedTask, archived_until: date | None) -> tuple[datetime, list[SeriesValues]]:
-        """When the newest answer was issued, and what it tells."""
+    async def newest(self, task: FeedTask, archived_until: date | None) -> NewestAnswer:
+        """The newest that its source has."""
         feed, here, back = task.feed, floor_to_step(task.now, 60), REACHES[task.feed.kind].overlap_days
         midnight = midnight_of(task.now.date())
         if isinstance(feed, WeatherFeed):
             weather = await self.weather.forecast(_place(task), feed.resolution_minutes, past_days=back)
             since = None if archived_until is None else midnight_of(archived_until)
-            return weather.issued_at, forecast_series(weather, task, since)
+            return NewestAnswer(weather.issued_at, weather.asked_at, forecast_series(weather, task, since))
         start = midnight - timedelta(days=back)
         if isinstance(feed, PriceFeed):
             prices = await self.prices.day_ahead(feed.zone, start, midnight + timedelta(days=3))
-            return prices.issued_at, price_series(prices, task)
+            return NewestAnswer(prices.issued_at, prices.asked_at, price_series(prices, task))
         mix = await self.carbon.generation(feed.zone, start, here + timedelta(hours=1))
-        return mix.issued_at, carbon_series(mix, task)
+        return NewestAnswer(mix.issued_at, mix.asked_at, carbon_series(mix, task))
 
     async def past(self, task: FeedTask, first: date, until: date) -> list[SeriesValues]:
         """What was, over whole UTC days from `first` on, without `until`."""

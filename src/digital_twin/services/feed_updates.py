@@ -98,9 +98,10 @@ class FeedUpdates:
         told: list[SeriesValues] = []
         try:
             check_terms(task.feed, task.community)
-            issued_at, told = await self._sources.newest(task, stored.archived_until)
+            newest = await self._sources.newest(task, stored.archived_until)
+            told = newest.series
             start, end = min(one.grid.start for one in told), max(one.grid.end for one in told)
-            issue = replace(issue, issued_at=issued_at, start=start, end=end)
+            issue = replace(issue, issued_at=newest.issued_at, fetched_at=newest.asked_at, start=start, end=end)
             after = replace(stored, failures=0, next_fetch_at=floor_to_step(task.now, 60) + AGAIN_AFTER + PAST_THE_HOUR)
         except TwinError as error:
             issue = replace(issue, outcome=_outcome(error), note=_legible(error.message))

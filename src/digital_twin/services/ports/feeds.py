@@ -21,6 +21,7 @@ class WeatherAnswer:
     """Weather in canonical units, each variable on its own grid."""
 
     issued_at: datetime
+    asked_at: datetime  # the same where several ask the same within minutes, and share the answer
     series: tuple[SeriesValues, ...]
 
 
@@ -29,6 +30,7 @@ class PriceAnswer:
     """Spot prices of a zone; NaN where none is published."""
 
     issued_at: datetime
+    asked_at: datetime
     currency: str
     grid: TimeGrid
     spot_per_kwh: Array  # (T,)
@@ -39,6 +41,7 @@ class MixAnswer:
     """Generation of a zone by kind."""
 
     issued_at: datetime
+    asked_at: datetime
     mix: GenerationMix
 
 
@@ -90,7 +93,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeedIssue:
-    """One attempt: when the source issued what it told, when that was fetched, and what became of it."""
+    """One attempt: when the source issued what it told, when it was asked for that, and what became of it."""
 
     kind: FeedKind
     source: str
