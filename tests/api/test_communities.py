@@ -42,6 +42,23 @@ def test_everything_that_is_given_is_given_back(api: Api, operator: httpx.Client
     assert fetched.headers["etag"] == created.headers["etag"]
 
 
+def test_what_was_read_may_be_written_back_with_one_number_changed(api: Api, operator: httpx.Client):
+    community = api.community(operator, **VIENNA)
+    path = f"/communities/{community}"
+    answered(operator.put(f"{path}/sharing", json={"rule": "dynamic", "sharing_price_per_kwh": 0.1}))
+    read = operator.get(path)
+    changed = answered(read) | {"num_prosumers": 7}
+    assert answered(operator.put(path, json=changed, headers={"If-Match": read.headers["etag"]})) == changed
+    for name, value in (("sharing", {"rule": "none"}), ("created_at", "2026-01-01T00:00:00Z")):
+        problem = refused(operator.put(path, json=changed | {name: value}), 422)
+        assert name in problem["detail"]
+        assert "as it was read" in problem["detail"]
+    assert answered(operator.get(path)) == changed
+    answered(operator.put(f"{path}/sharing", json={"rule": "none"}))
+    refused(operator.put(path, json=changed, headers={"If-Match": read.headers["etag"]}), 412)
+    refused(operator.post("/communities", json=changed | {"community_id": api.fresh("copy")}), 422)
+
+
 def test_an_id_is_taken_once(api: Api, operator: httpx.Client, stranger: httpx.Client, community: str):
     refused(stranger.post("/communities", json={"community_id": community, **EIGHT_NUMBERS}), 409)
     assert answered(operator.get(f"/communities/{community}"))["community_id"] == community

@@ -7,7 +7,14 @@ from fastapi import Query, Request, Response
 from digital_twin.api.cursors import from_cursor, to_cursor
 from digital_twin.api.etags import expected_version, or_precondition_failed, set_etag
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
-from digital_twin.api.schemas.communities import CommunityAnswer, CommunityBody, CommunityPage, PageQuery, SharingBody
+from digital_twin.api.schemas.communities import (
+    CommunityAnswer,
+    CommunityBody,
+    CommunityChange,
+    CommunityPage,
+    PageQuery,
+    SharingBody,
+)
 from digital_twin.services.access import Permission
 from digital_twin.services.ports import StoredCommunity
 
@@ -41,10 +48,13 @@ async def get_community(community_id: str, twin: TwinDep, grant: GrantDep, respo
 
 @router.put("/communities/{community_id}", **requires(Permission.COMMUNITY_WRITE))
 async def replace_community(
-    community_id: str, body: CommunityBody, twin: TwinDep, grant: GrantDep, request: Request, response: Response
+    community_id: str, body: CommunityChange, twin: TwinDep, grant: GrantDep, request: Request, response: Response
 ) -> CommunityAnswer:
-    """Replace its numbers; with If-Match only the version that you saw."""
-    change: Any = twin.communities.replace(grant, body.to_domain(), expected_version=expected_version(request))
+    """Replace its numbers, with If-Match only the version that you saw; what was read may be sent back as it was."""
+    stored, expected = await twin.communities.get(grant), expected_version(request)
+    if expected in (None, stored.version):  # else somebody was faster, which is what shall be answered
+        body.check_unchanged(stored)
+    change: Any = twin.communities.replace(grant, body.to_domain(), expected_version=expected)
     return _answer(await or_precondition_failed(request, change), response)
 
 

@@ -243,6 +243,22 @@ class CommunityBody(Body):
         return Community(**fields, tariff=None if self.tariff is None else self.tariff.to_domain())
 
 
+class CommunityChange(CommunityBody):
+    """The same as it was read: what the twin sets itself may stand there unchanged."""
+
+    sharing: SharingBody | None = Field(default=None, description="As it is; PUT .../sharing changes it")
+    created_at: Instant | None = Field(default=None, description="As it is; it never changes")
+
+    def check_unchanged(self, stored: StoredCommunity) -> None:
+        """Raises InvalidInput where what cannot be changed here is not as it is stored."""
+        if self.sharing is not None and self.sharing.to_domain() != stored.community.sharing:
+            raise InvalidInput(
+                "sharing is changed by PUT .../sharing; leave it out here, or as it was read", field="sharing"
+            )
+        if self.created_at is not None and self.created_at != stored.created_at:
+            raise InvalidInput("created_at cannot change; leave it out, or as it was read", field="created_at")
+
+
 class CommunityAnswer(Answer):
     """A community as stored; the ETag header names its version."""
 
