@@ -1,6 +1,9 @@
 """Many communities at once: each as if it were alone, whatever its neighbours, its gaps and the cuts of time."""
 
+import re
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from digital_twin.macro_twin.batch import Beliefs, Steps, run_many
 from digital_twin.macro_twin.kalman import Gaussian, Transition, predict, update
 
 LENGTH = 30
+GUIDE = Path(__file__).parents[1] / "docs" / "how-to" / "filter-many-series.md"
 
 
 def communities(
@@ -123,3 +127,14 @@ def test_arrays_that_do_not_fit_are_refused_by_name(name: str) -> None:
     start, steps = communities(0)
     with pytest.raises(InvalidInput, match=name):
         run_many(start, replace(steps, **{name: getattr(steps, name)[:, 1:]}))
+
+
+def test_the_guides_example_runs_and_errs_as_much_as_it_expects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = tmp_path / "example.py"
+    example.write_text(GUIDE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0])
+    runpy.run_path(str(example))
+    found, expected, alone = (float(number) for number in re.findall(r"\d+\.\d+", capsys.readouterr().out))
+    assert found == pytest.approx(expected, rel=0.15)
+    assert expected < 0.8 * alone
