@@ -281,6 +281,39 @@ async def test_a_correction_changes_the_history_from_its_instant_on_and_not_befo
     assert after.mean[180, 0] == pytest.approx(90, rel=1e-2)
 
 
+async def test_a_temperature_that_comes_late_leads_to_the_state_that_it_would_have_led_to_in_time() -> None:
+    outside = np.repeat(np.random.default_rng(1).uniform(-8.0, 12.0, 21), 24)
+    load = np.array(daily(24 * 21)) + 2.0 * (15.0 - outside)
+    states: list[dict[str, Any]] = []
+    for hours_late in (0, 5):
+        world = World()
+        await world.open()
+        known = 24 * 20
+        await world.record(
+            series("load_kw", load[:known].tolist(), start=START, minutes=60),
+            series("temperature_c", outside[:known].tolist(), start=START, minutes=60),
+        )
+        world.clock.advance(days=20)
+        await world.service.advance(ID)
+        for hour in range(known, known + 12):
+            world.clock.advance(hours=1)
+            at = START + timedelta(hours=hour)
+            if not hours_late:
+                await world.record(series("temperature_c", [outside[hour]], start=at, minutes=60))
+                assert not await world.is_due(), "what lies ahead of the state counts with the readings there"
+            await world.record(series("load_kw", [load[hour]], start=at, minutes=60))
+            await world.service.advance(ID)
+        if hours_late:
+            late = outside[known : known + 12].tolist()
+            before = await world.service.state(GRANT)
+            await world.record(series("temperature_c", late, start=START + timedelta(days=20), minutes=60))
+            assert await world.is_due()
+            assert (await world.service.state(GRANT))["states"] != before["states"]
+            assert not await world.is_due()
+        states.append((await world.service.state(GRANT))["states"])
+    assert states[0] == states[1]
+
+
 async def test_a_long_history_that_comes_late_is_learned_from(world: World) -> None:
     await world.open()
     world.clock.advance(days=90)

@@ -72,6 +72,22 @@ async def test_what_changes_nothing_or_feeds_no_state_is_not_due(store: Store) -
     assert await due(store) is None
 
 
+async def test_a_temperature_is_due_only_where_the_state_took_it_up_and_can_again(store: Store) -> None:
+    await open_community(store)
+    await save(store, update(1, MONDAY, steps=96, midnights=1))  # from the kept midnight up to the next
+    await record(store, series("temperature_c", [9.0] * 400, start=MONDAY - hours(50)), key="a")
+    found = await due(store)
+    assert found is not None
+    assert (found.changed_from, found.changed_until) == (MONDAY, MONDAY + hours(24))
+    async with store.community(ID) as tx:
+        await tx.states.settle(found, found.changed_until)
+    await record(store, series("temperature_c", [9.0] * 4, start=MONDAY + hours(24)), key="b")
+    await record(store, series("temperature_c", [3.0] * 4, start=MONDAY + hours(1)), key="c")
+    changed = await due(store)
+    assert changed is not None
+    assert (changed.changed_from, changed.changed_until) == (MONDAY + hours(1), MONDAY + hours(2))
+
+
 async def test_only_what_was_seen_is_struck_out_and_what_lies_ahead_stays(store: Store) -> None:
     await open_community(store)
     await record(store, series("load_kw", [1.0]), key="a")

@@ -32,6 +32,9 @@ COMMUNITY_SERIES = (
 SUMMED_SERIES = ("load_kw", "pv_kw", "net_load_kw", "storage_soc_kwh")
 """Series of members that add up to one of the community."""
 
+TEMPERATURE = "temperature_c"
+"""Outdoors, of the community: what demand answers to."""
+
 PLANNED_SERIES = tuple(name for name in COMMUNITY_SERIES if name not in SUMMED_SERIES)
 """Prices, emissions and weather are known ahead; everything else is measured."""
 

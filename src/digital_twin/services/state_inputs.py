@@ -10,7 +10,7 @@ import numpy as np
 from digital_twin.domain.assets import Battery, Member, Photovoltaics
 from digital_twin.domain.community import Community
 from digital_twin.domain.member_sum import MemberSpan
-from digital_twin.domain.readings import Series, SeriesKey, SeriesValues
+from digital_twin.domain.readings import TEMPERATURE, Series, SeriesKey, SeriesValues
 from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
@@ -21,7 +21,6 @@ from digital_twin.services.ports import Transaction
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.twin_steps import TwinSetting
 
-TEMPERATURE = "temperature_c"
 FINEST_STEP_MINUTES = 15
 """The twin's step, unless a series is coarser: then all are brought to the coarsest."""
 

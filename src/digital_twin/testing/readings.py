@@ -13,7 +13,15 @@ import numpy as np
 from digital_twin.domain.assets import Asset, Member
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.quality import Quality
-from digital_twin.domain.readings import SUMMED_SERIES, Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
+from digital_twin.domain.readings import (
+    SUMMED_SERIES,
+    TEMPERATURE,
+    Receipt,
+    Series,
+    SeriesKey,
+    SeriesSummary,
+    SeriesValues,
+)
 from digital_twin.domain.retention import Retention, not_kept
 from digital_twin.domain.series_days import shortest_decimals
 from digital_twin.domain.time import TimeGrid, floor_to_step
@@ -102,21 +110,27 @@ class MemoryReadings:
                 reading = float(np.float32(one.values[index])) + 0.0, flag
                 told[one.key, one.grid.instant(int(index))].append(reading)
         counts = Counter[str]()
-        changed: list[Due] = []
+        changed: list[tuple[SeriesKey, Due]] = []
         for (series, start), tellings in told.items():
             for reading in tellings[:-1]:
                 counts["duplicate" if reading == tellings[-1] else "superseded"] += 1
             outcome = self._write(series, start, tellings[-1], received_at, assumed_delay)
             counts[outcome] += 1
-            if outcome != "duplicate" and series.asset_id is None and series.name in SUMMED_SERIES:
-                changed.append(Due(start, start + timedelta(minutes=resolutions[series])))
-        if changed:
-            begins, ends = [one.changed_from for one in changed], [one.changed_until for one in changed]
-            self._states.note(Due(min(begins), max(ends)))
+            if outcome != "duplicate":
+                changed.append((series, Due(start, start + timedelta(minutes=resolutions[series]))))
+        self._tell_states(changed)
         outcomes = (counts[name] for name in ("stored", "duplicate", "corrected", "superseded"))
         receipt = Receipt(counts.total(), *outcomes, received_at=received_at)
         self._log.receipts[key] = receipt
         return receipt
+
+    def _tell_states(self, changed: Sequence[tuple[SeriesKey, Due]]) -> None:
+        read = [due for series, due in changed if series.asset_id is None and series.name in SUMMED_SERIES]
+        if read:
+            self._states.note(_around(read))
+        warmed = [due for series, due in changed if series == SeriesKey(TEMPERATURE)]
+        if warmed:
+            self._states.note_temperature(_around(warmed))
 
     async def record_parts(
         self, parts: AsyncIterable[Sequence[SeriesValues]], *, key: str, assumed_delay: timedelta | None = None
@@ -269,3 +283,7 @@ def _covering(start: datetime, end: datetime, resolution: int) -> TimeGrid:
 
 def _midnight(instant: datetime) -> datetime:
     return datetime.combine(instant.date(), time(), UTC)
+
+
+def _around(stretches: Sequence[Due]) -> Due:
+    return Due(min(one.changed_from for one in stretches), max(one.changed_until for one in stretches))

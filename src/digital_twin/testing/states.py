@@ -46,6 +46,14 @@ class StateTables:
         self.noted += 1
         self.due[self.noted] = due
 
+    def note_temperature(self, due: Due) -> None:
+        """The same where the state has been already, and can be again from one that is kept."""
+        if self.snapshot is None or not self.checkpoints:
+            return
+        begin, end = max(due.changed_from, min(self.checkpoints)), min(due.changed_until, self.snapshot.observed_at)
+        if begin < end:
+            self.note(Due(begin, end))
+
 
 class MemoryStates:
     """The port `States`; `everywhere` are the tables of all communities that the transaction sees."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import LiteralString
 
 import numpy as np
 from psycopg import AsyncConnection
@@ -11,7 +12,7 @@ from psycopg.rows import TupleRow
 from digital_twin.adapters.postgres.binary import DateArray
 from digital_twin.adapters.postgres.journal import Undo, changed_minutes
 from digital_twin.adapters.postgres.series import Identity
-from digital_twin.domain.readings import SUMMED_SERIES
+from digital_twin.domain.readings import SUMMED_SERIES, TEMPERATURE
 from digital_twin.domain.stretches import Indices
 
 
@@ -22,6 +23,21 @@ class Batch:
     id: int
     received_at: datetime
     assumed_delay: timedelta | None
+
+
+_NOTE: LiteralString = (
+    "insert into state_due (community, changed_from, changed_until) "
+    "values (%(community)s, to_timestamp(%(first)s), to_timestamp(%(last)s))"
+)
+_NOTE_TEMPERATURE: LiteralString = (
+    "insert into state_due (community, changed_from, changed_until) "
+    "select %(community)s, greatest(to_timestamp(%(first)s), c.at), least(to_timestamp(%(last)s), s.observed_at) "
+    "from state_snapshot s, lateral (select min(at) as at from state_checkpoint where community = s.community) c "
+    "where s.community = %(community)s "
+    "and greatest(to_timestamp(%(first)s), c.at) < least(to_timestamp(%(last)s), s.observed_at) and c.at is not null"
+)
+"""A temperature moves a state only where that has been already and can be again from a kept one; what lies further back
+counts when the model is learned next, what lies ahead with the readings there."""
 
 
 class Consequences:
@@ -42,16 +58,19 @@ class Consequences:
         feeds_state = np.array([asset is None and name in SUMMED_SERIES for name, _, asset, _ in series], np.bool_)
         of_member = np.array([member is not None for _, member, _, _ in series], np.bool_)
         self._feeding, self._summed = ids[feeds_state], ids[feeds_state & of_member]
+        self._temperature = ids[np.array([identity[:3] == (TEMPERATURE, None, None) for identity in series], np.bool_)]
         self._portions = 0
         self._changed: list[tuple[int, int]] = []
+        self._warmed: list[tuple[int, int]] = []
 
     async def take(self, resolution: int, undo: Undo) -> None:
         """Take up what a portion changed."""
         await self._write_journal(resolution, undo)
         await self._mark_dirty(undo)
-        span = changed_minutes(undo.where(np.isin(undo.series, self._feeding)), resolution)
-        if span is not None:
-            self._changed.append(span)
+        for ids, spans in ((self._feeding, self._changed), (self._temperature, self._warmed)):
+            span = changed_minutes(undo.where(np.isin(undo.series, ids)), resolution)
+            if span is not None:
+                spans.append(span)
 
     async def _write_journal(self, resolution: int, undo: Undo) -> None:
         entries = [
@@ -80,14 +99,14 @@ class Consequences:
 
     async def tell(self) -> None:
         """Note the stretch that changed, for the state to be advanced; whoever listens hears it when this commits."""
-        if not self._changed:
+        noted = 0
+        for insert, spans in ((_NOTE, self._changed), (_NOTE_TEMPERATURE, self._warmed)):
+            if spans:
+                first, last = min(span[0] for span in spans), max(span[1] for span in spans)
+                values = {"community": self._community, "first": 60 * first, "last": 60 * last}
+                noted += (await self._connection.execute(insert, values)).rowcount
+        if not noted:
             return
-        first, last = min(span[0] for span in self._changed), max(span[1] for span in self._changed)
-        await self._connection.execute(
-            "insert into state_due (community, changed_from, changed_until) "
-            "values (%s, to_timestamp(%s), to_timestamp(%s))",
-            (self._community, 60 * first, 60 * last),
-        )
         await self._connection.execute(
             "select pg_notify('state_due', community_id) from community where id = %s", (self._community,)
         )
