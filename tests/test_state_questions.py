@@ -269,6 +269,31 @@ async def test_dead_refused_and_stuck_meters_are_told_with_since_when(world: Wor
     assert found["h3"].sd_fall_kw == 0, "it is believed all the same"
 
 
+async def test_a_meter_is_refused_where_the_state_did_not_believe_it_although_it_has_shown_as_much(
+    world: World,
+) -> None:
+    await world.open(homes=6, num_prosumers=6)
+    told = [one.values.tolist() for one in homes(6, 24 * 10)]
+    lowest, highest = told[2][-21], max(told[2])
+    assert lowest < 0.5 * highest
+    for first, last in ((0, 24 * 10 - 21), (24 * 10 - 21, 24 * 10 - 20)):
+        told[2][-21] = 0.99 * highest  # at the hour at which it shows the least
+        start = START + timedelta(hours=first)
+        await world.record(
+            *(
+                series("load_kw", values[first:last], member=f"h{one}", start=start, minutes=60)
+                for one, values in enumerate(told)
+            )
+        )
+        world.clock.advance(hours=last - first)
+        await world.service.advance(ID)
+    found = {one.member_id: one for one in (await looked_at(world)).meters}
+    assert found["h2"].condition is Condition.REFUSED
+    assert found["h2"].since == START + timedelta(hours=24 * 10 - 21)
+    assert (found["h2"].sd_fall_kw or 0) > 0, "what is refused is missed"
+    assert {one.condition for name, one in found.items() if name != "h2"} == {Condition.REPORTING}
+
+
 async def test_where_the_community_meters_itself_no_meter_adds_anything(world: World) -> None:
     await world.open(homes=3, num_prosumers=3)
     await world.record(*homes(2, 24 * 9), series("load_kw", daily(24 * 10), start=START, minutes=60))

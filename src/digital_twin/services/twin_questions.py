@@ -67,7 +67,7 @@ def look_at_meters(task: TwinTask) -> list[MeterLook]:
         meters, ids = task.meters[index], model.groups[index].ids
         if not ids:
             continue
-        believed = believed_meters(model, grid, meters, index)
+        believed = _as_the_state_judged(believed_meters(model, grid, meters, index), meters, state, index)
         found = conditions_of(meters, believed, steps_a_day=1440 // grid.step_minutes, may_rest=name in MAY_REST)
         falls = np.full((len(ids), 2), np.nan)
         if name in CONSUMPTION:
@@ -89,6 +89,21 @@ def look_at_meters(task: TwinTask) -> list[MeterLook]:
             )
         )
     return sorted(looks, key=_most_helpful_first)
+
+
+def _as_the_state_judged(believed: "Mask", meters: Array, state: "TwinState", quantity: int) -> "Mask":
+    """Of each meter's newest reading the state knows whether it counted, by what it expected of the meter then."""
+    from digital_twin.macro_twin.model import PANELS
+
+    memory = state.panels[PANELS.index(quantity)] if quantity in PANELS else None
+    if memory is None:
+        return believed
+    there = np.isfinite(meters)
+    read = np.flatnonzero(there.any(axis=0))
+    newest = meters.shape[0] - 1 - np.argmax(there[::-1, read], axis=0)
+    judged = believed.copy()
+    judged[newest, read] = memory.shown[0, read] == memory.shown[1, read]
+    return judged
 
 
 def _expecting(model: "TwinModel", state: "TwinState", quantity: int, spread_kw: float) -> "Expecting":

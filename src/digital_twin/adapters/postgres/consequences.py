@@ -100,7 +100,11 @@ class Consequences:
     async def tell(self) -> None:
         """Note the stretch that changed, for the state to be advanced; whoever listens hears it when this commits."""
         noted = 0
-        for insert, spans in ((_NOTE, self._changed), (_NOTE_TEMPERATURE, self._warmed)):
+        stretches: list[tuple[LiteralString, list[tuple[int, int]]]] = [
+            (_NOTE, self._changed),
+            (_NOTE_TEMPERATURE, self._warmed),
+        ]
+        for insert, spans in stretches:
             if spans:
                 first, last = min(span[0] for span in spans), max(span[1] for span in spans)
                 values = {"community": self._community, "first": 60 * first, "last": 60 * last}
