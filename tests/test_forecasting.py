@@ -17,13 +17,19 @@ from digital_twin.forecasting.auto import choose_model, make_forecast
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.features import FeatureInputs, design_features, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
-from digital_twin.forecasting.local_days import days_back, to_local_days
+from digital_twin.forecasting.local_days import days_back, reaches, reaches_of, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.orientation import fit_orientation
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, list_models
-from digital_twin.forecasting.regression import HALF_LIFE_DAYS, PENALTY, fit_slots, predict_slots
 from digital_twin.forecasting.scores import coverage, normalised_pinball_loss, pinball_loss
+from digital_twin.forecasting.slot_regression import (
+    HALF_LIFE_DAYS,
+    NEIGHBOURS,
+    PENALTIES,
+    fit_slots,
+    predict_slots,
+)
 from digital_twin.forecasting.solar import Orientation, position_in_day, rated_output
 
 VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
@@ -160,47 +166,103 @@ def test_models_are_asked_for_by_name() -> None:
 
 
 def test_ridge_is_the_solution_of_its_normal_equations() -> None:
+    """All rows of a slot and its neighbours stacked, solved as one least-squares problem with the penalty as rows."""
     generator = np.random.default_rng(1)
-    features, table = generator.normal(3, 2, (4, 50, 6)), generator.normal(0, 1, (50, 4))
+    features, table = generator.normal(3, 2, (7, 50, 6)), generator.normal(0, 1, (50, 7))
     table[7, 2] = np.nan
-    fitted = fit_slots(features, table, until=50)
-    for slot in range(4):
-        known = np.isfinite(table[:, slot])
-        weight = np.where(known, 0.5 ** (np.arange(50)[::-1] / HALF_LIFE_DAYS), 0)
-        x = (features[slot] - fitted.center[slot]) / fitted.scale[slot]
-        design = np.column_stack([x, np.ones(50)])
-        y = np.where(known, table[:, slot], 0)
-        expected = np.linalg.solve(design.T @ (design * weight[:, None]) + PENALTY * np.eye(7), design.T @ (weight * y))
-        np.testing.assert_allclose(fitted.coefficients[slot], expected, rtol=1e-8)
-        np.testing.assert_allclose(predict_slots(fitted, features)[slot], design @ expected, rtol=1e-8)
+    fitted = fit_slots(features, table, until=50, penalties=(3.0,))
+    known = np.isfinite(table.T)
+    weight = np.where(known, 0.5 ** (np.arange(50)[::-1] / HALF_LIFE_DAYS), 0)
+    mean = np.average(np.nan_to_num(table.T), axis=1, weights=weight)
+    centred = features - np.average(features, axis=1, weights=np.repeat(weight[:, :, None], 6, axis=2))[:, None]
+    spread = np.average(centred**2, axis=1, weights=np.repeat(weight[:, :, None], 6, axis=2))
+    x = centred / np.sqrt(spread.mean(axis=0))
+    y = np.nan_to_num(table.T - mean[:, None])
+    shares = {0: 1.0, 1: NEIGHBOURS[0], -1: NEIGHBOURS[0], 2: NEIGHBOURS[1], -2: NEIGHBOURS[1]}
+    for slot in range(7):
+        root = [np.sqrt(share * weight[(slot + by) % 7]) for by, share in shares.items()]
+        rows = [x[(slot + by) % 7] * one[:, None] for by, one in zip(shares, root, strict=True)]
+        targets = [y[(slot + by) % 7] * one for by, one in zip(shares, root, strict=True)]
+        penalty = np.sqrt(3.0 * sum(shares.values())) * np.eye(6)
+        slopes = np.linalg.lstsq(np.vstack([*rows, penalty]), np.concatenate([*targets, np.zeros(6)]))[0]
+        np.testing.assert_allclose(fitted.coefficients[slot], [*slopes, mean[slot]], rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(predict_slots(fitted, features)[slot], x[slot] @ slopes + mean[slot], rtol=1e-7)
 
 
 def test_leave_one_out_residuals_are_those_of_refits_without_the_day() -> None:
+    """Where neighbours are alike, leaving a day out leaves it out of them, too."""
     generator = np.random.default_rng(2)
     features, table = generator.normal(0, 1, (1, 40, 3)), generator.normal(0, 1, (40, 1))
-    fitted = fit_slots(features, table, until=40)
-    x = np.column_stack([(features[0] - fitted.center[0]) / fitted.scale[0], np.ones(40)])
+    fitted = fit_slots(features.repeat(6, axis=0), table.repeat(6, axis=1), until=40, penalties=(4.0,))
+    x = np.column_stack([(features[0] - fitted.center[0]) / fitted.scale, np.ones(40)])
     weight = 0.5 ** (np.arange(40)[::-1] / HALF_LIFE_DAYS)
     for day in (0, 13, 39):
         kept = np.arange(40) != day
-        gram = x[kept].T @ (x[kept] * weight[kept, None]) + PENALTY * np.eye(4)
+        gram = x[kept].T @ (x[kept] * weight[kept, None]) + np.diag([4.0, 4.0, 4.0, 0.0])
         without = np.linalg.solve(gram, x[kept].T @ (weight[kept] * table[kept, 0]))
         assert fitted.residuals[0, day] == pytest.approx(table[day, 0] - x[day] @ without)
+
+
+def test_the_penalty_is_the_one_with_which_days_left_out_are_forecast_best() -> None:
+    generator = np.random.default_rng(4)
+    features = generator.normal(0, 1, (24, 60, 30))
+    noise, tied = generator.normal(0, 1, (60, 24)), features[:, :, 0].T
+    weight = 0.5 ** (np.arange(60)[::-1] / HALF_LIFE_DAYS)
+    for table, is_strict in ((noise, True), (tied, False)):
+        losses = {
+            penalty: (weight * np.abs(fit_slots(features, table, until=60, penalties=(penalty,)).residuals)).sum()
+            for penalty in PENALTIES
+        }
+        best = min(losses, key=losses.__getitem__)
+        assert (best == max(PENALTIES)) is is_strict
+        chosen, alone = fit_slots(features, table, until=60), fit_slots(features, table, until=60, penalties=(best,))
+        np.testing.assert_array_equal(chosen.coefficients, alone.coefficients)
 
 
 def test_features_for_a_day_do_not_see_that_day() -> None:
     generator = np.random.default_rng(3)
     table = generator.normal(10, 1, (60, 24))
-    day_numbers = np.arange(60)
-    for back in (1, 2, 8):
-        inputs = FeatureInputs(table, day_numbers % 7, np.zeros(60, bool), day_numbers % 366 + 1, None)
+    days = np.arange(60)
+    for reach in reaches_of((1, 2, 8)):
+        inputs = FeatureInputs(table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
         design = design_features(inputs)
-        before = load_features(inputs, back, design)
+        before = load_features(inputs, reach, design)
         changed = table.copy()
-        changed[50 - back + 1 :] = 99
-        changed[50 - back, 13:] = 99  # later than the cell that is `back` days older
-        after = load_features(replace(inputs, table=changed), back, design)
+        changed[50 - reach.back + 1 :] = 99
+        changed[50 - reach.back, 13 if reach.whole > reach.back else 24 :] = 99  # what comes after the last known cell
+        after = load_features(replace(inputs, table=changed), reach, design)
         np.testing.assert_array_equal(before[12, 50], after[12, 50])
+
+
+def test_features_follow_what_was_known_last() -> None:
+    """The last cell that a forecast may know changes its features: nothing known is thrown away by a day."""
+    table = np.random.default_rng(3).normal(10, 1, (60, 24))
+    days = np.arange(60)
+    inputs = FeatureInputs(table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
+    design = design_features(inputs)
+    for reach in reaches_of((1, 2)):
+        day, slot = (50 - reach.back, 12) if reach.whole > reach.back else (50 - reach.back, 23)
+        changed = table.copy()
+        changed[day, slot] += 5
+        moved = load_features(replace(inputs, table=changed), reach, design) - load_features(inputs, reach, design)
+        assert np.abs(moved[12, 50]).max() > 0.1
+
+
+@pytest.mark.parametrize("issued", [0, 1, 13, 23])
+def test_what_a_forecast_reaches_back_to_is_known_when_it_is_made(issued: int) -> None:
+    known = (100, issued - 1) if issued else (99, 23)
+    targets = to_cells(datetime(1970, 1, 1, issued, tzinfo=UTC) + timedelta(days=100), 72)
+    found = np.zeros(72, dtype=int)
+    for reach, chosen in reaches(targets, known):
+        found += chosen
+        day, slot = targets.day[chosen], targets.slot[chosen]
+        is_over = lambda past, upto: (past < known[0]) | ((past == known[0]) & (upto <= known[1]))  # noqa: E731
+        assert is_over(day - reach.back, slot).all()
+        assert not (is_over(day - reach.back + 1, slot) & (reach.back > 1)).any()
+        assert is_over(day - reach.whole, 23).all()
+        assert not (is_over(day - reach.whole + 1, 23) & (reach.whole > 1)).any()
+        assert reach in reaches_of((reach.back,))
+    assert (found == 1).all()
 
 
 def test_targets_take_lags_from_days_that_are_over() -> None:

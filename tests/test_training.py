@@ -45,7 +45,8 @@ def with_weather(days: int) -> History:
 
 def warm_task(past: History) -> ForecastTask:
     asked = task(past)
-    return replace(asked, future_weather={"temperature_c": np.linspace(-5, 25, asked.grid.steps)})
+    usual = {name: np.full(asked.grid.steps, known.mean()) for name, known in past.weather.items()}
+    return replace(asked, future_weather=usual | {"temperature_c": np.linspace(-5, 25, asked.grid.steps)})
 
 
 # A fitted model and a new fit

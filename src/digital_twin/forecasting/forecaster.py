@@ -116,3 +116,10 @@ def first_steps(history: History, steps: int) -> History:
     """The first so many intervals."""
     grid = TimeGrid(history.grid.start, steps, history.grid.step_minutes)
     return History(grid, history.values[:steps], {name: one[:steps] for name, one in history.weather.items()})
+
+
+def last_days(history: History, days: int) -> History:
+    """At most so many days' worth of intervals from its end."""
+    first = max(0, history.grid.steps - days * 1440 // history.grid.step_minutes)
+    grid = TimeGrid(history.grid.instant(first), history.grid.steps - first, history.grid.step_minutes)
+    return History(grid, history.values[first:], {name: one[first:] for name, one in history.weather.items()})

@@ -3,7 +3,9 @@
 A slot that a 23-hour day lacks is NaN; the one that a 25-hour day has twice holds the mean of both.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import ForecastTask, History
 
 Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
+Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,12 +46,17 @@ def to_local_days(values: Array, grid: TimeGrid, zone: str, *, until_day: int) -
     cells = cells_of(grid, zone)
     first = int(cells.day[0])
     days = max(until_day, int(cells.day[-1])) - first + 1
+    return LocalDays(first, tabulate(values, cells, first, days), (int(cells.day[-1]), int(cells.slot[-1])))
+
+
+def tabulate(values: Array, cells: Cells, first_day: int, days: int) -> Array:
+    """The table of so many days of a series whose cells are told and lie in these days."""  # (D, S)
     known = np.isfinite(values)
-    flat = (cells.day - first) * cells.slots + cells.slot
-    total = np.bincount(flat[known], weights=values[known], minlength=days * cells.slots)
-    count = np.bincount(flat[known], minlength=days * cells.slots)
+    flat = (cells.day - first_day)[known] * cells.slots + cells.slot[known]
+    total = np.bincount(flat, weights=values[known], minlength=days * cells.slots)
+    count = np.bincount(flat, minlength=days * cells.slots)
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return LocalDays(first, mean.reshape(days, cells.slots), (int(cells.day[-1]), int(cells.slot[-1])))
+    return mean.reshape(days, cells.slots)
 
 
 def local_days_of(task: ForecastTask, history: History) -> tuple[LocalDays, Cells]:
@@ -68,3 +76,27 @@ def days_ahead(grid: TimeGrid, known: TimeGrid, zone: str) -> Indices:
     """For each interval how many days its lags must go back when so much is known."""  # (T,)
     last = cells_of(known, zone)
     return days_back(cells_of(grid, zone), (int(last.day[-1]), int(last.slot[-1])))
+
+
+class Reach(NamedTuple):
+    """How far before a target that lies which is known when its forecast is made, in whole days."""
+
+    back: int
+    """To the latest known value of the same slot."""
+
+    whole: int
+    """To the latest day that is known to its end: as far, or a day more."""
+
+
+def reaches(targets: Cells, last_known: tuple[int, int]) -> list[tuple[Reach, Flags]]:
+    """The reaches that a forecast needs when so much is known, each with its targets."""
+    day, slot = last_known
+    back = days_back(targets, last_known)
+    whole = np.maximum(targets.day - day + (slot < targets.slots - 1), back)
+    pairs = sorted(set(zip(back.tolist(), whole.tolist(), strict=True)))
+    return [(Reach(*pair), (back == pair[0]) & (whole == pair[1])) for pair in pairs]
+
+
+def reaches_of(back: Collection[int]) -> list[Reach]:
+    """All that forecasts may need whose lags go back so many days."""
+    return [Reach(days, days + more) for days in sorted(set(back)) for more in (0, 1)]
