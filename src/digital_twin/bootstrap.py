@@ -328,7 +328,7 @@ async def _open_adapters(settings: Settings) -> AsyncGenerator[tuple[Adapters, s
             settings.compute_processes,
             preload=PRELOADED,
             warm_up=computations.warm_up,
-            compile_rarer=computations.compile_simulation,
+            compile_rarer=computations.compile_rarer,
         )
         stack.callback(pool.close)
         address = await stack.enter_async_context(_open_database(settings))

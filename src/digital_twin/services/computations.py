@@ -101,6 +101,14 @@ def warm_up() -> None:
     twin_steps.warm_up()
 
 
+def compile_rarer() -> None:
+    """The same for what is asked for more seldom."""
+    from digital_twin.services import twin_steps
+
+    compile_simulation()
+    twin_steps.compile_hindsight()
+
+
 def compile_simulation() -> None:
     """Simulate a year of two homes, so that the first Run does not wait for the compilation."""
     from datetime import UTC, datetime
