@@ -15,12 +15,13 @@ from statistics import NormalDist
 import numpy as np
 
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.local_days import Indices
 
 DAY_PARTS = 3
 LEARNING_RATE = 0.1
 """Share of an error in coverage that one day mends."""
 
-SHARED = 0.8
+SHARED = 0.9
 """How much of it is that of the whole day, the rest is that of the part."""
 
 WIDENING_DAYS = 0.5
@@ -28,10 +29,11 @@ WIDENING_DAYS = 0.5
 
 TRUSTED_DAYS = 10.0
 FEWEST_DAYS = 7
-"""Fewer days narrow no interval; more do so by days / (days + TRUSTED_DAYS)."""
+"""Fewer days narrow and move no interval; more do so by days / (days + TRUSTED_DAYS) of what they say."""
 
 WIDTH_LEVELS = (0.1, 0.9)
 LEAST_WIDTH = 0.2
+OUTERMOST = 0.025
 _SMALLEST = 1e-9
 _MOST = 0.9995
 
@@ -43,7 +45,7 @@ class Calibration:
     shifts: Array  # (P, Q)
     least_width: Array  # (S,)
 
-    def apply(self, quantiles: Array, slots: np.ndarray[tuple[int], np.dtype[np.int64]], levels: Array) -> Array:
+    def apply(self, quantiles: Array, slots: Indices, levels: tuple[float, ...]) -> Array:
         """The quantiles after shifting, in order.
 
         Args:
@@ -55,7 +57,7 @@ class Calibration:
         return np.sort(quantiles + self.shifts[part] * width[:, None], axis=1)
 
 
-def day_parts(slots: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def day_parts(slots: int) -> Indices:
     """Which part of the day each slot belongs to."""  # (S,)
     return np.arange(slots) * DAY_PARTS // slots
 
@@ -65,15 +67,16 @@ def calibrate(actual: Array, predicted: Array, levels: tuple[float, ...]) -> Cal
 
     Args:
         actual: what happened, NaN where unknown.  # (D, S)
-        predicted: the quantiles issued before.  # (D, S, Q)
+        predicted: the quantiles issued before, NaN where there were none.  # (D, S, Q)
     """
     promised = np.asarray(levels)
-    width = _claimed_width(predicted, promised)
-    usual = np.maximum(width.mean(axis=0), _SMALLEST)  # (S,)
+    width = _claimed_width(predicted, levels)
+    usual = _usual(width)
     width = np.maximum(width, LEAST_WIDTH * usual)
     excess = (actual[:, :, None] - predicted) / width[:, :, None]
-    days = int(np.isfinite(actual).any(axis=1).sum())
-    shifts = _follow(excess, _aims(promised, days), LEARNING_RATE * _steps(promised))
+    days = int(np.isfinite(excess).any(axis=(1, 2)).sum())
+    steps = LEARNING_RATE * _spread(excess, levels) * _steps(levels)
+    shifts = _follow(excess, _aims(promised, days), steps)
     return Calibration(_trust(shifts, promised, days), LEAST_WIDTH * usual)
 
 
@@ -84,15 +87,31 @@ def adaptive_shifts(actual: Array, predicted: Array, levels: tuple[float, ...]) 
     return learned.shifts[day_parts(usual.size)] * usual[:, None]
 
 
-def _claimed_width(quantiles: Array, levels: Array) -> Array:
+def _claimed_width(quantiles: Array, levels: tuple[float, ...]) -> Array:
     low, high = _width_columns(levels)
     return quantiles[..., high] - quantiles[..., low]
 
 
-def _width_columns(levels: Array) -> tuple[int, int]:
+def _usual(width: Array) -> Array:
+    """The mean of each slot over the days that it is known on."""  # (S,)
+    known = np.isfinite(width)
+    return np.maximum(np.where(known, width, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), _SMALLEST)
+
+
+def _width_columns(levels: tuple[float, ...]) -> tuple[int, int]:
     """The quantiles nearest to 10 and 90 %: what one level learns must not depend on which others are asked for."""
-    low, high = (int(np.abs(levels - level).argmin()) for level in WIDTH_LEVELS)
+    low, high = (int(np.abs(np.asarray(levels) - level).argmin()) for level in WIDTH_LEVELS)
     return low, high
+
+
+def _spread(excess: Array, levels: tuple[float, ...]) -> float:
+    """How many claimed widths the errors of the middle are wide; at least one, lest what fits too well stays so."""
+    errors = excess[:, :, int(np.abs(np.asarray(levels) - 0.5).argmin())]
+    known = errors[np.isfinite(errors)]
+    if not known.size:
+        return 1.0
+    low, high = np.quantile(known, WIDTH_LEVELS)
+    return max(1.0, float(high - low))
 
 
 def _aims(levels: Array, days: int) -> Array:
@@ -100,12 +119,16 @@ def _aims(levels: Array, days: int) -> Array:
     return np.clip(0.5 + (levels - 0.5) * (1 + WIDENING_DAYS / max(days, 1)), 1 - _MOST, _MOST)
 
 
-def _steps(levels: Array) -> Array:
-    """How many widths a quantile of normal errors moves for a unit of probability, at each level."""  # (Q,)
+def _steps(levels: tuple[float, ...]) -> Array:
+    """How many widths a quantile of normal errors moves for a unit of probability, at each level.
+
+    Further out than OUTERMOST by as many as there: one bad hour must not throw the last quantile off.
+    """  # (Q,)
     normal = NormalDist()
     low, high = _width_columns(levels)
-    width = max(normal.inv_cdf(float(levels[high])) - normal.inv_cdf(float(levels[low])), _SMALLEST)
-    return np.array([1 / (normal.pdf(normal.inv_cdf(float(level))) * width) for level in levels])
+    width = max(normal.inv_cdf(levels[high]) - normal.inv_cdf(levels[low]), _SMALLEST)
+    inner = np.clip(levels, OUTERMOST, 1 - OUTERMOST).tolist()
+    return np.array([1 / (normal.pdf(normal.inv_cdf(level)) * width) for level in inner])
 
 
 def _follow(excess: Array, aims: Array, steps: Array) -> Array:
@@ -130,7 +153,9 @@ def _follow(excess: Array, aims: Array, steps: Array) -> Array:
 
 
 def _trust(shifts: Array, levels: Array, days: int) -> Array:
-    """Shifts that narrow are believed only as far as there are days to tell."""
+    """What moves all levels, or narrows what they enclose, is believed only as far as there are days to tell."""
     trust = days / (days + TRUSTED_DAYS) if days >= FEWEST_DAYS else 0.0
-    inwards = np.where(levels < 0.5, shifts > 0, shifts < 0) & (levels != 0.5)
-    return np.where(inwards, trust * shifts, shifts)
+    middle = np.array([np.interp(0.5, levels, of_part) for of_part in shifts])[:, None]
+    own = shifts - middle
+    narrows = np.where(levels < 0.5, own > 0, own < 0)
+    return trust * middle + np.where(narrows, trust * own, own)
