@@ -126,7 +126,15 @@ def test_the_past_is_told_with_hindsight_too(operator: httpx.Client, community: 
     assert "ask from there on" in problem["detail"]
 
 
-@pytest.mark.parametrize("query", [{"as_of": "2099-01-01T00:00:00Z"}, {"as_of": "now"}, {"at": "2026-03-02T00:00:00Z"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"as_of": "2099-01-01T00:00:00Z"},
+        {"as_of": "1970-01-01T00:00:00Z"},
+        {"as_of": "now"},
+        {"at": "2026-03-02T00:00:00Z"},
+    ],
+)
 def test_an_instant_that_cannot_be_known_is_refused(operator: httpx.Client, community: str, query: dict[str, str]):
     refused(operator.get(f"/communities/{community}/state", params=query), 422)
     refused(operator.get(f"/communities/{community}/state/prediction", params=query), 422)

@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from digital_twin.domain.errors import Conflict, InvalidInput, NotAllowed
+from digital_twin.domain.readings import EARLIEST_READING
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin import OBSERVED
@@ -113,14 +114,16 @@ class StateService:
         """The state as it is known now, or was known then, as a document.
 
         Raises:
-            InvalidInput: `as_of` lies in the future.
+            InvalidInput: `as_of` lies in the future, or before all that can be read.
             NotAllowed: a member asks, and fewer than five homes stand behind the estimate.
         """
         community_id, now = str(grant.community_id), self._clock.now()
         if as_of is None:
             await self.advance(community_id)
-        elif as_of > now:
-            raise InvalidInput("as_of must not lie in the future", field="as_of")
+        elif not EARLIEST_READING <= as_of <= now:
+            raise InvalidInput(
+                f"as_of must lie in {EARLIEST_READING.year} or later, and not in the future", field="as_of"
+            )
         asked = as_of or self._clock.now()
         async with self._store.community(community_id) as tx:
             community = (await tx.communities.get(community_id)).community
