@@ -10,6 +10,7 @@ from tests.test_states import GRANT, ID, NOBODY, START, World, daily, homes
 
 from digital_twin.domain.errors import InvalidInput, NotAllowed, NotFound
 from digital_twin.macro_twin import ESTIMATED, SURE, Condition
+from digital_twin.macro_twin.state import TwinState
 from digital_twin.services.access import Grant
 from digital_twin.services.meters import MeterReport, MeterService
 from digital_twin.services.predictions import LONGEST_GAP, PredictedState, PredictionService
@@ -178,7 +179,6 @@ async def test_what_late_truth_taught_of_a_state_widens_its_prediction_and_not_o
         await world.service.advance(ID)
     state = await world.service.state(GRANT)
     taught = state["consistency"]["streams"]["load_kw"]["widening"]
-    assert taught != 1.0
     told = await predicted(world, hours=168)
     standing = await world.service.standing(GRANT)
     plain = predict_state(
@@ -187,7 +187,11 @@ async def test_what_late_truth_taught_of_a_state_widens_its_prediction_and_not_o
             standing.model, standing.state,
         )
     )  # fmt: skip
-    np.testing.assert_allclose(told.deviation[:, DEMAND], taught * plain.deviation[:, DEMAND], rtol=1e-12)
+    of_state = TwinState.from_bytes(standing.state).deviation[DEMAND]
+    wider = np.sqrt(plain.deviation[:, DEMAND] ** 2 + (taught**2 - 1) * of_state**2)
+    np.testing.assert_allclose(told.deviation[:, DEMAND], wider, rtol=1e-12)
+    assert taught > 1
+    assert told.deviation[0, DEMAND] >= state["states"]["demand_kw"]["sd"], "nobody is surer of the future"
     half_kw = (told.upper - told.mean)[:, NET_LOAD]
     np.testing.assert_allclose(half_kw, SURE * told.deviation[:, NET_LOAD], rtol=1e-12)
     again = await predicted(world, hours=168, as_of=asked_at)

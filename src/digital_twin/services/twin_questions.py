@@ -47,7 +47,13 @@ def predict_state(task: TwinTask) -> "Forecasted":
     model, state, grid = TwinModel.from_bytes(task.model), TwinState.from_bytes(task.state), task.grid
     felt_c = feel(task.temperature_c, grid.steps, before_c=state.felt_c, step_hours=grid.step_hours)
     found = predict_ahead(state, model, model.outlook(grid, clear_sky(task.setting.site, grid), felt_c))
-    return replace(found, deviation=found.deviation * np.array(task.widening))
+    return replace(found, deviation=_widened(found.deviation, state.deviation, np.array(task.widening)))
+
+
+def _widened(deviation: Array, of_state: Array, widening: Array) -> Array:
+    """What late truth taught is of the state that a prediction starts from, and not of what moves it afterwards."""
+    variance = deviation**2 + (widening**2 - 1) * of_state**2
+    return np.sqrt(np.maximum(variance, np.minimum(widening, 1.0) ** 2 * deviation**2))
 
 
 def look_at_meters(task: TwinTask) -> list[MeterLook]:
