@@ -46,7 +46,7 @@ def test_a_roof_yields_what_the_chain_of_pvlib_gives(site: Site, facing: tuple[f
     weather = some_weather(site, grid)
     ours = Sky(site, [grid], weather).output(Orientation(*facing))
     expected = pvlib_output(site, grid, facing, weather)
-    # at three degrees of height both switch to diffuse light alone, and a hundredth of a degree decides at which instant
+    # at three degrees of height both switch to diffuse light alone; a hundredth of a degree decides when
     assert np.quantile(np.abs(ours - expected), 0.9999) < 0.005
     np.testing.assert_allclose(ours, expected, atol=0.02)
 

@@ -1,0 +1,158 @@
+"""What physics misses, learned from a plant's own history: its performance of late, blurred weather, and the rest.
+
+The rest is told by a forest. It looks at sun, season and weather around only where that was better on days held back;
+otherwise at what is expected and how clear it is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digital_twin.domain.units import Array
+from digital_twin.forecasting.evidence import is_better
+from digital_twin.forecasting.forecaster import Arrays
+from digital_twin.forecasting.forest import Forest, grow_forest
+from digital_twin.forecasting.local_days import Indices
+from digital_twin.forecasting.pv_calibration import LEVELS, SunCalibration, calibrate_by_sun
+from digital_twin.forecasting.pv_conditions import BRIEF_COLUMNS, Conditions
+from digital_twin.forecasting.pv_faults import Flags
+from digital_twin.forecasting.scores import pinball_losses
+
+HALF_LIFE_DAYS, PRIOR_DAYS = 30.0, 10.0
+"""Soiling and snow come within days, degradation in years; a mean over weeks follows both without chasing clouds."""
+PENALTY_DAYS = 2.0
+HUBER = 1.345
+BLOCK_DAYS = 5
+"""Days held back together: a spell of weather must not be on both sides."""
+MOST_CASES = 12_000
+FEWEST_IN_LEAF, TRIED_SHARE = 8, 0.5
+FEWEST_IN_BRIEF_LEAF = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residual:
+    """What was learned; in shares of the ceiling."""
+
+    performance: float
+    blur: Array  # (3,) of `Conditions.neighbours`
+    forest: Forest
+    calibration: SunCalibration
+    is_full: bool
+
+    def to_arrays(self) -> Arrays:
+        own = {"performance": np.array(self.performance), "blur": self.blur, "is_full": np.array(self.is_full)}
+        return {**own, **self.forest.to_arrays(), **self.calibration.to_arrays()}
+
+    def predict(self, conditions: Conditions, position: Array, ceiling_kw: float) -> tuple[Array, Array]:
+        """Mean and quantiles at `LEVELS`, by daylight."""  # (T,), (T, Q)
+        expected_kw = _corrected(conditions, self.performance, self.blur, ceiling_kw)
+        columns = conditions.columns(expected_kw / ceiling_kw)
+        mean, quantiles = self.forest.quantiles(_seen(columns, self.is_full), LEVELS)
+        calibrated = self.calibration.apply(quantiles, position)
+        return expected_kw + ceiling_kw * mean, expected_kw[:, None] + ceiling_kw * calibrated
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cases:
+    """Intervals by daylight that can be learned from."""
+
+    actual_kw: Array  # (N,)
+    day: Indices  # (N,) ascending
+    position: Array  # (N,)
+    conditions: Conditions
+    ceiling_kw: float
+
+
+def learn_residual(cases: Cases) -> Residual:
+    """Learn, and judge on days held back."""
+    performance, latest = _performance(cases.day, cases.actual_kw, cases.conditions.expected_kw)
+    blur = _blur(cases, performance)
+    expected_kw = _corrected(cases.conditions, performance, blur, cases.ceiling_kw)
+    columns = cases.conditions.columns(expected_kw / cases.ceiling_kw)
+    missed = (cases.actual_kw - expected_kw) / cases.ceiling_kw
+    brief, full = (_held_back(columns, missed, cases.day, is_full) for is_full in (False, True))
+    is_full = is_better(_daily_loss(missed, full, cases.day), _daily_loss(missed, brief, cases.day))
+    calibration = calibrate_by_sun(
+        missed, full if is_full else brief, cases.position, days=np.unique(cases.day).size, rated=1.0
+    )
+    return Residual(latest, blur, _grown(columns, missed, is_full), calibration, is_full)
+
+
+def residual_from(arrays: Arrays) -> Residual:
+    """What `to_arrays` gave, again."""
+    return Residual(
+        float(arrays["performance"]),
+        arrays["blur"],
+        Forest(**{name: arrays[name] for name in Forest.__slots__}),
+        SunCalibration(arrays["shifts"], float(arrays["least_width"])),
+        bool(arrays["is_full"]),
+    )
+
+
+def thinned(usable: Flags) -> Indices:
+    """The intervals of at most so many cases, evenly spread."""
+    found = np.flatnonzero(usable)
+    return found[:: -(-found.size // MOST_CASES)] if found.size else found
+
+
+def _performance(day: Indices, actual_kw: Array, expected_kw: Array) -> tuple[Array, float]:
+    """What was generated as a share of what was expected, over the days before each; and after the last."""  # (N,)
+    days, number = np.unique(day, return_inverse=True)
+    made, could = np.bincount(number, weights=actual_kw), np.bincount(number, weights=expected_kw)
+    usual = max(float(could.mean()), 1e-9)
+    fade = 0.5 ** (np.diff(days, prepend=days[0]) / HALF_LIFE_DAYS)
+    before = np.empty(days.size)
+    made_so_far, could_so_far = 0.0, 0.0
+    for one in range(days.size):
+        made_so_far, could_so_far = made_so_far * fade[one], could_so_far * fade[one]
+        before[one] = (made_so_far + PRIOR_DAYS * usual) / (could_so_far + PRIOR_DAYS * usual)
+        made_so_far, could_so_far = made_so_far + made[one], could_so_far + could[one]
+    return before[number], float((made_so_far + PRIOR_DAYS * usual) / (could_so_far + PRIOR_DAYS * usual))
+
+
+def _blur(cases: Cases, performance: Array) -> Array:
+    """How much the weather around counts: least squares, once reweighted, with a penalty worth a few days."""  # (3,)
+    around = cases.conditions.neighbours()
+    missed = cases.actual_kw - performance * cases.conditions.expected_kw
+    spread = around.std(axis=0) + 1e-9 * cases.ceiling_kw
+    scaled, weight = around / spread, np.ones(missed.size)
+    penalty = PENALTY_DAYS * missed.size / np.unique(cases.day).size
+    found = np.zeros(spread.size)
+    for _ in range(2):
+        gram = scaled.T @ (scaled * weight[:, None]) + penalty * np.eye(spread.size)
+        found = np.linalg.solve(gram, scaled.T @ (weight * missed))
+        away = np.abs(missed - scaled @ found)
+        weight = np.minimum(1.0, HUBER * 1.4826 * max(float(np.median(away)), 1e-9) / np.maximum(away, 1e-9))
+    return found / spread
+
+
+def _corrected(conditions: Conditions, performance: Array | float, blur: Array, ceiling_kw: float) -> Array:
+    return np.clip(performance * conditions.expected_kw + conditions.neighbours() @ blur, 0.0, ceiling_kw)
+
+
+def _held_back(columns: Array, missed: Array, day: Indices, is_full: bool) -> Array:
+    """Quantiles of each case by a forest that saw every other block of days, but not its own."""  # (N, Q)
+    quantiles = np.zeros((missed.size, len(LEVELS)))
+    block = (day - day[0]) // BLOCK_DAYS % 2
+    for held in (0, 1):
+        told, asked = block != held, block == held
+        if told.any() and asked.any():
+            grown = _grown(columns[told], missed[told], is_full)
+            quantiles[asked] = grown.quantiles(_seen(columns[asked], is_full), LEVELS)[1]
+    return quantiles
+
+
+def _grown(columns: Array, missed: Array, is_full: bool) -> Forest:
+    fewest = FEWEST_IN_LEAF if is_full else FEWEST_IN_BRIEF_LEAF
+    seen = _seen(columns, is_full)
+    return grow_forest(seen, missed, fewest=fewest, tried=max(2, round(TRIED_SHARE * seen.shape[1])))
+
+
+def _seen(columns: Array, is_full: bool) -> Array:
+    return columns if is_full else columns[:, :BRIEF_COLUMNS]
+
+
+def _daily_loss(missed: Array, quantiles: Array, day: Indices) -> Array:
+    """Summed over each day."""  # (D,)
+    loss = pinball_losses(missed, quantiles, LEVELS).mean(axis=1)
+    return np.bincount(np.unique(day, return_inverse=True)[1], weights=loss).astype(np.float64)
