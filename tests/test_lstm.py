@@ -1,0 +1,487 @@
+"""The LSTM: in numpy what it is in JAX and on paper, blind to the future, and never at a loss."""
+
+import io
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.builders import MONDAY
+
+from digital_twin.domain.errors import InsufficientData, InvalidInput
+from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.forecasting.forecast import ForecastTask, History, Site
+from digital_twin.forecasting.forecaster import TrainingTask
+from digital_twin.forecasting.lstm import BASE, FittedLstm, Lstm, lstm, shipped_base
+from digital_twin.forecasting.lstm_inputs import (
+    DAYS,
+    HOURS,
+    WEATHER,
+    WINDOW,
+    Windows,
+    hourly_series,
+    windows_of,
+)
+from digital_twin.forecasting.lstm_network import LEVELS, MEDIAN, SHAPES, UNITS, Weights, quantiles_of
+from digital_twin.forecasting.lstm_training import (
+    Course,
+    draw_windows,
+    fresh_weights,
+    network_of,
+    series_of,
+    train,
+    train_base,
+)
+from digital_twin.forecasting.within_hours import NORMAL_WIDTH, quantiles_within_hours
+
+VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
+FLOAT32 = 1e-5
+"""How far sums of float32 may differ with their order, in spreads."""
+SHORT = Course(portions=1, learning_rate=1e-3)
+
+
+def history(
+    days: int, *, end: datetime = MONDAY, seed: int = 0, minutes: int = 60, weather: tuple[str, ...] = ()
+) -> History:
+    """A load with habits, weekends, warmth and chance."""
+    grid = TimeGrid(end - timedelta(days=days), days * 1440 // minutes, minutes)
+    clock, chance = local_clock(grid, VIENNA.timezone), np.random.default_rng(seed)
+    known = {name: 5 + np.abs(np.random.default_rng(9).normal(0, 3, grid.steps)) for name in weather}
+    warmth = known.get("temperature_c", np.zeros(grid.steps))
+    shape = 40 + 20 * np.sin((clock.hour - 9) / 24 * 2 * np.pi) - 8 * (clock.weekday >= 5) - warmth
+    return History(grid, shape + chance.normal(0, 3, grid.steps), known)
+
+
+def asked(past: History, hours: int = 24, site: Site = VIENNA, variable: str = "load_kw") -> ForecastTask:
+    grid = TimeGrid(past.grid.end, hours * 60 // past.grid.step_minutes, past.grid.step_minutes)
+    ahead = {name: np.full(grid.steps, 7.0) for name in past.weather} or None
+    return ForecastTask(variable, grid, grid.start, site, past, ahead)
+
+
+def training(past: History, site: Site = VIENNA, back: tuple[int, ...] = (1, 2, 3)) -> TrainingTask:
+    return TrainingTask("load_kw", site, past, past.grid.end, back)
+
+
+def untaught(past: History, weather: tuple[str, ...] = ()) -> FittedLstm:
+    """The base itself, which costs nothing to make."""
+    return FittedLstm(shipped_base(), weather, past.grid.step_minutes, 3)
+
+
+@pytest.fixture(scope="module")
+def year() -> History:
+    return history(120, weather=tuple(WEATHER))
+
+
+@pytest.fixture(scope="module")
+def taught(year: History) -> FittedLstm:
+    return lstm.fit(training(year))
+
+
+def some_windows(count: int = 5, weather: tuple[str, ...] = tuple(WEATHER)) -> Windows:
+    past = history(60, seed=3, weather=weather)
+    series = hourly_series(past, VIENNA, weather)
+    chance = np.random.default_rng(1)
+    ends = chance.integers(WINDOW + 100, series.values.size - 5 * HOURS, count)
+    return windows_of(series, ends, chance.integers(1, 4, count))
+
+
+# The network
+
+
+def test_numpy_says_what_the_model_that_learns_says() -> None:
+    windows = some_windows()
+    for weights in (fresh_weights(4), shipped_base()):
+        by_jax = np.asarray(network_of(weights.to_arrays())(windows.days, windows.hours))
+        spreads = (quantiles_of(weights, windows).transpose(1, 0, 2) - windows.usual[..., None]) / (
+            windows.spread[:, None, None].transpose(1, 0, 2)
+        )
+        np.testing.assert_allclose(spreads, by_jax, atol=FLOAT32, rtol=FLOAT32)
+
+
+def test_the_network_is_the_one_in_the_books() -> None:
+    """Unit by unit and gate by gate in plain Python."""
+    windows, weights = some_windows(1), fresh_weights(2)
+    w = {name: array.astype(float).tolist() for name, array in weights.to_arrays().items()}
+    inputs = [(one, "day_in", 0) for one in windows.days[:, 0].tolist()]
+    inputs += [(one, "hour_in", 1) for one in windows.hours[:, 0].tolist()]
+    units, cell = [0.0] * UNITS, [0.0] * UNITS
+    said: list[list[float]] = []
+    for values, name, phase in inputs:
+        gates = [
+            w["bias"][phase][gate]
+            + sum(value * w[name][place][gate] for place, value in enumerate(values))
+            + sum(unit * w["recurrent"][phase][place][gate] for place, unit in enumerate(units))
+            for gate in range(4 * UNITS)
+        ]
+        for unit in range(UNITS):
+            forget, take, tell = (1 / (1 + math.exp(-gates[part * UNITS + unit])) for part in range(3))
+            cell[unit] = forget * cell[unit] + take * math.tanh(gates[3 * UNITS + unit])
+            units[unit] = tell * math.tanh(cell[unit])
+        said.append(list(units))
+    for hour in range(HOURS):
+        raw = [
+            w["out_bias"][level]
+            + sum(unit * w["out"][place][level] for place, unit in enumerate(said[DAYS + hour]))
+            + sum(value * w["skip"][place][level] for place, value in enumerate(windows.hours[hour, 0].tolist()))
+            for level in range(len(LEVELS))
+        ]
+        gaps = [math.log1p(math.exp(one)) for one in raw]
+        expected = [
+            raw[MEDIAN] + sum(gaps[MEDIAN + 1 : level + 1]) - sum(gaps[level:MEDIAN]) for level in range(len(LEVELS))
+        ]
+        found = (quantiles_of(weights, windows)[0, hour] - windows.usual[hour, 0]) / windows.spread[0]
+        np.testing.assert_allclose(found, expected, atol=FLOAT32, rtol=FLOAT32)
+
+
+def test_a_step_worked_by_hand() -> None:
+    """One unit takes in 1/2 of a candidate of tanh(1) at every step, keeps 1/4 of its cell and tells 1/2."""
+    empty = {name: np.zeros(shape, dtype=np.float32) for name, shape in SHAPES.items()}
+    empty["bias"][:, 0] = math.log(1 / 3)  # logistic(log(1/3)) = 1/4
+    empty["bias"][:, 3 * UNITS] = 1.0
+    empty["out"][0, MEDIAN] = 1.0
+    cell, medians = 0.0, []
+    for step in range(DAYS + HOURS):
+        cell = cell / 4 + math.tanh(1) / 2
+        medians.append(math.tanh(cell) / 2)
+        assert cell == pytest.approx(math.tanh(1) / 2 * (1 - 0.25 ** (step + 1)) / (1 - 0.25))
+    windows = some_windows(1)
+    found = (quantiles_of(Weights(**empty), windows)[0] - windows.usual) / windows.spread
+    np.testing.assert_allclose(found[:, MEDIAN], medians[DAYS:], atol=FLOAT32)
+    np.testing.assert_allclose(np.diff(found, axis=1), math.log(2), atol=FLOAT32)  # of gaps that nothing is known about
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), scale=st.floats(0.1, 100))
+def test_quantiles_never_cross_whatever_the_weights(seed: int, scale: float) -> None:
+    wild = Weights(**{name: one * np.float32(scale) for name, one in fresh_weights(seed).to_arrays().items()})
+    found = quantiles_of(wild, some_windows())
+    assert np.isfinite(found).all()
+    assert (np.diff(found, axis=-1) >= 0).all()
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    arrays = fresh_weights(0).to_arrays()
+    with pytest.raises(InvalidInput, match="out must have shape"):
+        Weights(**{**arrays, "out": arrays["out"][:-1]})
+
+
+# The windows
+
+
+@settings(max_examples=20)
+@given(hour=st.integers(0, 23), back=st.integers(1, 4), seed=st.integers(0, 99))
+def test_a_window_tells_level_and_lags_as_counted_by_hand(hour: int, back: int, seed: int) -> None:
+    past = history(50, seed=seed)
+    series = hourly_series(past, VIENNA)
+    end = series.values.size - 5 * HOURS + hour
+    window = windows_of(series, np.array([end]), np.array([back]))
+    values = series.values[end - WINDOW : end].tolist()
+    level = sum(values) / WINDOW
+    spread = math.sqrt(sum((one - level) ** 2 for one in values) / WINDOW)
+    assert window.spread[0] == pytest.approx(spread)
+    for step in range(HOURS):
+        target = end - HOURS + step + HOURS * back
+        usual = sum(values[step::HOURS]) / DAYS
+        assert window.usual[step, 0] == pytest.approx(usual)
+
+        def off(hours: int, usual: float = usual, target: int = target) -> float:
+            return (series.values[target - hours] - usual) / spread
+
+        weekly = sum(off(168 * weeks) for weeks in range(1, 5)) / 4
+        expected = [off(24 * back), off(24 * back + 24), off(24 * back + 48), off(168), off(336), weekly]
+        np.testing.assert_allclose(window.hours[step, 0, 16:22], expected, atol=FLOAT32, rtol=FLOAT32)
+        weekday = (target // HOURS + series.first_day + 3) % 7
+        assert window.hours[step, 0, 9:16].argmax() == weekday
+
+
+@settings(max_examples=30)
+@given(later=st.floats(-1e6, 1e6), hour=st.integers(0, 23), back=st.integers(1, 3))
+def test_nothing_after_a_windows_end_is_in_it_but_weather_that_was_foreseen(later: float, hour: int, back: int) -> None:
+    names = tuple(WEATHER)
+    past = history(50, weather=names)
+    end = 40 * HOURS + hour
+    changed = past.values.copy()
+    changed[end:] = later
+    beyond = {name: np.where(np.arange(one.size) < end + 24 * back, one, later) for name, one in past.weather.items()}
+    found = []
+    for one in (past, replace(past, values=changed, weather=beyond)):
+        series = hourly_series(one, VIENNA, names)
+        offset = int(np.flatnonzero(np.isfinite(series.values))[0])
+        found.append(windows_of(series, np.array([end + offset]), np.array([back])))
+    for name in ("days", "hours", "usual", "spread"):
+        np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name))
+
+
+def test_a_forecast_needs_no_more_history_than_its_window(year: History, taught: FittedLstm) -> None:
+    late = slice(year.grid.steps - (DAYS + 3) * 24, None)
+    short = History(
+        TimeGrid(year.grid.instant(late.start), (DAYS + 3) * 24, 60),
+        year.values[late],
+        {name: one[late] for name, one in year.weather.items()},
+    )
+    np.testing.assert_allclose(
+        taught.predict(asked(short), LEVELS).quantiles, taught.predict(asked(year), LEVELS).quantiles, rtol=1e-9
+    )
+
+
+# What it learned
+
+
+def test_teaching_makes_the_base_better_at_what_it_is_taught(year: History, taught: FittedLstm) -> None:
+    windows = draw_windows([series_of(training(year))], (1,), np.random.default_rng(7))
+    days, hours, target, weight = (one[0] for one in windows)
+    plain = np.ones(days.shape[1])
+    loss: dict[str, float] = {}
+    for name, weights in (("base", shipped_base()), ("taught", taught.weights), ("nothing", fresh_weights(0))):
+        said = quantiles_of(weights, Windows(days, hours, np.zeros((HOURS, plain.size)), plain)).transpose(1, 0, 2)
+        error = target[..., None] - said
+        promised = np.array(LEVELS)
+        loss[name] = float((weight[..., None] * np.maximum(promised * error, (promised - 1) * error)).mean())
+    assert loss["taught"] < loss["base"] < loss["nothing"]
+
+
+def test_warmth_that_lowers_the_load_is_learned(year: History, taught: FittedLstm) -> None:
+    mild = asked(year)
+    warm = replace(mild, future_weather={**(mild.future_weather or {}), "temperature_c": np.full(24, 11.0)})
+    assert (taught.predict(warm, LEVELS).mean - taught.predict(mild, LEVELS).mean).mean() < -1
+
+
+def test_the_same_task_gives_the_same_fit(year: History, taught: FittedLstm) -> None:
+    again = lstm.fit(training(year))
+    for name, array in taught.to_arrays().items():
+        np.testing.assert_array_equal(again.to_arrays()[name], array)
+
+
+def test_nothing_after_as_of_is_learned(year: History) -> None:
+    as_of = year.grid.end - timedelta(days=20)
+    changed = year.values.copy()
+    changed[-20 * 24 :] = 1e5
+    series = [series_of(TrainingTask("load_kw", VIENNA, one, as_of)) for one in (year, replace(year, values=changed))]
+    one, same = (train(shipped_base(), [each], (1, 2, 3), SHORT) for each in series)
+    np.testing.assert_array_equal(one.recurrent, same.recurrent)
+
+
+def test_going_on_from_a_fit_begins_with_its_weights(year: History, taught: FittedLstm) -> None:
+    again = lstm.refit(taught, training(year))
+    moved, far = (
+        np.abs(again.weights.recurrent - one).mean() for one in (taught.weights.recurrent, shipped_base().recurrent)
+    )
+    assert 0 < moved < far
+    blind = lstm.refit(taught, training(replace(year, weather={})))
+    assert blind.weather == ()
+
+
+def test_a_base_is_learned_from_several_communities() -> None:
+    tasks = [training(history(60, seed=seed)) for seed in range(3)]
+    course = Course(portions=2, learning_rate=3e-3)
+    base = train_base(tasks, fresh_weights(0), course)
+    fitted = Lstm(base).fit(training(history(60, seed=9)))
+    assert (
+        np.abs(fitted.weights.recurrent - base.recurrent).mean()
+        < np.abs(fitted.weights.recurrent - shipped_base().recurrent).mean()
+    )
+    with pytest.raises(InsufficientData, match="at least one community"):
+        train_base([], fresh_weights(0), course)
+
+
+def test_the_base_that_comes_along_says_where_it_is_from() -> None:
+    payload = files("digital_twin.forecasting").joinpath(BASE).read_bytes()
+    assert len(payload) < 500_000
+    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
+        origin = json.loads(archive["origin"].tobytes())
+        assert {name: archive[name].shape for name in SHAPES} == SHAPES
+    assert {"seed", "portions", "code_sha256", "made_on"} <= set(origin)
+    assert "synthetic" in origin["from"]
+
+
+# Every history
+
+
+@pytest.mark.parametrize("level", [0.0, 42.0, -3.0])
+def test_what_never_changes_is_forecast_to_stay(level: float) -> None:
+    past = history(60)
+    still = replace(past, values=np.full(past.grid.steps, level))
+    found = lstm.fit(training(still)).predict(asked(still, 48), LEVELS)
+    np.testing.assert_allclose(found.quantiles, level, atol=0.05 * abs(level) + 1e-9)
+
+
+@settings(max_examples=25)
+@given(holes=st.lists(st.tuples(st.integers(0, 39), st.integers(1, 9)), max_size=5), cut=st.integers(0, 23))
+def test_gaps_leave_no_gap_and_no_nonsense(holes: list[tuple[int, int]], cut: int) -> None:
+    past = history(40)
+    values = past.values.copy()
+    for day, length in holes:
+        values[24 * day : 24 * (day + length)] = np.nan
+    values[values.size - cut :] = np.nan
+    gappy = replace(past, values=values)
+    wanted = asked(gappy, 40)
+    if not untaught(gappy).suits(wanted):
+        with pytest.raises(InsufficientData, match="in the last 28 days"):
+            untaught(gappy).predict(wanted, LEVELS)
+        return
+    found = untaught(gappy).predict(wanted, LEVELS)
+    assert np.isfinite(found.quantiles).all()
+    assert 10 < found.mean.mean() < 80
+
+
+def test_learning_goes_on_through_gaps() -> None:
+    past = history(60)
+    values = past.values.copy()
+    values[24 * 10 : 24 * 14] = np.nan
+    values[-30:] = np.nan
+    found = lstm.fit(training(replace(past, values=values)))
+    assert all(np.isfinite(one).all() for one in found.weights.to_arrays().values())
+
+
+@pytest.mark.parametrize("days", [1, 3, 20])
+def test_too_little_history_says_how_much_is_needed(days: int) -> None:
+    with pytest.raises(InsufficientData) as caught:
+        lstm.fit(training(history(days)))
+    assert caught.value.facts == {"needed": lstm.needed_days, "found": days}
+
+
+def test_three_weeks_are_enough() -> None:
+    past = history(21)
+    found = lstm.fit(training(past)).predict(asked(past), LEVELS)
+    assert np.isfinite(found.quantiles).all()
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [(datetime(2026, 3, 29, tzinfo=UTC), 23), (datetime(2025, 10, 26, tzinfo=UTC), 25)]
+)
+@pytest.mark.parametrize("minutes", [15, 60])
+def test_the_days_when_the_clock_changes_are_forecast_whole(day: datetime, hours: int, minutes: int) -> None:
+    midnight = day - timedelta(hours=1 if hours == 23 else 2)
+    past = history(40, end=midnight, minutes=minutes)
+    found = untaught(past).predict(asked(past, hours), LEVELS)
+    assert found.quantiles.shape == (hours * 60 // minutes, len(LEVELS))
+    assert np.isfinite(found.quantiles).all()
+    after = history(42, end=midnight + timedelta(hours=hours), minutes=minutes)
+    clock = local_clock(asked(after).grid, VIENNA.timezone)
+    shape = 40 + 20 * np.sin((clock.hour - 9) / 24 * 2 * np.pi)
+    assert np.corrcoef(untaught(after).predict(asked(after), LEVELS).mean, shape)[0, 1] > 0.9
+
+
+def test_a_forecast_issued_at_any_hour_follows_the_clock() -> None:
+    for cut in (1, 7, 13, 22):
+        past = history(60, end=MONDAY - timedelta(hours=cut))
+        clock = local_clock(asked(past, 48).grid, VIENNA.timezone)
+        shape = 40 + 20 * np.sin((clock.hour - 9) / 24 * 2 * np.pi) - 8 * (clock.weekday >= 5)
+        found = untaught(past).predict(asked(past, 48), LEVELS)
+        assert np.corrcoef(found.mean, shape)[0, 1] > 0.9
+
+
+def test_a_day_asked_alone_is_the_same_as_within_two() -> None:
+    past = history(60)
+    two = untaught(past).predict(asked(past, 48), LEVELS).quantiles
+    far = replace(asked(past), grid=TimeGrid(past.grid.end + timedelta(days=1), 24, 60))
+    np.testing.assert_allclose(two[:24], untaught(past).predict(asked(past), LEVELS).quantiles, rtol=1e-6)
+    np.testing.assert_allclose(two[24:], untaught(past).predict(far, LEVELS).quantiles, rtol=1e-6)
+
+
+# What it suits
+
+
+def test_a_fit_answers_only_what_it_was_made_for(year: History, taught: FittedLstm) -> None:
+    wanted = asked(year)
+    assert taught.suits(wanted)
+    assert taught.suits(asked(year, 48))
+    assert not taught.suits(asked(year, 24 * 4))
+    assert not taught.suits(replace(wanted, history=None))
+    assert not taught.suits(replace(wanted, future_weather=None))
+    assert not taught.suits(
+        replace(wanted, future_weather={**(wanted.future_weather or {}), "ghi_wm2": np.full(24, np.nan)})
+    )
+    assert not taught.suits(asked(history(40, minutes=30, weather=tuple(WEATHER))))
+    assert untaught(year).suits(replace(wanted, future_weather=None))
+
+
+def test_weather_that_a_fit_does_not_know_changes_nothing() -> None:
+    past = history(40, weather=("temperature_c",))
+    plain = replace(past, weather={})
+    np.testing.assert_array_equal(
+        untaught(past).predict(asked(past), LEVELS).quantiles, untaught(plain).predict(asked(plain), LEVELS).quantiles
+    )
+
+
+def test_other_levels_lie_between_those_of_the_network(year: History, taught: FittedLstm) -> None:
+    all_of_them = taught.predict(asked(year), LEVELS)
+    some = taught.predict(asked(year), (0.05, 0.25, 0.5, 0.75, 0.95))
+    np.testing.assert_allclose(some.quantiles[:, [0, 2, 4]], all_of_them.quantiles[:, [2, 7, 12]], rtol=1e-12)
+    assert (some.quantiles[:, 1] > all_of_them.quantiles[:, 4]).all()
+    assert (some.quantiles[:, 1] < all_of_them.quantiles[:, 5]).all()
+    assert (np.diff(some.quantiles, axis=1) > 0).all()
+
+
+# Finer steps
+
+
+def test_within_hours_means_are_kept_and_scatter_adds_up() -> None:
+    scores = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+    hours = np.arange(48)
+    hourly = 10 * np.sin(hours / 24 * 2 * np.pi)[:, None] + (2 + np.cos(hours / 5))[:, None] * scores
+    smooth = np.repeat(np.full((28, 24), 5.0), 4, axis=1)
+    exact = quantiles_within_hours(hourly, smooth, 0)
+    np.testing.assert_allclose(exact.reshape(48, 4, -1).mean(axis=1), hourly, atol=1e-9)
+    steps = np.tile([3.0, -3.0, 3.0, -3.0], 24) * np.where(np.arange(28) % 2, 1, -1)[:, None]
+    noisy = quantiles_within_hours(hourly, smooth + steps, 0)
+    own = (exact[:, 11] - exact[:, 3]) / NORMAL_WIDTH
+    wider = (noisy[:, 11] - noisy[:, 3]) / NORMAL_WIDTH
+    np.testing.assert_allclose(wider, np.sqrt(own**2 + 9.0), rtol=1e-6)
+    np.testing.assert_allclose(noisy[:, MEDIAN], exact[:, MEDIAN], atol=1e-9)
+
+
+def test_what_steps_of_the_day_are_off_the_line_of_late_comes_again() -> None:
+    past = history(40, minutes=15)
+    peak = np.zeros(past.grid.steps)
+    slot = (local_clock(past.grid, VIENNA.timezone).hour * 4).astype(int)
+    peak[slot == 50] = 8.0
+    found = untaught(past).predict(asked(replace(past, values=past.values + peak)), LEVELS).mean
+    plain = untaught(past).predict(asked(past), LEVELS).mean
+    at = (local_clock(asked(past).grid, VIENNA.timezone).hour * 4).astype(int) == 50
+    assert (found - plain)[at] > 5
+    assert np.abs((found - plain)[~at]).max() < 3
+
+
+# Bytes and frameworks
+
+
+def test_a_fit_comes_back_from_its_arrays_whole(year: History, taught: FittedLstm) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **taught.to_arrays())
+    buffer.seek(0)
+    with np.load(buffer, allow_pickle=False) as archive:
+        again = lstm.from_arrays(dict(archive))
+    assert (again.weather, again.step_minutes, again.farthest_back) == (taught.weather, 60, 3)
+    one, same = (each.predict(asked(year, 48), LEVELS) for each in (taught, again))
+    np.testing.assert_array_equal(one.quantiles, same.quantiles)
+    assert again.suits(asked(year))
+
+
+def test_a_forecast_imports_no_framework() -> None:
+    script = """
+import sys
+from datetime import UTC, datetime, timedelta
+import numpy as np
+from digital_twin.domain.time import TimeGrid
+from digital_twin.forecasting import ForecastTask, History, Site
+from digital_twin.forecasting.lstm import FittedLstm, lstm, shipped_base
+grid = TimeGrid(datetime(2026, 1, 1, tzinfo=UTC), 960, 60)
+site = Site(48.2, 16.4, "Europe/Vienna", 10, 0.0, "AT")
+past = History(grid, np.arange(960.0) % 24, {})
+task = ForecastTask("load_kw", TimeGrid(grid.end, 24, 60), grid.end, site, past, None)
+again = lstm.from_arrays(FittedLstm(shipped_base(), (), 60, 3).to_arrays())
+assert again.suits(task)
+again.predict(task, (0.1, 0.5, 0.9))
+print([name for name in ("jax", "equinox", "optax", "lightgbm", "prophet", "sklearn", "pandas") if name in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
