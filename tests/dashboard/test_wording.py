@@ -49,7 +49,8 @@ def test_prices_have_a_thousandth_and_no_minus_before_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(0.0, "0 %"), (0.004, "0.4 %"), (0.5, "50 %"), (0.996, "99.6 %"), (1.0, "100 %")]
+    ("fraction", "text"),
+    [(-0.0004, "0 %"), (0.0, "0 %"), (0.004, "0.4 %"), (0.5, "50 %"), (0.996, "99.6 %"), (1.0, "100 %")],
 )
 def test_a_percentage_shows_tenths_only_near_its_ends(fraction: float, text: str) -> None:
     assert percent(fraction) == text

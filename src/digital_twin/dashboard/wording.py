@@ -93,7 +93,7 @@ def percent(fraction: float | None) -> str:
         return UNKNOWN
     value = min(max(100 * fraction, -MOST), MOST)
     is_near_an_end = 0.05 <= value < 1 or 99 < value <= 99.95
-    return f"{value + 0.0:.1f} %" if is_near_an_end else f"{value + 0.0:.0f} %"
+    return f"{value:z.1f} %" if is_near_an_end else f"{value:z.0f} %"
 
 
 def duration(seconds: float | None) -> str:
