@@ -24,7 +24,6 @@ from digital_twin.adapters.compute import WarmPool
 from digital_twin.adapters.postgres.database import migrate, open_pool
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 from digital_twin.adapters.postgres.store import PostgresStore
-from digital_twin.bootstrap import PRELOADED
 from digital_twin.domain.assets import Member
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.time import TimeGrid
@@ -159,7 +158,7 @@ async def bench_of(count: int) -> AsyncGenerator[Bench]:
     homes = list(SyntheticCommunity(recipe).series())
     with tempfile.TemporaryDirectory() as home:
         database = EmbeddedPostgres(Path(home))
-        pool = WarmPool(1, preload=PRELOADED, warm_up=computations.warm_up)
+        pool = WarmPool(1, preload=computations.PRELOADED, warm_up=computations.warm_up)
         try:
             address = database.start()
             await migrate(address)

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 
 from pydantic import SecretStr
@@ -75,7 +74,7 @@ __all__ = [
     "Twin",
     "Worker",
     "create_administrator",
-    "keep_compiled_in",
+    "keep_compiled",
     "migrate_database",
     "open_children",
     "open_intake",
@@ -86,14 +85,6 @@ __all__ = [
     "wire",
 ]
 
-PRELOADED = (
-    "digital_twin.services.computations",
-    "digital_twin.optimization.dispatch",
-    "digital_twin.optimization.tariffs",
-    "digital_twin.forecasting.registry",
-    "digital_twin.macro_twin.state",
-    "pvlib",
-)
 ALL_QUEUES = QUEUES
 
 
@@ -314,19 +305,14 @@ def _environment_of(settings: Settings) -> dict[str, str]:
     return environment
 
 
-def keep_compiled_in(home: Path) -> None:
-    """Keep what numba compiles there: where the package lies nothing may be writable."""
-    keep_compiled(home / "numba")
-
-
 @asynccontextmanager
 async def _open_adapters(settings: Settings) -> AsyncGenerator[tuple[Adapters, str], None]:
     """The outside, and the address of its database."""
-    keep_compiled_in(settings.digital_twin_home)
+    keep_compiled(settings.digital_twin_home)
     async with AsyncExitStack() as stack:
         pool = WarmPool(
             settings.compute_processes,
-            preload=PRELOADED,
+            preload=computations.PRELOADED,
             warm_up=computations.warm_up,
             compile_rarer=computations.compile_rarer,
         )

@@ -166,11 +166,11 @@ def demo(
     leave: Annotated[bool, typer.Option("--exit", help="End after the report instead of serving on")] = False,
 ) -> None:
     """Show it all: a community with a history, its forecast and its plan; then serve until Ctrl-C."""
-    from digital_twin.bootstrap import keep_compiled_in, read_settings
+    from digital_twin.bootstrap import keep_compiled, read_settings
 
     home = (home or read_settings().digital_twin_home / "demo").absolute()
     home.mkdir(parents=True, exist_ok=True)
-    keep_compiled_in(home)  # before the next line imports what is compiled; the server finds it there
+    keep_compiled(home)  # before the next line imports what is compiled; the server finds it there
     from digital_twin.cli.demo import run_demo
 
     run_demo(home, port, leave=leave)

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from digital_twin.simulation.terms import Terms
 
 
+PRELOADED = (
+    "digital_twin.services.computations",
+    "digital_twin.optimization.dispatch",
+    "digital_twin.optimization.tariffs",
+    "digital_twin.forecasting.registry",
+    "digital_twin.macro_twin.state",
+    "pvlib",
+)
+"""What the functions import when they run: once, before the first of them does."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """A plan beside what the site would do without it; a baseline that breaks a limit is None."""
