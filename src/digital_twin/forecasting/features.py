@@ -109,8 +109,17 @@ def slot_lags(table: Array, back: int, usual: Array) -> dict[str, Array]:
 
 def day_shape(table: Array, whole: int, usual: Array) -> Array:
     """The latest whole day as the means of its parts."""  # (D, BLOCKS)
-    day, month = lag(table, whole), lag(trailing_mean(table, MONTH), whole)
-    filled = np.where(np.isfinite(day), day, np.where(np.isfinite(month), month, usual))
+    return _in_blocks(lag(table, whole), lag(trailing_mean(table, MONTH), whole), usual)
+
+
+def month_shape(table: Array, whole: int, usual: Array) -> Array:
+    """The month up to that day as the means of the parts of its days."""  # (D, BLOCKS)
+    month = lag(trailing_mean(table, MONTH), whole)
+    return _in_blocks(month, month, usual)
+
+
+def _in_blocks(table: Array, instead: Array, usual: Array) -> Array:
+    filled = np.where(np.isfinite(table), table, np.where(np.isfinite(instead), instead, usual))
     return filled.reshape(table.shape[0], BLOCKS, -1).mean(axis=2)
 
 
