@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
+from digital_twin.domain.readings import TEMPERATURE
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Prediction
 from digital_twin.forecasting.forecaster import TrainingTask
@@ -14,6 +15,8 @@ from digital_twin.forecasting.training import FittedModel, suits
 
 AUTO = "auto"
 FEWEST_DAYS, RIDGE_DAYS, LONGEST_GAP_DAYS = 4, 21, 28
+LONG, LONG_DAYS, YEAR_DAYS = "scenarios", 8, 365
+"""The model for what ends so many days after the last reading, where no weather forecast reaches, from a year on."""
 
 
 def make_forecast(
@@ -64,6 +67,8 @@ def choose_model(task: ForecastTask) -> str:
         return "pvwatts"
     days = task.history.days if task.history else 0.0
     if is_enough(task.history, task.grid.start):
+        if days >= YEAR_DAYS and is_long(task):
+            return LONG
         return "ridge_conformal" if days >= RIDGE_DAYS else "seasonal_naive"
     if task.variable == "load_kw":
         return "standard_load"
@@ -82,9 +87,18 @@ def is_enough(history: History | None, start: datetime) -> bool:
     return start - history.grid.end <= timedelta(days=LONGEST_GAP_DAYS)
 
 
+def is_long(task: ForecastTask) -> bool:
+    """Whether it reaches further ahead than lags and weather forecasts tell of."""
+    history = task.history
+    if history is None or TEMPERATURE in (task.future_weather or {}):
+        return False
+    return task.grid.end - history.grid.end > timedelta(days=LONG_DAYS)
+
+
 def _fit_and_predict(name: str, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
     """By a model that learns from just what the task knows, for no more than the task asks."""
-    history = task.foreseen or _nothing_known(task)
+    # weather that nobody foresees teaches those alone that bring their own
+    history = (task.history if name == LONG else task.foreseen) or _nothing_known(task)
     back = days_ahead(task.grid, history.grid, task.site.timezone)
     wanted = TrainingTask(task.variable, task.site, history, history.grid.end, tuple(sorted(set(back.tolist()))))
     return find_forecaster(name).fit(wanted).predict(task, levels)

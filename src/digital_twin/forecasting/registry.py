@@ -63,6 +63,14 @@ MODELS = {
             "digital_twin.forecasting.regression:calibrated_ridge",
         ),
         ModelDescription(
+            "scenarios",
+            _LOAD,
+            "365 days of readings; better with temperature_c of those days",
+            "Xie and Hong (2016), IEEE Transactions on Smart Grid 9",
+            "digital_twin.forecasting.scenarios:scenarios",
+            learns=False,
+        ),
+        ModelDescription(
             "pvwatts",
             ("pv_kw",),
             "nothing; learns orientation and clouds from 14 days of readings",
