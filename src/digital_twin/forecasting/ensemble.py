@@ -14,11 +14,15 @@ import numpy as np
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.boosting import boosting
 from digital_twin.forecasting.conformal import Calibration, calibrate, day_parts
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
 from digital_twin.forecasting.forecaster import Arrays, FittedForecaster, Forecaster, TrainingTask, first_steps
 from digital_twin.forecasting.local_days import Indices, cells_of
+from digital_twin.forecasting.lstm import lstm
+from digital_twin.forecasting.naive import seasonal_naive
 from digital_twin.forecasting.past_days import WholeDays, actual_days, ask_days, whole_days
+from digital_twin.forecasting.regression import ridge
 from digital_twin.forecasting.weights import GROUPS, combine, learn_weights
 
 LEVELS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.995)
@@ -235,3 +239,6 @@ def _between_levels(levels: tuple[float, ...]) -> Array:
     normal = NormalDist()
     own, wanted = ([normal.inv_cdf(level) for level in some] for some in (LEVELS, levels))
     return np.array([np.interp(wanted, own, one) for one in np.eye(len(LEVELS))])
+
+
+ensemble = Ensemble({"ridge": ridge, "boosting": boosting, "lstm": lstm, "seasonal_naive": seasonal_naive})
