@@ -24,10 +24,10 @@ BLOCK_DAYS, MOST_BLOCKS = 30, 4
 DAYS_A_BLOCK_IS_WORTH = 10
 """The highest of each time of day in a month of chance."""
 
-FIRST_TILTS, FIRST_TURNS = np.arange(5.0, 66.0, 15.0), np.arange(-120.0, 121.0, 30.0)
-FINER_STEPS = ((7.5, 15.0), (4.0, 7.5), (2.0, 4.0))
+FIRST_TILTS, FIRST_TURNS = np.arange(5.0, 66.0, 10.0), np.arange(-120.0, 121.0, 20.0)
+FINER_STEPS = ((5.0, 10.0), (2.5, 5.0), (1.5, 2.5))
 LEAST_APART_DEGREES = 60.0
-LEAST_PART, LEAST_GAIN_OF_TWO = 0.15, 0.05
+LEAST_PART, LEAST_GAIN_BY_DAYS, LEAST_GAIN_BY_HOURS = 0.15, 0.05, 0.25
 """A second plane that is smaller, or explains less than that more, is more likely an error of the weather."""
 HUBER, REWEIGHTINGS = 1.345, 2
 
@@ -56,6 +56,8 @@ class Sight:
     group: Indices  # (n,) intervals of one group err together
     days: float
     """So many days that err independently the readings are worth."""
+    are_days: bool
+    """Whether each group is a day; else these are hours of one, of which each is as it is."""
 
 
 def default_orientation(site: Site) -> Orientation:
@@ -155,8 +157,11 @@ def _is_told_apart(sight: Sight, one: Roofs, two: Roofs, weight: Array) -> bool:
     for roofs in (one, two):
         output = sight.yields(roofs.tilt_degrees, roofs.azimuth_degrees)
         loss = weight * (sight.seen_kw - _explained(output, sight.seen_kw, weight * told)) ** 2
-        losses.append(np.bincount(sight.group[kept] // 2, weights=loss[kept]).astype(np.float64))
-    return is_better(losses[1], losses[0], least_gain=LEAST_GAIN_OF_TWO)
+        number = np.unique(sight.group[kept], return_inverse=True)[1]
+        losses.append(np.bincount(number, weights=loss[kept]).astype(np.float64))
+    if sight.are_days:
+        return is_better(losses[1], losses[0], least_gain=LEAST_GAIN_BY_DAYS)
+    return bool(losses[1].sum() < (1 - LEAST_GAIN_BY_HOURS) * losses[0].sum())
 
 
 def _explained(output: Array, seen: Array, weight: Array) -> Array:
@@ -210,7 +215,9 @@ def _under_weather(site: Site, history: History) -> Sight:
         TimeGrid(history.grid.instant(first + day * steps), steps, history.grid.step_minutes) for day in taken.tolist()
     ]
     if not grids:
-        return Sight(lambda _tilt, _azimuth: np.empty((0, 0)), np.empty(0), np.empty(0, dtype=np.int64), 0.0)
+        return Sight(
+            lambda _tilt, _azimuth: np.empty((0, 0)), np.empty(0), np.empty(0, dtype=np.int64), 0.0, are_days=True
+        )
     sky = Sky(
         site, grids, {name: one[first:].reshape(days, steps)[taken].ravel() for name, one in history.weather.items()}
     )
@@ -221,6 +228,7 @@ def _under_weather(site: Site, history: History) -> Sight:
         history.values[first:].reshape(days, steps)[taken].ravel()[used],
         group[used],
         float(usable.size),
+        are_days=True,
     )
 
 
@@ -238,8 +246,8 @@ def _under_clear_sky(site: Site, history: History) -> Sight:
             output.reshape(len(tilt_degrees), len(blocks), 3, slots).max(axis=2).reshape(len(tilt_degrees), -1)[:, used]
         )
 
-    hour = np.tile(np.arange(slots) * history.grid.step_minutes // 60, len(blocks))
-    return Sight(yields, seen[used], hour[used], float(DAYS_A_BLOCK_IS_WORTH * len(blocks)))
+    hour = np.arange(slots * len(blocks)) * history.grid.step_minutes // 60
+    return Sight(yields, seen[used], hour[used], float(DAYS_A_BLOCK_IS_WORTH * len(blocks)), are_days=False)
 
 
 def _blocks(history: History) -> list[History]:

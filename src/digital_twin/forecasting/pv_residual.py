@@ -24,6 +24,7 @@ PENALTY_DAYS = 2.0
 HUBER = 1.345
 BLOCK_DAYS = 5
 """Days held back together: a spell of weather must not be on both sides."""
+TWILIGHT_SHARE = 0.03
 MOST_CASES = 12_000
 FEWEST_IN_LEAF, TRIED_SHARE = 8, 0.5
 FEWEST_IN_BRIEF_LEAF = 16
@@ -31,7 +32,7 @@ FEWEST_IN_BRIEF_LEAF = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residual:
-    """What was learned; in shares of the ceiling."""
+    """What was learned; in shares of what a clear sky would yield."""
 
     performance: float
     blur: Array  # (3,) of `Conditions.neighbours`
@@ -49,7 +50,8 @@ class Residual:
         columns = conditions.columns(expected_kw / ceiling_kw)
         mean, quantiles = self.forest.quantiles(_seen(columns, self.is_full), LEVELS)
         calibrated = self.calibration.apply(quantiles, position)
-        return expected_kw + ceiling_kw * mean, expected_kw[:, None] + ceiling_kw * calibrated
+        scale_kw = _scale_kw(conditions, ceiling_kw)
+        return expected_kw + scale_kw * mean, expected_kw[:, None] + scale_kw[:, None] * calibrated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +71,7 @@ def learn_residual(cases: Cases) -> Residual:
     blur = _blur(cases, performance)
     expected_kw = _corrected(cases.conditions, performance, blur, cases.ceiling_kw)
     columns = cases.conditions.columns(expected_kw / cases.ceiling_kw)
-    missed = (cases.actual_kw - expected_kw) / cases.ceiling_kw
+    missed = (cases.actual_kw - expected_kw) / _scale_kw(cases.conditions, cases.ceiling_kw)
     brief, full = (_held_back(columns, missed, cases.day, is_full) for is_full in (False, True))
     is_full = is_better(_daily_loss(missed, full, cases.day), _daily_loss(missed, brief, cases.day))
     calibration = calibrate_by_sun(
@@ -84,7 +86,7 @@ def residual_from(arrays: Arrays) -> Residual:
         float(arrays["performance"]),
         arrays["blur"],
         Forest(**{name: arrays[name] for name in Forest.__slots__}),
-        SunCalibration(arrays["shifts"], float(arrays["least_width"])),
+        SunCalibration(arrays["shifts"], float(arrays["least_width"]), float(arrays["widening"])),
         bool(arrays["is_full"]),
     )
 
@@ -128,6 +130,11 @@ def _blur(cases: Cases, performance: Array) -> Array:
 
 def _corrected(conditions: Conditions, performance: Array | float, blur: Array, ceiling_kw: float) -> Array:
     return np.clip(performance * conditions.expected_kw + conditions.neighbours() @ blur, 0.0, ceiling_kw)
+
+
+def _scale_kw(conditions: Conditions, ceiling_kw: float) -> Array:
+    """Errors grow with the light that there could be: what one season taught then fits the next, too."""
+    return conditions.bright_kw + TWILIGHT_SHARE * ceiling_kw
 
 
 def _held_back(columns: Array, missed: Array, day: Indices, is_full: bool) -> Array:
