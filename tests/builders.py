@@ -9,7 +9,15 @@ import numpy as np
 from digital_twin.domain.community import Community
 from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.time import TimeGrid
-from digital_twin.services.ports import Checkpoint, KnownState, Snapshot, StateTrack, StateUpdate, TrainedVersion
+from digital_twin.services.ports import (
+    Checkpoint,
+    IssuedForecast,
+    KnownState,
+    Snapshot,
+    StateTrack,
+    StateUpdate,
+    TrainedVersion,
+)
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -62,6 +70,24 @@ def state_update(
         track=StateTrack(grid, column, column, np.full(steps, 7), four, 2 * four),
         known=KnownState(MONDAY + timedelta(minutes=version), {"version": version}),
         forget_checkpoints_before=grid.end - hours(7 * 24),
+    )
+
+
+def issued_forecast(
+    start: datetime, *, variable: str = "load_kw", level_kw: float = 10.0, has_naive: bool = True
+) -> IssuedForecast:
+    """A day of hours that is expected to be as high throughout, give or take half of it."""
+    quantiles = level_kw * np.tile(np.linspace(0.5, 1.5, 7), (24, 1)).astype(np.float32)
+    return IssuedForecast(
+        variable=variable,
+        start=start,
+        issued_at=start,
+        resolution_minutes=60,
+        model="ridge",
+        levels=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        mean=np.full(24, level_kw, dtype=np.float32),
+        quantiles=quantiles,
+        naive_quantiles=1.5 * quantiles if has_naive else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Time as the twin knows it: aware UTC instants and grids of equal half-open intervals."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -154,6 +154,16 @@ def floor_to_step(instant: datetime, step_minutes: int) -> datetime:
     """The start of the interval that holds the instant."""
     seconds = int(as_utc(instant).timestamp())
     return datetime.fromtimestamp(seconds - seconds % (60 * step_minutes), UTC)
+
+
+def local_date(instant: datetime, zone: str) -> date:
+    """What the calendar on the wall shows."""
+    return instant.astimezone(time_zone(zone)).date()
+
+
+def local_midnight(day: date, zone: str) -> datetime:
+    """When the local day begins; where the clock leaves midnight out, the first instant after it."""
+    return datetime.combine(day, time(), time_zone(zone)).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

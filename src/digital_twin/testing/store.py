@@ -14,6 +14,7 @@ from digital_twin.services.ports import Clock, Ingester, Replay, StoredCommunity
 from digital_twin.testing.accounts import AccountTables, MemoryAccounts
 from digital_twin.testing.fakes import FakeClock
 from digital_twin.testing.feeds import FeedTables, MemoryFeeds
+from digital_twin.testing.forecasts import ForecastTables, MemoryIssuedForecasts
 from digital_twin.testing.keeping import MemoryKeeping
 from digital_twin.testing.models import MemoryTrainedModels, ModelTable
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
@@ -35,6 +36,7 @@ class _CommunityTables:
     assets: dict[str, Asset] = field(default_factory=dict[str, Asset])
     runs: RunTables = field(default_factory=RunTables)
     models: ModelTable = field(default_factory=ModelTable)
+    forecasts: ForecastTables = field(default_factory=ForecastTables)
     log: ReadingLog = field(default_factory=ReadingLog)
     states: StateTables = field(default_factory=StateTables)
     feeds: FeedTables = field(default_factory=FeedTables)
@@ -98,6 +100,8 @@ class MemoryTransaction:
         self.states = MemoryStates(inside.states, {name: tables.communities[name].states for name in visible})
         self.results = MemoryResults(inside.runs)
         self.trained_models = MemoryTrainedModels(inside.models)
+        forecasts = {name: tables.communities[name].forecasts for name in visible}
+        self.issued_forecasts = MemoryIssuedForecasts(inside.forecasts, forecasts)
         self.runs = MemoryRuns(inside.runs, tables.jobs)
         self.events = MemoryEvents(inside.runs, clock)
         self.feeds = MemoryFeeds(inside.feeds, {name: tables.communities[name].feeds for name in visible})

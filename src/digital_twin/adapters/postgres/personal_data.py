@@ -35,8 +35,9 @@ UNFINISHED_ONLY = frozenset({"run_input", "run_part"})
 
 HOLDS_NONE = frozenset(
     {
-        "account", "alembic_version", "api_key", "batch", "community", "dirty_day", "feed", "feed_issue", "ingester",
-        "journal_purge", "keeping", "reading_horizon", "session", "state_due", "topic_mapping", "trained_model",
+        "account", "alembic_version", "api_key", "batch", "community", "dirty_day", "feed", "feed_issue",
+        "forecast_care", "ingester", "issued_forecast", "journal_purge", "keeping", "reading_horizon", "session",
+        "state_due", "topic_mapping", "trained_model",
         "procrastinate_events", "procrastinate_jobs", "procrastinate_periodic_defers", "procrastinate_workers",
     }
 )  # fmt: skip

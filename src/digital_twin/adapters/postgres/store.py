@@ -16,6 +16,7 @@ from digital_twin.adapters.postgres.communities import PostgresCommunities
 from digital_twin.adapters.postgres.database import Pool
 from digital_twin.adapters.postgres.events import PostgresEvents
 from digital_twin.adapters.postgres.feeds import PostgresFeeds
+from digital_twin.adapters.postgres.forecasts import PostgresIssuedForecasts
 from digital_twin.adapters.postgres.keeping import PostgresKeeping
 from digital_twin.adapters.postgres.members import PostgresMembers
 from digital_twin.adapters.postgres.models import PostgresTrainedModels
@@ -50,6 +51,7 @@ class PostgresTransaction:
     states: PostgresStates
     results: PostgresResults
     trained_models: PostgresTrainedModels
+    issued_forecasts: PostgresIssuedForecasts
     runs: PostgresRuns
     events: PostgresEvents
     feeds: PostgresFeeds
@@ -131,6 +133,7 @@ class PostgresStore:
             PostgresStates(connection, community),
             PostgresResults(connection, community),
             PostgresTrainedModels(connection, community),
+            PostgresIssuedForecasts(connection, community),
             PostgresRuns(connection, community),
             PostgresEvents(connection, community),
             PostgresFeeds(connection, community),

@@ -24,6 +24,7 @@ from digital_twin.services.ports.feeds import (
     WeatherAnswer,
     WeatherSource,
 )
+from digital_twin.services.ports.forecasts import KEPT_FORECASTS, ForecastCare, IssuedForecast, IssuedForecasts
 from digital_twin.services.ports.keeping import Compacted, Erased, Keeping
 from digital_twin.services.ports.models import KEPT_VERSIONS, TrainedModels, TrainedVersion
 from digital_twin.services.ports.running import (
@@ -64,6 +65,7 @@ from digital_twin.services.ports.topics import (
 )
 
 __all__ = [
+    "KEPT_FORECASTS",
     "KEPT_ISSUES",
     "KEPT_LETTERS",
     "KEPT_VERSIONS",
@@ -90,9 +92,12 @@ __all__ = [
     "Events",
     "FeedIssue",
     "Feeds",
+    "ForecastCare",
     "Ingester",
     "Ingesters",
     "Invite",
+    "IssuedForecast",
+    "IssuedForecasts",
     "Keeping",
     "KeptMapping",
     "KnownState",

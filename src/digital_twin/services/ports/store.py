@@ -8,6 +8,7 @@ from digital_twin.services.ports.accounts import Accounts
 from digital_twin.services.ports.communities import Communities, Members, Readings, Results
 from digital_twin.services.ports.events import Events
 from digital_twin.services.ports.feeds import Feeds
+from digital_twin.services.ports.forecasts import IssuedForecasts
 from digital_twin.services.ports.keeping import Keeping
 from digital_twin.services.ports.models import TrainedModels
 from digital_twin.services.ports.runs import RunQueue, Runs
@@ -58,6 +59,8 @@ class Transaction(Protocol):
     def results(self) -> Results: ...
     @property
     def trained_models(self) -> TrainedModels: ...
+    @property
+    def issued_forecasts(self) -> IssuedForecasts: ...
     @property
     def runs(self) -> Runs: ...
     @property
