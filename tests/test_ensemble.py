@@ -327,9 +327,11 @@ def test_with_no_member_left_there_is_too_little() -> None:
 def test_three_days_are_too_few_and_thirty_are_enough() -> None:
     with pytest.raises(InsufficientData, match="days of readings") as caught:
         ENSEMBLE.fit(training(history(3)))
-    assert caught.value.facts["needed"] > caught.value.facts["found"]
-    made = ENSEMBLE.fit(training(history(30))).predict(asked_after(history(30)), LEVELS)
-    assert np.isfinite(made.quantiles).all()
+    assert caught.value.facts == {"needed": ENSEMBLE.needed_days, "found": 2}
+    fitted = ENSEMBLE.fit(training(history(30)))
+    assert list(fitted.members) == ["ridge", "naive"]  # the ridge needs 21 of 29 whole days, which leaves 8
+    assert fitted.past.day.size == 8
+    assert np.isfinite(fitted.predict(asked_after(history(30)), LEVELS).quantiles).all()
 
 
 def zeros(values: Array) -> Array:

@@ -30,7 +30,7 @@ LEVELS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95,
 
 MOST_PAST_DAYS, FEWEST_PAST_DAYS = 56, 7
 PAST_SHARE = 3
-"""At most one in so many days is held out."""
+"""At most one in so many days is held out, fewer where a member would otherwise have too few to learn from."""
 
 LEAST_ANSWERED = 0.5
 """Of the days held out a member must have answered this share."""
@@ -151,8 +151,9 @@ class Ensemble:
 
     @property
     def needed_days(self) -> float:
-        """Enough for one member to learn and be judged."""
-        return FEWEST_PAST_DAYS + max(FEWEST_PAST_DAYS, min(one.needed_days for one in self.members.values()))
+        """Enough for most members to learn and be judged."""
+        needed = sorted(one.needed_days for one in self.members.values())
+        return FEWEST_PAST_DAYS + max(FEWEST_PAST_DAYS, needed[len(needed) // 2])
 
     def fit(self, task: TrainingTask) -> FittedEnsemble:
         """Fit every member twice: for judging it, and for use.
@@ -202,14 +203,16 @@ class Ensemble:
 
     def _held_out(self, task: TrainingTask) -> WholeDays:
         days = whole_days(task.history.grid, task.site.timezone)
-        held_out = min(MOST_PAST_DAYS, max(FEWEST_PAST_DAYS, days.day.size // PAST_SHARE))
-        if days.day.size < held_out + FEWEST_PAST_DAYS:
+        if days.day.size < self.needed_days:
             raise InsufficientData(
-                f"an ensemble needs {self.needed_days:g} days of readings to learn from and be judged on, "
-                f"found {task.history.days:.1f}",
+                f"an ensemble needs {self.needed_days:g} whole days of readings to learn from and be judged on, "
+                f"found {days.day.size}",
                 needed=self.needed_days,
-                found=round(task.history.days, 1),
+                found=days.day.size,
             )
+        could = [int(np.ceil(one.needed_days)) for one in self.members.values()]
+        spared = [days.day.size - needed for needed in could if days.day.size - needed >= FEWEST_PAST_DAYS]
+        held_out = max(FEWEST_PAST_DAYS, min(MOST_PAST_DAYS, days.day.size // PAST_SHARE, *spared))
         return days.latest(held_out)
 
 
