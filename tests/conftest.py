@@ -14,6 +14,7 @@ from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
 # what is compiled once serves all runs and all processes; each home of a test would compile anew
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "numba"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 
 # no deadline: the machine is shared; and what a run finds, every run finds
 settings.register_profile(

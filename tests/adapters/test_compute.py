@@ -202,8 +202,10 @@ async def test_a_process_that_dies_while_it_compiles_leaves_it_to_the_next(
 
 def test_what_is_compiled_of_other_code_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", "given")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     keep_compiled(tmp_path)
     assert os.environ["NUMBA_CACHE_DIR"] == "given"
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "jax")
     monkeypatch.delenv("NUMBA_CACHE_DIR")
     keep_compiled(tmp_path)
     ours = Path(os.environ["NUMBA_CACHE_DIR"])

@@ -28,16 +28,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 def keep_compiled(home: Path) -> None:
-    """Have numba keep what it compiles in a folder of its own for this very code, before anything imports it.
+    """Have numba keep what it compiles in a folder of its own for this very code, before anything imports it; and JAX.
 
     Where the package lies nothing may be writable.
 
-    Its index looks at the file of a function alone, and stops at a type in another file that is not there any more.
+    Numba's index looks at the file of a function alone, and stops at a type in another file that is not there any more.
     """
     code = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         code.update(path.read_bytes())
     os.environ.setdefault("NUMBA_CACHE_DIR", str(home / "numba" / code.hexdigest()[:16]))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(home / "jax"))
 
 
 class WarmPool:

@@ -60,8 +60,10 @@ class Course:
     seed: int = 0
 
 
-FIRST = Course(portions=5, learning_rate=1e-3)
-AGAIN = Course(portions=2, learning_rate=5e-4)
+FIRST = Course(portions=5, learning_rate=1e-3, hold=3.0, half_life_days=180.0)
+"""Twice as fast or held less, less long or longer changed the loss on nine real series by less than 1 %."""
+
+AGAIN = Course(portions=2, learning_rate=5e-4, hold=3.0, half_life_days=180.0)
 
 
 class Network(equinox.Module):
