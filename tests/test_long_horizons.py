@@ -238,7 +238,9 @@ def test_courses_are_those_of_a_plain_loop() -> None:
                 fading = (odd[-1] - odd[start - 1] - lasting) * kept ** (day + 1)
                 course[day] += lasting + fading + usual[rows + day] - usual[start + day]
             expected.append(course)
-    np.testing.assert_allclose(found, np.stack(expected), atol=1e-9)
+    # two draws of the season's weather a year: their variance is too small by one part in so many
+    wide = np.mean(expected, axis=0) + np.sqrt(1 + 1 / (2 * rows / 365.25)) * (expected - np.mean(expected, axis=0))
+    np.testing.assert_allclose(found, wide, atol=1e-9)
 
 
 def test_many_years_give_no_more_courses_than_can_be_reckoned_with() -> None:
@@ -263,7 +265,7 @@ def test_felt_temperatures_are_lags_and_running_means(slots: int) -> None:
             assert felt[step, place] == pytest.approx(mean)
 
 
-def test_a_residual_is_what_a_fit_without_that_day_misses() -> None:
+def test_a_residual_is_what_a_fit_without_that_week_misses() -> None:
     days = np.arange(18_000, 18_500)
     calendar = calendar_of(days, "AT")
     felt = felt_temperatures(weather(500).reshape(500, 24))[:, 10:12]
@@ -273,13 +275,16 @@ def test_a_residual_is_what_a_fit_without_that_day_misses() -> None:
     weight = 0.5 ** (np.arange(500)[::-1] / HALF_LIFE_DAYS)
     features = slot_features(calendar, felt[:, 0], response.knots_c)
     design = np.column_stack([(features - response.center[0]) / response.scale[0], np.ones(500)])
-    for left_out in (20, 250, 499):
-        kept = np.arange(500) != left_out
+    penalty = np.sqrt(PENALTY) * np.eye(design.shape[1])[:-1]
+    for last in (499, 499 - 7, 499 - 7 * 40):
+        week = np.arange(last - 6, last + 1)
+        kept = ~np.isin(np.arange(500), week)
         rooted = design[kept] * np.sqrt(weight[kept])[:, None]
-        penalty = np.sqrt(PENALTY) * np.eye(design.shape[1])[:-1]
         target = np.concatenate([table[kept, 0] * np.sqrt(weight[kept]), np.zeros(penalty.shape[0])])
         coefficients, *_ = np.linalg.lstsq(np.concatenate([rooted, penalty]), target, rcond=None)
-        assert residuals[left_out, 0] == pytest.approx(table[left_out, 0] - design[left_out] @ coefficients, rel=1e-4)
+        np.testing.assert_allclose(
+            residuals[week, 0], table[week, 0] - design[week] @ coefficients, rtol=1e-5, atol=1e-5
+        )
     assert np.isnan(residuals[77]).tolist() == [False, True]
     assert response.of_slot(0, features)[5] == pytest.approx(design[5] @ response.coefficients[0])
 

@@ -16,8 +16,8 @@ from digital_twin.forecasting.local_days import Indices
 from digital_twin.forecasting.past_years import YEAR_DAYS, season_columns
 
 HALF_LIFE_DAYS = 365.0
-PENALTY = 0.1
-LARGEST_LEVERAGE = 0.8
+PENALTY = 1.0
+BLOCK_DAYS = 7
 LAG_HOURS = (0, 2, 24)
 SMOOTHING_HOURS = (6, 24, 96)
 HINGES = (0.03, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95)
@@ -105,7 +105,7 @@ def slot_features(calendar: Calendar, felt_c: Array | None, knots_c: Array) -> A
 
 
 def fit_response(table: Array, calendar: Calendar, felt_c: Array | None) -> tuple[Response, Array]:
-    """Learn from every day of a table, recent ones more, and tell what each day would have been missed by without it.
+    """Learn from every day of a table, recent ones more, and tell what each day would be missed by without its week.
 
     Args:
         table: the load, NaN where unknown.  # (D, S)
@@ -126,7 +126,7 @@ def fit_response(table: Array, calendar: Calendar, felt_c: Array | None) -> tupl
 
 
 def _fit_slot(features: Array, target: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
-    """Center, scale, coefficients and leave-one-out residuals."""
+    """Center, scale, coefficients, and residuals with the week left out."""
     known = np.isfinite(target)
     weight = np.where(known, weight, 0.0)
     total = max(float(weight.sum()), 1e-12)
@@ -139,6 +139,18 @@ def _fit_slot(features: Array, target: Array, weight: Array) -> tuple[Array, Arr
     penalty[-1] = 1e-9
     inverse = np.linalg.inv(design.T @ weighted + np.diag(penalty))
     coefficients = inverse @ (weighted.T @ np.where(known, target, 0.0))
-    leverage = np.einsum("dp,dp->d", weighted @ inverse, design)
-    residuals = (target - design @ coefficients) / (1 - np.minimum(leverage, LARGEST_LEVERAGE))
-    return center, scale, coefficients, residuals
+    return center, scale, coefficients, _left_out(target - design @ coefficients, design, weighted @ inverse)
+
+
+def _left_out(residuals: Array, design: Array, influence: Array) -> Array:
+    """What a fit without the week that a day lies in would have missed it by: (I - H)^-1 e of each such block."""
+    blocks = -(-residuals.size // BLOCK_DAYS)
+    short = blocks * BLOCK_DAYS - residuals.size
+
+    def cut(rows: Array) -> Array:
+        return np.concatenate([np.zeros((short, rows.shape[1])), rows]).reshape(blocks, BLOCK_DAYS, -1)
+
+    errors = cut(np.nan_to_num(residuals)[:, None])
+    hat = cut(design) @ cut(influence).transpose(0, 2, 1)
+    found = np.linalg.solve(np.eye(BLOCK_DAYS) - hat, errors).ravel()[short:]
+    return np.where(np.isfinite(residuals), found, np.nan)

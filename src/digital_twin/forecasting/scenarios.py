@@ -15,7 +15,7 @@ from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask
 from digital_twin.forecasting.local_days import Indices, cells_of, to_local_days
-from digital_twin.forecasting.past_years import YEAR_DAYS, temperature_courses
+from digital_twin.forecasting.past_years import YEAR_DAYS, temperature_courses, widening
 from digital_twin.forecasting.response import Response, calendar_of, felt_temperatures, fit_response, slot_features
 
 NEEDED_DAYS = 365.0
@@ -125,7 +125,7 @@ class FittedScenarios:
         seen = np.isfinite(near).any(axis=0)
         around = np.zeros((points, near.shape[1]))
         around[:, seen] = np.nanquantile(near[:, seen], probabilities, axis=0)
-        return around
+        return around * widening(days.size)
 
 
 class Scenarios:
