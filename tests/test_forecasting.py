@@ -223,7 +223,7 @@ def test_features_for_a_day_do_not_see_that_day() -> None:
     table = generator.normal(10, 1, (60, 24))
     days = np.arange(60)
     for reach in reaches_of((1, 2, 8)):
-        inputs = FeatureInputs(table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
+        inputs = FeatureInputs(days, table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
         design = design_features(inputs)
         before = load_features(inputs, reach, design)
         changed = table.copy()
@@ -237,7 +237,7 @@ def test_features_follow_what_was_known_last() -> None:
     """The last cell that a forecast may know changes its features: nothing known is thrown away by a day."""
     table = np.random.default_rng(3).normal(10, 1, (60, 24))
     days = np.arange(60)
-    inputs = FeatureInputs(table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
+    inputs = FeatureInputs(days, table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
     design = design_features(inputs)
     for reach in reaches_of((1, 2)):
         day, slot = (50 - reach.back, 12) if reach.whole > reach.back else (50 - reach.back, 23)

@@ -35,12 +35,13 @@ LEARNED_LEVELS = (0.025, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.975)
 ROUNDS = 100
 PARAMETERS = {
     "objective": "quantile",
-    "num_leaves": 12,
+    "num_leaves": 8,
     "min_data_in_leaf": 20,
-    "learning_rate": 0.08,
-    "bagging_fraction": 0.8,
+    "learning_rate": 0.05,
+    "bagging_fraction": 0.5,
     "bagging_freq": 1,
-    "feature_fraction": 0.5,
+    "feature_fraction": 0.3,
+    "extra_trees": True,
     "max_bin": 63,
     "num_threads": 1,
     "seed": 1,

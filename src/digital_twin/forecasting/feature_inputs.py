@@ -83,6 +83,7 @@ def _with_calendar(table: Array, first_day: int, site: Site, weather: Mapping[st
     days = first_day + np.arange(table.shape[0])
     dates = days.astype("datetime64[D]")
     return FeatureInputs(
+        day=days,
         table=table,
         weekday=(days + 3) % 7,
         holiday=holidays_of(site.country, days),

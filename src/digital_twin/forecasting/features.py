@@ -31,6 +31,7 @@ SMOOTHED = TEMPERATURE + " of 24 hours"
 class FeatureInputs:
     """The table of the series with the calendar of its days, and the weather of all its cells."""
 
+    day: Indices  # (D,) since 1970-01-01
     table: Array  # (D, S)
     weekday: Indices  # (D,) Monday 0
     holiday: Flags  # (D,)
@@ -85,9 +86,7 @@ def load_features(inputs: FeatureInputs, reach: Reach, design: FeatureDesign, *,
     columns = [*lags.values(), lags["past"] * weekend[:, None], *recent]
     columns += [np.broadcast_to(one[:, None], inputs.table.shape) for one in (*shape.T, *calendar)]
     columns = [one[first:] for one in columns]
-    for name, table in with_smoothed(inputs.weather).items():
-        part = table[first:]
-        columns += [part, *(np.maximum(part - knot, 0.0) for knot in design.knots[name])]
+    columns += weather_with_hinges(inputs.weather, design.knots, first=first)
     return np.stack(columns, axis=-1).transpose(1, 0, 2)
 
 
@@ -130,12 +129,17 @@ def day_levels(table: Array, reach: Reach, usual: Array) -> list[Array]:
     week = lag(trailing_mean(table, WEEK), reach.whole)
     evening = np.where(np.isfinite(last_hour), last_hour, usual[-(slots // 24) :]).mean(axis=1)
     weekly = np.where(np.isfinite(week), week, usual).mean(axis=1)
-    latest = lag(trailing_cells_mean(table, slots), reach.back)
+    latest = latest_day_mean(table, reach.back)
     return [
         np.where(np.isfinite(latest), latest, weekly[:, None]),
         np.broadcast_to(evening[:, None], (days, slots)),
         np.broadcast_to(weekly[:, None], (days, slots)),
     ]
+
+
+def latest_day_mean(table: Array, back: int) -> Array:
+    """Mean of the 24 hours up to the latest cell that is known."""  # (D, S)
+    return lag(trailing_cells_mean(table, table.shape[1]), back)
 
 
 def calendar_of(inputs: FeatureInputs, *, has_season: bool) -> list[Array]:
@@ -159,6 +163,15 @@ def with_smoothed(weather: Mapping[str, Array]) -> dict[str, Array]:
     if TEMPERATURE in weather:
         tables[SMOOTHED] = trailing_cells_mean(weather[TEMPERATURE], weather[TEMPERATURE].shape[1])
     return tables
+
+
+def weather_with_hinges(weather: Mapping[str, Array], knots: Mapping[str, Array], *, first: int = 0) -> list[Array]:
+    """The weather from the day `first` on, and how far it lies above each knot."""
+    columns: list[Array] = []
+    for name, table in with_smoothed(weather).items():
+        part = table[first:]
+        columns += [part, *(np.maximum(part - knot, 0.0) for knot in knots[name])]
+    return columns
 
 
 def _knots(table: Array) -> Array:
