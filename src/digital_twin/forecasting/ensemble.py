@@ -22,6 +22,7 @@ from digital_twin.forecasting.local_days import Indices, cells_of
 from digital_twin.forecasting.lstm import lstm
 from digital_twin.forecasting.naive import seasonal_naive
 from digital_twin.forecasting.past_days import WholeDays, actual_days, ask_days, whole_days
+from digital_twin.forecasting.prophet import prophet
 from digital_twin.forecasting.regression import ridge
 from digital_twin.forecasting.weights import GROUPS, combine, learn_weights
 
@@ -244,4 +245,6 @@ def _between_levels(levels: tuple[float, ...]) -> Array:
     return np.array([np.interp(wanted, own, one) for one in np.eye(len(LEVELS))])
 
 
-ensemble = Ensemble({"ridge": ridge, "boosting": boosting, "lstm": lstm, "seasonal_naive": seasonal_naive})
+ensemble = Ensemble(
+    {"ridge": ridge, "boosting": boosting, "lstm": lstm, "prophet": prophet, "seasonal_naive": seasonal_naive}
+)
