@@ -1,0 +1,241 @@
+"""Day-ahead load forecasts on real series: the ensemble, its members and peers, asked the same of the same days.
+
+A forecast is issued at each local midnight for the day that begins, from the 400 days before it, with the weather that
+was foreseen where a set holds it. What is fitted is fitted anew every two weeks; the ensemble learns daily what its
+members are worth. Constants are chosen on the development period, which lies before the test period.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.measure import Result, report, significant
+from benchmarks.real_series import RealSeries, all_series
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array
+from digital_twin.forecasting import ForecastTask, History, Prediction
+from digital_twin.forecasting.backtest import Backtest, backtest
+from digital_twin.forecasting.conformal import Calibration
+from digital_twin.forecasting.ensemble import LEVELS, Ensemble, FittedEnsemble, ensemble
+from digital_twin.forecasting.forecaster import Arrays, FittedForecaster, Forecaster, TrainingTask
+from digital_twin.forecasting.local_days import to_local_days
+from digital_twin.forecasting.scores import Estimate
+
+HISTORY_DAYS = 400
+REFIT_DAYS = 14
+OURS, RAW = "ensemble", "ensemble, not calibrated"
+ROOT = Path(__file__).parents[1]
+LOCK, ENVIRONMENT = ROOT / "requirements-bench-forecasting.txt", ROOT / ".venv-forecasting"
+PEERS = {
+    "prophet": ("Prophet alone", False),
+    "lightgbm": ("LightGBM quantiles alone", False),
+    "skforecast_knn": ("skforecast, neighbours (as EMHASS)", True),
+    "skforecast_lightgbm": ("skforecast, LightGBM, conformal", True),
+    "statsforecast": ("statsforecast, MSTL and AutoETS", True),
+    "openstef": ("OpenSTEF, linear quantiles", True),
+}
+"""Their names in the table, and whether their versions of other packages need an environment of their own."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A member that is fitted once for everyone who asks for the same."""
+
+    forecaster: Forecaster
+    fits: dict[tuple[datetime, datetime], FittedForecaster | Exception] = field(default_factory=dict)
+
+    @property
+    def needed_days(self) -> float:
+        return self.forecaster.needed_days
+
+    def fit(self, task: TrainingTask) -> FittedForecaster:
+        key = (task.history.grid.start, task.as_of)
+        if key not in self.fits:
+            try:
+                self.fits[key] = self.forecaster.fit(task)
+            except Exception as error:  # it is for the ensemble to leave it out
+                self.fits[key] = error
+        found = self.fits[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def from_arrays(self, arrays: Arrays) -> FittedForecaster:
+        return self.forecaster.from_arrays(arrays)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedRaw:
+    """A fitted ensemble whose average is left as it is."""
+
+    fitted: FittedEnsemble
+
+    def suits(self, task: ForecastTask) -> bool:
+        return self.fitted.suits(task)
+
+    def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+        learned = self.fitted.calibration
+        none = Calibration(np.zeros_like(learned.shifts), learned.least_width)
+        return replace(self.fitted, calibration=none).predict(task, levels)
+
+    def update(self, task: TrainingTask) -> "FittedRaw":
+        return FittedRaw(self.fitted.update(task))
+
+    def to_arrays(self) -> Arrays:
+        return self.fitted.to_arrays()
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An ensemble that is weighted but not calibrated."""
+
+    ensemble: Ensemble
+
+    @property
+    def needed_days(self) -> float:
+        return self.ensemble.needed_days
+
+    def fit(self, task: TrainingTask) -> FittedForecaster:
+        return FittedRaw(self.ensemble.fit(task))
+
+    def from_arrays(self, arrays: Arrays) -> FittedForecaster:
+        return FittedRaw(self.ensemble.from_arrays(arrays))
+
+
+def ours(task: TrainingTask, days: int, refit_days: int) -> Backtest:
+    """The ensemble with and without calibration, and each member that can be asked alone."""
+    members = {name: Shared(one) for name, one in ensemble.members.items()}
+    together = Ensemble(members)
+    made = backtest(task, {OURS: together, RAW: Raw(together)}, days=days, refit_days=refit_days)
+    said = dict(made.quantiles)
+    for name, member in members.items():
+        if not any(isinstance(one, Exception) for one in member.fits.values()):
+            said |= backtest(task, {name: member}, days=days, refit_days=refit_days).quantiles
+    return Backtest(made.day, made.actual, said)
+
+
+def recent(task: TrainingTask) -> TrainingTask:
+    """The task with no more history than the product reads, and all the days to be judged."""
+    history = task.history
+    first = max(0, history.grid.steps - (HISTORY_DAYS * 1440) // history.grid.step_minutes)
+    grid = TimeGrid(history.grid.instant(first), history.grid.steps - first, history.grid.step_minutes)
+    weather = {name: one[first:] for name, one in history.weather.items()}
+    return replace(task, history=History(grid, history.values[first:], weather))
+
+
+def ask_peers(task: TrainingTask, judged: int, refit_days: int, names: Iterable[str]) -> dict[str, Array]:
+    """What they say of the last days; who cannot is named on the screen and left out."""
+    found: dict[str, Array] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        question = Path(folder) / "question.npz"
+        numbers = {"judged": judged, "refit_days": refit_days, "levels": LEVELS}
+        asked = question_of(task) | {key: np.array(value) for key, value in numbers.items()}
+        np.savez(question, allow_pickle=False, **asked)
+        for name in names:
+            title, has_own_environment = PEERS[name]
+            python = ENVIRONMENT / "bin" / "python" if has_own_environment else sys.executable
+            answer = Path(folder) / f"{name}.npz"
+            command = [python, "-P", Path(__file__).with_name("forecasting_peers.py"), name, question, answer]
+            ended = subprocess.run(command, check=False, capture_output=True, text=True)
+            if ended.returncode:
+                print(f"{title}: left out, {ended.stderr.strip().splitlines()[-1]}", flush=True)
+                continue
+            with np.load(answer) as given:
+                found[title] = given["quantiles"]
+    return found
+
+
+def question_of(task: TrainingTask) -> dict[str, Array]:
+    """The history as a table of whole local days without gaps, which is how peers take it."""
+    history, zone = task.history, task.site.timezone
+    days = to_local_days(history.values, history.grid, zone, until_day=0)
+    columns = {f"weather_{name}": one for name, one in history.weather.items()}
+    tables = {
+        name: _filled(to_local_days(one, history.grid, zone, until_day=0).table)
+        for name, one in {"table": history.values, **columns}.items()
+    }
+    return tables | {"first_day": np.array(days.first_day), "weather": np.array(list(history.weather), dtype=str)}
+
+
+def _filled(table: Array) -> Array:
+    whole = pd.Series(table.ravel()).interpolate(limit_direction="both")
+    return whole.to_numpy(dtype=np.float64).reshape(table.shape)
+
+
+def prepare_environment() -> None:
+    """Install what the lock names into a virtual environment of the peers' own, once; ours has other versions."""
+    stamp = ENVIRONMENT / ".installed"
+    if stamp.exists() and stamp.read_bytes() == LOCK.read_bytes():
+        return
+    print(f"installing what {LOCK.name} names into {ENVIRONMENT.name} ...", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+    pip = [ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", LOCK], check=True)
+    stamp.write_bytes(LOCK.read_bytes())
+
+
+def rows_of(series: RealSeries, judged: Backtest) -> list[list[str]]:
+    """The table's rows of one series, the ensemble first."""
+    rows: list[list[str]] = []
+    for name in judged.quantiles:
+        ratio = judged.loss_ratio(OURS, name, np.random.default_rng(0))
+        covered = [judged.coverage(name, level, np.random.default_rng(0)) for level in (0.9, 0.95)]
+        rows.append(
+            [
+                series.name,
+                name,
+                str(int(np.isfinite(judged.daily_loss(name)).sum())),
+                significant(100 * judged.relative_loss(name)),
+                "" if name == OURS else _interval(ratio, 1, 3),
+                *(_interval(one, 100, 1) for one in covered),
+            ]
+        )
+    return rows
+
+
+def _interval(estimate: Estimate, scale: float, decimals: int) -> str:
+    value, low, high = (f"{scale * one:.{decimals}f}" for one in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
+
+
+def judge(series: RealSeries, period: str, refit_days: int, peers: Sequence[str]) -> Backtest:
+    """Everyone on the days of one series."""
+    task = recent(series.task(period))
+    made = ours(task, series.test_days, refit_days)
+    return replace(made, quantiles={**made.quantiles, **ask_peers(task, series.test_days, refit_days, peers)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Load forecasts on real series: ours beside peers.")
+    parser.add_argument("--period", choices=("test", "development"), default="test")
+    parser.add_argument("--only", nargs="*", default=[], help="words of the names of the series wanted")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS, help="which of them; all by default")
+    parser.add_argument("--refit-days", type=int, default=REFIT_DAYS)
+    given = parser.parse_args()
+    wanted = [one for one in all_series() if not given.only or any(word in one.name for word in given.only)]
+    if not wanted:
+        print("skipped: no data in ../shared/data")
+        return
+    if any(PEERS[name][1] for name in given.peers):
+        prepare_environment()
+    rows: list[list[str]] = []
+    for series in wanted:
+        added = rows_of(series, judge(series, given.period, given.refit_days, given.peers))
+        rows.extend(added)
+        for row in added:
+            print(" | ".join(row), flush=True)
+    columns = ("series", "model", "days", "npin, %", "ensemble / it (95 %)", "inside 90 % (95 %)", "inside 95 % (95 %)")
+    if given.period == "test" and not given.only:
+        report(Result("forecasting", columns, rows), "scripts/bench forecasting")
+
+
+if __name__ == "__main__":
+    main()
