@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     max_body_mib: int = Field(default=32, ge=1, le=1024)
     max_streamed_body_mib: int = Field(default=4096, ge=1, le=1_048_576)
     optimization_timeout_minutes: float = Field(default=1.0, gt=0, le=60)
+    retrain_forecasts: bool = True
     compute_processes: int = Field(default=2, ge=1, le=64)
     password_cost: int = Field(default=12, ge=4, le=16)
     login_attempts_per_5_minutes: int = Field(default=10, ge=1)

@@ -76,6 +76,19 @@ STATE_ALERTS = Counter(
 FORECAST_DURATION = Histogram(
     "digital_twin_forecast_duration_seconds", "Time to make one forecast", ("variable", "model"), registry=REGISTRY
 )
+FORECAST_RELATIVE_LOSS = Histogram(
+    "digital_twin_forecast_relative_loss",
+    "Pinball loss of each issued forecast of a day as a share of the seasonal naive's",
+    ("variable",),
+    buckets=(0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 4),
+    registry=REGISTRY,
+)
+FORECAST_ALERTS = Counter(
+    "digital_twin_forecast_alerts_total",
+    "Alerts that a community's forecasts have become worse; a training follows each",
+    ("variable",),
+    registry=REGISTRY,
+)
 DISPATCH_DURATION = Histogram(
     "digital_twin_dispatch_duration_seconds", "Time to plan one dispatch", ("status",), registry=REGISTRY
 )

@@ -10,10 +10,13 @@ from digital_twin.services.api_keys import ApiKeyService
 from digital_twin.services.communities import CommunityService
 from digital_twin.services.events import EventService
 from digital_twin.services.feeds import FeedService
+from digital_twin.services.forecast_accuracy import AccuracyService
+from digital_twin.services.forecast_care import ForecastCareService
 from digital_twin.services.forecasts import ForecastService
 from digital_twin.services.hindsight import HindsightService
 from digital_twin.services.imports import ImportService
 from digital_twin.services.ingest import IngestService
+from digital_twin.services.issued_forecasts import ForecastIssuer
 from digital_twin.services.keeping import KeepingService
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
@@ -85,6 +88,8 @@ class Twin:
     meters: MeterService
     forecasts: ForecastService
     models: ModelService
+    forecast_care: ForecastCareService
+    accuracy: AccuracyService
     schedules: ScheduleService
     simulations: SimulationService
     tariffs: TariffService
@@ -108,6 +113,8 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
     states = StateService(store, clock, pool)
     forecasts = ForecastService(store, clock, pool)
     runs = RunService(store, clock, adapters.feed)
+    trained = ModelService(store, clock, runs, forecasts)
+    issuer = ForecastIssuer(store, forecasts)
     return Twin(
         settings=settings,
         store=store,
@@ -131,7 +138,9 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         hindsight=HindsightService(states, store, clock, pool),
         meters=MeterService(store, states, clock, pool),
         forecasts=forecasts,
-        models=ModelService(store, clock, runs, forecasts),
+        models=trained,
+        forecast_care=ForecastCareService(store, clock, issuer, trained, retrains=settings.retrain_forecasts),
+        accuracy=AccuracyService(store, clock),
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         tariffs=TariffService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         simulations=SimulationService(store, clock, runs),

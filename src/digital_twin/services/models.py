@@ -9,9 +9,10 @@ from typing import Any
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.forecasting.auto import choose_model
 from digital_twin.forecasting.forecast import History
 from digital_twin.forecasting.forecaster import TrainingTask
-from digital_twin.forecasting.held_out import Scores, require_history
+from digital_twin.forecasting.held_out import Scores, require_history, task_at
 from digital_twin.forecasting.model_bytes import FORMAT, from_bytes
 from digital_twin.forecasting.registry import ModelDescription, list_models, require_learning
 from digital_twin.services.access import Grant
@@ -27,6 +28,9 @@ RESOLUTION_MINUTES = 15
 """What is forecast unless asked otherwise; readings of longer intervals are learned from as they are."""
 
 TIMEOUT_S = 600.0
+
+RECENT_RUNS = 100
+"""Among so many a training that is under way is looked for."""
 
 Pair = tuple[str, str]
 """A variable and a model."""
@@ -73,6 +77,25 @@ class ModelService:
             chosen = _enough(tasks, wanted, is_asked_for=request.variables is not None)
             document = {"pairs": [list(pair) for pair in chosen], "as_of": instant_text(as_of)}
             return await self._runs.add(tx, grant, KIND, document, queue=FORECASTING)
+
+    async def retrain(self, tx: Transaction, community: Community) -> Run | None:
+        """A Run of the twin's own that trains what `auto` stands for; None while a training is under way.
+
+        Raises:
+            InsufficientData: there is too little to learn from and be judged on.
+        """
+        recent = await tx.runs.page(before=None, limit=RECENT_RUNS)
+        if any(run.kind == KIND and not run.state.has_ended for run in recent):
+            return None
+        as_of = self._clock.now()
+        wanted = pairs_of(VARIABLES, None)
+        tasks = await self._tasks(tx, community, wanted, as_of)
+        served = [pair for pair in wanted if pair in tasks and pair[1] == _serving(tasks[pair])]
+        if not served:
+            raise InsufficientData("there are no readings that a model could learn from", found=0)
+        chosen = _enough(tasks, served, is_asked_for=False)
+        document = {"pairs": [list(pair) for pair in chosen], "as_of": instant_text(as_of)}
+        return await self._runs.add_own(tx, community.community_id, KIND, document, queue=FORECASTING)
 
     async def carry_out(self, run: RunningRun) -> Keep:
         """Fit and judge each pair as a part; all become new versions when the Run succeeds."""
@@ -152,6 +175,14 @@ def _enough(found: dict[Pair, TrainingTask], wanted: Sequence[Pair], *, is_asked
     if missing is not None and not kept:
         raise missing
     return kept
+
+
+def _serving(task: TrainingTask) -> str | None:
+    """The model that `auto` stands for on the day after the history."""
+    try:
+        return choose_model(task_at(task, task.history.grid.steps))
+    except InsufficientData:
+        return None
 
 
 def _required(found: dict[Pair, TrainingTask], pair: Pair) -> TrainingTask:

@@ -84,6 +84,15 @@ class RunService:
         await tell(tx, run)
         return run
 
+    async def add_own(
+        self, tx: Transaction, community_id: str, kind: str, request: dict[str, Any], *, queue: str
+    ) -> Run:
+        """The same for a Run that the twin itself asks for."""
+        now = self._clock.now()
+        run = await tx.runs.add(Run(new_result_id(now), community_id, kind, queue, RunState.QUEUED, request, None, now))
+        await tell(tx, run)
+        return run
+
     async def get(self, grant: Grant, run_id: str) -> Run:
         """Raises NotFound."""
         async with self._store.community(str(grant.community_id)) as tx:

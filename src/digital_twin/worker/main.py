@@ -1,4 +1,4 @@
-"""The worker: carries out Runs, takes up those of lost workers, keeps states and feeds current and the store tidy."""
+"""The worker: carries out Runs, takes up those of lost workers, keeps states, forecasts and feeds current."""
 
 import asyncio
 import signal
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from digital_twin.bootstrap import Job, Settings, Worker, open_worker
 from digital_twin.domain.errors import NotFound, TwinError
 from digital_twin.services.feed_updates import UPDATE_FEEDS
-from digital_twin.services.runs import ADVANCE_STATE, CARRY_OUT_RUN, INGEST, STATES
+from digital_twin.services.forecast_care import LOOK_AFTER_FORECASTS
+from digital_twin.services.runs import ADVANCE_STATE, CARRY_OUT_RUN, FORECASTING, INGEST, STATES
 from digital_twin.telemetry import configure_logging, get_logger, serve_metrics
 from digital_twin.worker.rounds import every
 
@@ -30,6 +31,7 @@ async def run(worker: Worker, stop: asyncio.Event) -> None:
     """Until `stop` is set."""
     worker.jobs.register(CARRY_OUT_RUN, lambda job: carry_out_run(worker, job))
     worker.jobs.register(ADVANCE_STATE, lambda job: advance_state(worker, job))
+    worker.jobs.register(LOOK_AFTER_FORECASTS, lambda job: look_after_forecasts(worker, job))
     worker.jobs.register(UPDATE_FEEDS, lambda _: worker.feeds.update_due())
     beside = [asyncio.create_task(every(REAP_EVERY_S, worker.executor.reap))]
     if STATES in worker.queues:
@@ -37,6 +39,9 @@ async def run(worker: Worker, stop: asyncio.Event) -> None:
         beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_states(worker))))
         beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(ADVANCE_STATE))))
         beside.append(asyncio.create_task(every(KEEP_UP_EVERY_S, worker.twin.keeping.keep_up_all)))
+    if FORECASTING in worker.queues:
+        beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_forecasts(worker))))
+        beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(LOOK_AFTER_FORECASTS))))
     if INGEST in worker.queues:
         beside.append(asyncio.create_task(every(SWEEP_EVERY_S, lambda: sweep_feeds(worker))))
         beside.append(asyncio.create_task(every(REAP_EVERY_S, lambda: worker.jobs.bury_lost(UPDATE_FEEDS))))
@@ -69,6 +74,14 @@ async def advance_state(worker: Worker, job: Job) -> None:
         get_logger().warning("state_not_advanced", error=error.message)  # the sweep finds it still due
 
 
+async def look_after_forecasts(worker: Worker, job: Job) -> None:
+    """Have the community's forecasts issued, judged and trained anew."""
+    try:
+        await worker.twin.forecast_care.look_after(str(job.arguments["community_id"]))
+    except TwinError as error:
+        get_logger().warning("forecasts_not_looked_after", error=error.message)  # the sweep finds them still due
+
+
 async def follow_readings(worker: Worker) -> None:
     """Have states advanced as readings are told of, until the connection is lost."""
     async for community_id in worker.readings():
@@ -80,6 +93,12 @@ async def sweep_states(worker: Worker) -> None:
     """Have those advanced whose readings nobody was told of, or that failed."""
     for community_id in await worker.twin.states.due():
         await due(worker, community_id)
+
+
+async def sweep_forecasts(worker: Worker) -> None:
+    """Have those looked after whose day has begun or whose training is due."""
+    for community_id in await worker.twin.forecast_care.due():
+        await worker.jobs.defer_once(LOOK_AFTER_FORECASTS, FORECASTING, community_id, community_id=community_id)
 
 
 async def sweep_feeds(worker: Worker) -> None:
