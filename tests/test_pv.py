@@ -1,7 +1,10 @@
 """Generation: the sun stands where astronomers say, a roof yields what pvlib says, and a plant is learned from it."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -525,3 +528,28 @@ def test_evidence_is_more_than_a_lucky_day() -> None:
     lucky[7] = 0.0
     assert not is_better(lucky, worse)
     assert not is_better(0.5 * worse[:3], worse[:3])
+
+
+def test_neither_learning_nor_asking_imports_a_framework() -> None:
+    program = """
+import sys
+from datetime import UTC, datetime
+import numpy as np
+from digital_twin.domain.time import TimeGrid
+from digital_twin.forecasting.forecast import ForecastTask, History, Site
+from digital_twin.forecasting.forecaster import TrainingTask
+from digital_twin.forecasting.pv import pvwatts
+from digital_twin.forecasting.solar import Orientation, rated_output
+
+site = Site(48.2, 16.4, "UTC", 1, 5.0)
+grid = TimeGrid(datetime(2026, 5, 1, tzinfo=UTC), 24 * 20, 60)
+weather = {"ghi_wm2": np.random.default_rng(0).uniform(100, 800, grid.steps)}
+past = History(grid, 5 * rated_output(site, grid, Orientation(30, 180), weather), weather)
+fitted = pvwatts.fit(TrainingTask("pv_kw", site, past, grid.end))
+day = TimeGrid(grid.end, 24, 60)
+asked = ForecastTask("pv_kw", day, day.start, site, past, {"ghi_wm2": np.full(24, 500.0)})
+assert fitted.residual is not None and fitted.predict(asked, (0.05, 0.5, 0.95)).quantiles.any()
+heavy = {"jax", "lightgbm", "prophet", "sklearn", "pandas", "pvlib"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)

@@ -30,7 +30,7 @@ class Forest:
     threshold: Array  # (nodes,)
     begin: Numbers  # (nodes,) the node on the left, the one on the right follows; in a leaf its first case
     end: Numbers  # (nodes,) in a leaf the end of its cases
-    cases: Numbers  # (trees x N,)
+    cases: NDArray[np.uint16]  # (trees x N,)
 
     def quantiles(self, features: Array, levels: tuple[float, ...]) -> tuple[Array, Array]:
         """Mean and quantiles of each row."""  # (T,), (T, Q)
@@ -46,11 +46,17 @@ class Forest:
 
 
 def grow_forest(features: Array, targets: Array, *, fewest: int, tried: int) -> Forest:
-    """Learn from cases; no leaf has fewer than `fewest`, each split is the best of `tried` random ones."""
+    """Learn from up to 65,536 cases; no leaf has fewer than `fewest`, each split is the best of `tried` random ones."""
     order = np.argsort(targets, kind="stable")
     rows, ordered = np.ascontiguousarray(features[order]), np.ascontiguousarray(targets[order])
     generator = np.random.default_rng(SEED)
     return Forest(ordered, *_grow(rows, ordered, TREES, fewest, tried, generator))
+
+
+def compile_forest() -> None:
+    """Learn and ask once, so that the first caller does not wait for the compilation."""
+    few = np.arange(2.0 * 8)
+    grow_forest(few[:, None], few, fewest=8, tried=1).quantiles(few[:2, None], (0.5,))
 
 
 @njit(cache=True)
@@ -59,7 +65,7 @@ def _grow(rows, targets, trees, fewest, tried, generator):  # type: ignore[no-un
     room = trees * (2 * (count // fewest) + 1)
     feature, threshold = np.full(room, _LEAF, np.int32), np.zeros(room)
     begin, end = np.zeros(room, np.int32), np.zeros(room, np.int32)
-    cases = np.empty(trees * count, np.int32)
+    cases = np.empty(trees * count, np.uint16)
     roots = np.empty(trees, np.int32)
     nodes = 0
     for tree in range(trees):

@@ -47,6 +47,19 @@ class SunCalibration:
         return {"shifts": self.shifts, **numbers}
 
 
+def at_levels(quantiles: Array, levels: tuple[float, ...]) -> Array:
+    """Those asked for, linear between `LEVELS`, the outermost beyond.
+
+    Args:
+        quantiles: at `LEVELS`.  # (T, Q)
+    """  # -> (T, len(levels))
+    known = np.asarray(LEVELS)
+    wanted = np.clip(levels, known[0], known[-1])
+    upper = np.clip(np.searchsorted(known, wanted), 1, known.size - 1)
+    share = (wanted - known[upper - 1]) / (known[upper] - known[upper - 1])
+    return (1 - share) * quantiles[:, upper - 1] + share * quantiles[:, upper]
+
+
 def parts_of(position: Array) -> Indices:
     """Morning, noon or afternoon by the sun."""  # (T,)
     return np.clip(((position + 1) * PARTS / 2).astype(np.int64), 0, PARTS - 1)

@@ -11,11 +11,11 @@ from digital_twin.forecasting.local_days import Indices
 from digital_twin.forecasting.orientation import Roofs
 from digital_twin.forecasting.pv_faults import Flags, solar_days
 from digital_twin.forecasting.solar import DEFAULT_TEMPERATURE_C, Sky, Weather
-from digital_twin.forecasting.sun import sun_at
 
 HIGHEST_CLEARNESS = 1.5
 DIMMEST_WM2 = 20.0
 """Less than that under a clear sky is twilight, in which shares mean little."""
+YEAR_SECONDS = 365.2425 * 86_400
 BRIEF_COLUMNS = 3
 """So many of the columns tell the most: what is expected, how clear it is, and how clear the day is."""
 
@@ -54,15 +54,14 @@ class Conditions:
 
 def conditions_of(site: Site, grid: TimeGrid, weather: Weather, roofs: Roofs) -> Conditions:
     """Of every interval of a grid with weather."""
-    sky, clear_sky = Sky(site, [grid], weather), Sky(site, [grid], {})
+    sky = Sky(site, [grid], weather)
+    clear_sky = Sky(site, [grid], {}, sun=sky.sun)
     expected_kw = roofs.output_kw(sky)
     clear_wm2 = sky.clear_ghi_wm2
     is_lit = clear_wm2 > 0
     share = np.clip(np.maximum(weather["ghi_wm2"], 0.0) / np.maximum(clear_wm2, DIMMEST_WM2), 0.0, HIGHEST_CLEARNESS)
     clearness = np.where(is_lit, share, 0.0)
-    middles = grid.starts.astype(np.float64) + 30 * grid.step_minutes
-    sun = sun_at(site, middles)
-    season = 2 * np.pi * middles / (365.2425 * 86_400)
+    season = 2 * np.pi * grid.starts.astype(np.float64) / YEAR_SECONDS
     temperature_c = weather.get("temperature_c", np.full(grid.steps, DEFAULT_TEMPERATURE_C))
     known_c = np.where(np.isfinite(temperature_c), temperature_c, DEFAULT_TEMPERATURE_C)
     return Conditions(
@@ -71,7 +70,7 @@ def conditions_of(site: Site, grid: TimeGrid, weather: Weather, roofs: Roofs) ->
         clearness,
         _of_day(solar_days(site, grid), np.where(is_lit, weather["ghi_wm2"], np.nan), clear_wm2),
         *_an_hour_away(clearness, 60 // grid.step_minutes),
-        np.column_stack([sun.up, sun.east, known_c, np.sin(season), np.cos(season)]),
+        np.column_stack([sky.mean(sky.sun.up), sky.mean(sky.sun.east), known_c, np.sin(season), np.cos(season)]),
     )
 
 

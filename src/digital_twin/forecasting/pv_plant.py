@@ -9,7 +9,7 @@ from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
 from digital_twin.forecasting.forecaster import Arrays
 from digital_twin.forecasting.orientation import Roofs, default_orientation
-from digital_twin.forecasting.pv_calibration import LEVELS
+from digital_twin.forecasting.pv_calibration import at_levels
 from digital_twin.forecasting.pv_clear_sky import as_seen, learned_cloudiness, usual_cloudiness
 from digital_twin.forecasting.pv_conditions import Conditions, conditions_of
 from digital_twin.forecasting.pv_faults import NOTHING, LeftOut
@@ -85,16 +85,16 @@ class FittedPhotovoltaics:
     def _by_weather(self, task: ForecastTask, levels: tuple[float, ...]) -> Answer:
         """By a clear sky where the weather has gaps."""
         conditions = _foreseen_conditions(task, self.roofs)
+        mean, quantiles = np.zeros(task.grid.steps), np.zeros((task.grid.steps, len(levels)))
+        lit, is_unknown = np.flatnonzero(conditions.is_lit), np.isnan(conditions.expected_kw)
         if self.residual is None:
             known_levels, shares = np.array(PRIOR_WEATHER_ERROR).T
-            mean = conditions.expected_kw
-            quantiles = np.outer(mean, np.interp(levels, known_levels, shares))
+            mean[lit] = conditions.expected_kw[lit]
+            quantiles[lit] = np.outer(mean[lit], np.interp(levels, known_levels, shares))
         else:
-            position = position_in_day(task.site, task.grid)
-            mean, learned = self.residual.predict(conditions, position, self.ceiling_kw)
-            quantiles = np.stack([np.interp(levels, LEVELS, row) for row in learned])
-        is_lit, is_unknown = conditions.is_lit, np.isnan(conditions.expected_kw)
-        mean, quantiles = np.where(is_lit, mean, 0.0), np.where(is_lit[:, None], quantiles, 0.0)
+            position = position_in_day(task.site, task.grid)[lit]
+            mean[lit], learned = self.residual.predict(conditions.at(lit), position, self.ceiling_kw)
+            quantiles[lit] = at_levels(learned, levels)
         if is_unknown.any():
             clear_mean, clear = self._by_clear_sky(task, levels)
             mean, quantiles = np.where(is_unknown, clear_mean, mean), np.where(is_unknown[:, None], clear, quantiles)

@@ -22,8 +22,8 @@ HALF_LIFE_DAYS, PRIOR_DAYS = 30.0, 10.0
 """Soiling and snow come within days, degradation in years; a mean over weeks follows both without chasing clouds."""
 PENALTY_DAYS = 2.0
 HUBER = 1.345
-BLOCK_DAYS = 5
-"""Days held back together: a spell of weather must not be on both sides."""
+BLOCK_DAYS, FOLDS = 5, 4
+"""Days held back together, as a spell of weather must not be on both sides; and in how many turns all are."""
 TWILIGHT_SHARE = 0.03
 MOST_CASES = 12_000
 FEWEST_IN_LEAF, TRIED_SHARE = 8, 0.5
@@ -48,10 +48,10 @@ class Residual:
         """Mean and quantiles at `LEVELS`, by daylight."""  # (T,), (T, Q)
         expected_kw = _corrected(conditions, self.performance, self.blur, ceiling_kw)
         columns = conditions.columns(expected_kw / ceiling_kw)
-        mean, quantiles = self.forest.quantiles(_seen(columns, self.is_full), LEVELS)
+        missed, quantiles = self.forest.quantiles(_seen(columns, self.is_full), LEVELS)
         calibrated = self.calibration.apply(quantiles, position)
         scale_kw = _scale_kw(conditions, ceiling_kw)
-        return expected_kw + scale_kw * mean, expected_kw[:, None] + scale_kw[:, None] * calibrated
+        return expected_kw + scale_kw * missed, expected_kw[:, None] + scale_kw[:, None] * calibrated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,11 +138,11 @@ def _scale_kw(conditions: Conditions, ceiling_kw: float) -> Array:
 
 
 def _held_back(columns: Array, missed: Array, day: Indices, is_full: bool) -> Array:
-    """Quantiles of each case by a forest that saw every other block of days, but not its own."""  # (N, Q)
+    """Quantiles of each case by a forest that did not see its block of days."""  # (N, Q)
     quantiles = np.zeros((missed.size, len(LEVELS)))
-    block = (day - day[0]) // BLOCK_DAYS % 2
-    for held in (0, 1):
-        told, asked = block != held, block == held
+    part = (day - day[0]) // BLOCK_DAYS % FOLDS
+    for held in range(FOLDS):
+        told, asked = part != held, part == held
         if told.any() and asked.any():
             grown = _grown(columns[told], missed[told], is_full)
             quantiles[asked] = grown.quantiles(_seen(columns[asked], is_full), LEVELS)[1]

@@ -43,30 +43,33 @@ class Orientation:
 class Sky:
     """Sun and irradiance over grids of one step; made once, asked for many orientations.
 
-    Clear unless `ghi_wm2` is given; where that is NaN by day, so is what comes of it.
+    Clear unless `ghi_wm2` is given; where that is NaN by day, so is what comes of it. Another sky over the same grids
+    lends its sun.
     """
 
-    def __init__(self, site: Site, grids: Sequence[TimeGrid], weather: Weather) -> None:
+    def __init__(self, site: Site, grids: Sequence[TimeGrid], weather: Weather, *, sun: Sun | None = None) -> None:
         step_minutes = grids[0].step_minutes
         self._parts = -(-step_minutes // LONGEST_STEP_MINUTES)
-        begins = np.concatenate([grid.starts.astype(np.int64) for grid in grids])
-        instants = begins[:, None] + (np.arange(self._parts) + 0.5) * 60 * step_minutes / self._parts
-        self._sun = sun_at(site, instants.ravel())
-        clear = clear_ghi_wm2(self._sun)
+        if sun is None:
+            begins = np.concatenate([grid.starts.astype(np.int64) for grid in grids])
+            instants = begins[:, None] + (np.arange(self._parts) + 0.5) * 60 * step_minutes / self._parts
+            sun = sun_at(site, instants.ravel())
+        self.sun = sun
+        clear = clear_ghi_wm2(sun)
         self._ghi = self._like_the_sun(weather["ghi_wm2"], clear) if "ghi_wm2" in weather else clear
         self._dhi = self._ghi * self._diffuse_share(weather)
-        steep_enough = np.maximum(self._sun.true_up, DIFFUSE_ALONE_BELOW_SINE)
+        steep_enough = np.maximum(self.sun.true_up, DIFFUSE_ALONE_BELOW_SINE)
         self._dni = np.minimum((self._ghi - self._dhi) / steep_enough, HIGHEST_DNI_WM2)
         self._air_c = self._spread(weather.get("temperature_c"), DEFAULT_TEMPERATURE_C)
         wind_ms = np.maximum(self._spread(weather.get("wind_speed_ms"), DEFAULT_WIND_MS), LEAST_WIND_MS)
         self._loss_wm2k = LOSS_FACTORS_WM2K[0] + LOSS_FACTORS_WM2K[1] * wind_ms
-        self.clear_ghi_wm2 = self._mean(clear)  # (T,)
-        self.ghi_wm2 = self._mean(self._ghi)  # (T,)
+        self.clear_ghi_wm2 = self.mean(clear)  # (T,)
+        self.ghi_wm2 = self.mean(self._ghi)  # (T,)
 
     def yields(self, tilt_degrees: Array, azimuth_degrees: Array) -> Array:
         """Output of K ideal planes per kW of rated capacity, the mean over each interval; exactly 0 at night."""
         # (K, T)
-        sun, tilt, azimuth = self._sun, np.radians(tilt_degrees)[:, None], np.radians(azimuth_degrees)[:, None]
+        sun, tilt, azimuth = self.sun, np.radians(tilt_degrees)[:, None], np.radians(azimuth_degrees)[:, None]
         towards = sun.east * np.sin(azimuth) + sun.north * np.cos(azimuth)
         facing = np.maximum(sun.up * np.cos(tilt) + towards * np.sin(tilt), 0.0)
         around_sun = self._dni / sun.extra_wm2
@@ -78,14 +81,15 @@ class Sky:
         )
         cell_c = self._air_c + plane / self._loss_wm2k
         ideal = np.maximum(plane / 1_000.0 * (1 + TEMPERATURE_COEFFICIENT_PER_C * (cell_c - 25.0)), 0.0)
-        return self._mean(ideal)
+        return self.mean(ideal)
 
     def output(self, orientation: Orientation) -> Array:
         """Output per kW of rated capacity, at most 1."""  # (T,)
         ideal = self.yields(np.array([orientation.tilt_degrees]), np.array([orientation.azimuth_degrees]))[0]
         return np.minimum(orientation.scale * ideal, 1.0)
 
-    def _mean(self, instants: Array) -> Array:
+    def mean(self, instants: Array) -> Array:
+        """Of the instants of each interval."""  # (..., T)
         return instants.reshape(*instants.shape[:-1], -1, self._parts).mean(axis=-1)
 
     def _like_the_sun(self, mean: Array, clear: Array) -> Array:
@@ -96,8 +100,8 @@ class Sky:
 
     def _diffuse_share(self, weather: Weather) -> Array:
         """As told by the weather, else by how clear the air is."""
-        clearness = np.clip(self._ghi / (self._sun.extra_wm2 * np.maximum(self._sun.true_up, LOWEST_SINE)), 0.0, 1.0)
-        usual = np.where(self._sun.true_up > DIFFUSE_ALONE_BELOW_SINE, _erbs(clearness), 1.0)
+        clearness = np.clip(self._ghi / (self.sun.extra_wm2 * np.maximum(self.sun.true_up, LOWEST_SINE)), 0.0, 1.0)
+        usual = np.where(self.sun.true_up > DIFFUSE_ALONE_BELOW_SINE, _erbs(clearness), 1.0)
         if "ghi_wm2" not in weather or "dhi_wm2" not in weather:
             return usual
         told = np.clip(weather["dhi_wm2"] / np.maximum(weather["ghi_wm2"], 1.0), 0.0, 1.0)

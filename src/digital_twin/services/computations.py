@@ -57,6 +57,13 @@ def train_model(model: str, task: "TrainingTask") -> bytes:
     return to_bytes(fit(model, task), judge(model, task))
 
 
+def backtest_model(model: str, task: "TrainingTask", days: int, refit_days: int) -> bytes:
+    """What a model would have said of the last days of the history, day by day."""
+    from digital_twin.forecasting.backtest_days import backtest_days
+
+    return backtest_days(model, task, days=days, refit_days=refit_days).to_bytes()
+
+
 def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_s: float) -> Comparison:
     """The optimal plan and its baselines."""
     from digital_twin.optimization.baseline import idle, self_consumption_rule
@@ -114,8 +121,10 @@ def warm_up() -> None:
 
 def compile_rarer() -> None:
     """The same for what is asked for more seldom."""
+    from digital_twin.forecasting.forest import compile_forest
     from digital_twin.services import twin_steps
 
+    compile_forest()
     compile_simulation()
     twin_steps.compile_hindsight()
 
