@@ -23,15 +23,15 @@ from digital_twin.domain.time import LocalClock, TimeGrid, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.forecasting import History, Site, lstm_inputs, lstm_network, lstm_training
 from digital_twin.forecasting.forecaster import TrainingTask
-from digital_twin.forecasting.lstm import BASE
-from digital_twin.forecasting.lstm_training import Course, fresh_weights, train_base
+from digital_twin.forecasting.lstm_network import BASE
+from digital_twin.forecasting.lstm_training import Teaching, fresh_weights, series_of, train
 from digital_twin.simulation.homes import Habits
 from digital_twin.simulation.place import Place
 from digital_twin.simulation.synthetic import HomeSeries, Recipe, Shares, SyntheticCommunity
 
 TARGET = Path(lstm_training.__file__).with_name(BASE)
 HOMES, DAYS, A_PLACE = 400, 430, 50
-COURSE = Course(portions=1_200, learning_rate=3e-3, seed=1)
+TEACHING = Teaching(portions=1_200, learning_rate=3e-3, seed=1)
 BACK = (1, 2, 3, 4, 5)
 MANY = Shares(pv=0.6, battery=0.4, vehicle=0.5, heat_pump=0.7)
 """Enough of everything to choose from; a community takes as much of it as it draws."""
@@ -195,26 +195,26 @@ def wandering(chance: np.random.Generator, steps: int, memory: float, spread: fl
     return shocks
 
 
-def origin(seed: int, course: Course) -> str:
+def origin(seed: int, teaching: Teaching) -> str:
     """Where the weights come from, as JSON."""
     code = hashlib.sha256()
     for path in (__file__, lstm_inputs.__file__, lstm_network.__file__, lstm_training.__file__):
         code.update(Path(path).read_bytes())
     learned = f"{len(REGIONS) * A_PLACE} synthetic communities of up to {HOMES} homes over {DAYS} days"
-    found = {"from": learned, "seed": seed, "portions": course.portions, "code_sha256": code.hexdigest()}
+    found = {"from": learned, "seed": seed, "portions": teaching.portions, "code_sha256": code.hexdigest()}
     return json.dumps(found | {"made_on": datetime.now(UTC).date().isoformat()}, sort_keys=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the weights that every community's LSTM begins with.")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--portions", type=int, default=COURSE.portions, help="of 1,024 windows each")
+    parser.add_argument("--portions", type=int, default=TEACHING.portions, help="of 1,024 windows each")
     parser.add_argument("--to", type=Path, default=TARGET)
     given = parser.parse_args()
-    course = replace(COURSE, portions=given.portions, seed=given.seed)
+    teaching = replace(TEACHING, portions=given.portions, seed=given.seed)
     tasks = [task for place, region in enumerate(REGIONS) for task in communities(region, 100 * given.seed + place)]
-    weights = train_base(tasks, fresh_weights(given.seed), course)
-    header = np.frombuffer(origin(given.seed, course).encode(), dtype=np.uint8)
+    weights = train(fresh_weights(given.seed), [series_of(task) for task in tasks], BACK, teaching)
+    header = np.frombuffer(origin(given.seed, teaching).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, origin=header, **weights.to_arrays())
     given.to.write_bytes(buffer.getvalue())

@@ -20,7 +20,7 @@ from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.forecasting.forecast import ForecastTask, History, Site
 from digital_twin.forecasting.forecaster import TrainingTask
-from digital_twin.forecasting.lstm import BASE, FittedLstm, Lstm, lstm, shipped_base
+from digital_twin.forecasting.lstm import FittedLstm, Lstm, lstm
 from digital_twin.forecasting.lstm_inputs import (
     DAYS,
     HOURS,
@@ -30,9 +30,18 @@ from digital_twin.forecasting.lstm_inputs import (
     hourly_series,
     windows_of,
 )
-from digital_twin.forecasting.lstm_network import LEVELS, MEDIAN, SHAPES, UNITS, Weights, quantiles_of
+from digital_twin.forecasting.lstm_network import (
+    BASE,
+    LEVELS,
+    MEDIAN,
+    SHAPES,
+    UNITS,
+    Weights,
+    quantiles_of,
+    shipped_base,
+)
 from digital_twin.forecasting.lstm_training import (
-    Course,
+    Teaching,
     draw_windows,
     fresh_weights,
     network_of,
@@ -41,11 +50,12 @@ from digital_twin.forecasting.lstm_training import (
     train_base,
 )
 from digital_twin.forecasting.within_hours import NORMAL_WIDTH, quantiles_within_hours
+from digital_twin.testing.forecasters import check_forecaster
 
 VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
 FLOAT32 = 1e-5
 """How far sums of float32 may differ with their order, in spreads."""
-SHORT = Course(portions=1, learning_rate=1e-3)
+SHORT = Teaching(portions=1, learning_rate=1e-3)
 
 
 def history(
@@ -269,6 +279,10 @@ def test_nothing_after_as_of_is_learned(year: History) -> None:
     np.testing.assert_array_equal(one.recurrent, same.recurrent)
 
 
+def test_it_is_a_forecaster_like_any_other() -> None:
+    check_forecaster(lstm, days=40)
+
+
 def test_going_on_from_a_fit_begins_with_its_weights(year: History, taught: FittedLstm) -> None:
     again = lstm.refit(taught, training(year))
     moved, far = (
@@ -281,15 +295,15 @@ def test_going_on_from_a_fit_begins_with_its_weights(year: History, taught: Fitt
 
 def test_a_base_is_learned_from_several_communities() -> None:
     tasks = [training(history(60, seed=seed)) for seed in range(3)]
-    course = Course(portions=2, learning_rate=3e-3)
-    base = train_base(tasks, fresh_weights(0), course)
+    teaching = Teaching(portions=2, learning_rate=3e-3)
+    base = train_base(tasks, fresh_weights(0), teaching)
     fitted = Lstm(base).fit(training(history(60, seed=9)))
     assert (
         np.abs(fitted.weights.recurrent - base.recurrent).mean()
         < np.abs(fitted.weights.recurrent - shipped_base().recurrent).mean()
     )
     with pytest.raises(InsufficientData, match="at least one community"):
-        train_base([], fresh_weights(0), course)
+        train_base([], fresh_weights(0), teaching)
 
 
 def test_the_base_that_comes_along_says_where_it_is_from() -> None:

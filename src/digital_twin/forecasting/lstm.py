@@ -6,7 +6,6 @@ that line of late, and are as much less certain as they scattered around it.
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import as_file, files
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -27,17 +26,16 @@ from digital_twin.forecasting.lstm_inputs import (
     hourly_series,
     windows_of,
 )
-from digital_twin.forecasting.lstm_network import LEVELS, Weights, quantiles_of
+from digital_twin.forecasting.lstm_network import LEVELS, Weights, quantiles_of, shipped_base
 from digital_twin.forecasting.within_hours import days_of_late, quantiles_within_hours
 
 if TYPE_CHECKING:
-    from digital_twin.forecasting.lstm_training import Course
+    from digital_twin.forecasting.lstm_training import Teaching
 
 NEEDED_DAYS = 21.0
 FEWEST_RECENT_DAYS = 7.0
 """Of the last four weeks, from which level and spread are taken."""
 
-BASE = "lstm_base.npz"
 MARGIN_DAYS = 2
 
 
@@ -135,14 +133,7 @@ class Lstm:
 lstm = Lstm()
 
 
-@cache
-def shipped_base() -> Weights:
-    """The weights that every community begins with; how they were made stands beside them under `origin`."""
-    with as_file(files("digital_twin.forecasting") / BASE) as path, np.load(path, allow_pickle=False) as archive:
-        return Weights.of(archive)
-
-
-def _taught(start: Weights, task: TrainingTask, course: "Course") -> FittedLstm:
+def _taught(start: Weights, task: TrainingTask, teaching: "Teaching") -> FittedLstm:
     from digital_twin.forecasting.lstm_training import series_of, train
 
     if task.history.days < NEEDED_DAYS:
@@ -151,7 +142,7 @@ def _taught(start: Weights, task: TrainingTask, course: "Course") -> FittedLstm:
             needed=NEEDED_DAYS,
             found=round(task.history.days, 1),
         )
-    weights = train(start, [series_of(task)], task.back, course)
+    weights = train(start, [series_of(task)], task.back, teaching)
     return FittedLstm(weights, foreseen_weather(task.history), task.history.grid.step_minutes, max(task.back))
 
 

@@ -7,6 +7,8 @@ Source: Hochreiter and Schmidhuber (1997); Gers, Schmidhuber and Cummins (2000) 
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import as_file, files
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from digital_twin.forecasting.lstm_inputs import DAY_INPUTS, HOUR_INPUTS, Float3
 LEVELS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.995)
 MEDIAN = LEVELS.index(0.5)
 UNITS = 48
+BASE = "lstm_base.npz"
 
 SHAPES = {
     "day_in": (DAY_INPUTS, 4 * UNITS),
@@ -58,6 +61,13 @@ class Weights:
 
     def to_arrays(self) -> dict[str, Float32]:
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@cache
+def shipped_base() -> Weights:
+    """The weights that every community begins with; how they were made stands beside them under `origin`."""
+    with as_file(files("digital_twin.forecasting") / BASE) as path, np.load(path, allow_pickle=False) as archive:
+        return Weights.of(archive)
 
 
 def quantiles_of(weights: Weights, windows: Windows) -> Array:
