@@ -19,7 +19,9 @@ from digital_twin.domain.units import Array
 from digital_twin.forecasting import Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.dependence import FADING_HOURS, TYPICAL, Dependence, learn_dependence, normal_scores
-from digital_twin.forecasting.paths import Paths, sample_paths
+from digital_twin.forecasting.net_load import combine_net_load
+from digital_twin.forecasting.paths import sample_paths
+from digital_twin.forecasting.scores import pinball_loss
 
 HISTORY_DAYS = 120
 TEST_DAYS = 56
@@ -114,13 +116,17 @@ def learned_from(days: list[IssuedDay]) -> Dependence:
     return learn_dependence(load, pv, days[0].load.grid.step_hours)
 
 
-def judge(day: IssuedDay, paths: Paths) -> tuple[float, float, float, float, float]:
-    """Energy score, variogram score, error of the day's energy (CRPS), and whether energy and peak fell inside 90 %."""
+def judge(day: IssuedDay, dependence: Dependence, seed: int) -> tuple[float, float, float, float, float, float]:
+    """Pinball loss of net load; of its paths the energy score, the variogram score, the error of the day's energy (CRPS),
+    and whether energy and peak fell inside 90 %."""
+    paths = sample_paths(day.load, day.pv, count=PATHS, dependence=dependence, seed=seed)
+    together = combine_net_load(day.load, day.pv, dependence=dependence)
     net, actual = paths.net_load_kw, day.load_kw - day.pv_kw
     steps = day.load.grid.step_hours
     energy, energy_now = steps * net.sum(axis=1), steps * actual.sum()
     peak, peak_now = net.max(axis=1), actual.max()
     return (
+        pinball_loss(actual, together.quantiles, LEVELS),
         energy_score(net, actual),
         variogram_score(net, actual),
         energy_score(energy[:, None], np.array([energy_now])),
@@ -148,13 +154,12 @@ def rows_of(home: Home, period: str) -> list[list[str]]:
         day = days[place]
         ways = (INDEPENDENT, TYPICAL, learned_from(days[:place]))
         for name, dependence in zip(CONTESTANTS, ways, strict=True):
-            paths = sample_paths(day.load, day.pv, count=PATHS, dependence=dependence, seed=place)
-            scores[name].append(judge(day, paths))
+            scores[name].append(judge(day, dependence, place))
     table = {name: np.array(found) for name, found in scores.items()}
     rows: list[list[str]] = []
     for name, found in table.items():
-        ratios = [_ratio(found[:, column], table["independent"][:, column]) for column in range(3)]
-        inside = [significant(100 * found[:, column].mean()) for column in (3, 4)]
+        ratios = [_ratio(found[:, column], table["independent"][:, column]) for column in range(4)]
+        inside = [significant(100 * found[:, column].mean()) for column in (4, 5)]
         rows.append([home.name, name, f"{len(found)}", *ratios, *inside])
     return rows
 
@@ -187,6 +192,7 @@ def main() -> None:
         "homes",
         "errors hang together as",
         "days",
+        "pinball of net load",
         "energy score",
         "variogram score",
         "CRPS of the day's energy",

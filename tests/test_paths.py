@@ -244,17 +244,12 @@ def test_paths_of_real_homes_are_nearer_to_what_came_than_paths_of_independent_e
     days = real.issue(home, "development")
     learned = real.learned_from(days[:28])
     scores = {
-        name: np.mean(
-            [
-                real.judge(day, sample_paths(day.load, day.pv, count=100, dependence=dependence, seed=place))
-                for place, day in enumerate(days[28:])
-            ],
-            axis=0,
-        )
+        name: np.mean([real.judge(day, dependence, place) for place, day in enumerate(days[28:])], axis=0)
         for name, dependence in (("learned", learned), ("independent", real.INDEPENDENT))
     }
-    energy, variogram, day_energy = scores["learned"][:3] / scores["independent"][:3]
+    pinball, energy, variogram, day_energy = scores["learned"][:4] / scores["independent"][:4]
+    assert pinball < 1
     assert energy < 0.99
     assert variogram < 0.95
     assert day_energy < 0.99
-    assert scores["learned"][3] > scores["independent"][3] + 0.2  # how often the day's energy is inside 90 %
+    assert scores["learned"][4] > scores["independent"][4] + 0.2  # how often the day's energy is inside 90 %
