@@ -117,8 +117,8 @@ def learned_from(days: list[IssuedDay]) -> Dependence:
 
 
 def judge(day: IssuedDay, dependence: Dependence, seed: int) -> tuple[float, float, float, float, float, float]:
-    """Pinball loss of net load; of its paths the energy score, the variogram score, the error of the day's energy (CRPS),
-    and whether energy and peak fell inside 90 %."""
+    """Pinball loss of net load; of its paths energy score, variogram score, error of the day's energy (CRPS), and
+    whether energy and peak fell inside 90 %."""
     paths = sample_paths(day.load, day.pv, count=PATHS, dependence=dependence, seed=seed)
     together = combine_net_load(day.load, day.pv, dependence=dependence)
     net, actual = paths.net_load_kw, day.load_kw - day.pv_kw
