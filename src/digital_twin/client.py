@@ -260,6 +260,10 @@ class TwinClient:
         """The registered forecasting models, and their trained versions with scores."""
         return self._json("GET", f"/communities/{community_id}/forecasting/models")
 
+    def patterns(self, community_id: str, **options: Any) -> Document:
+        """What is typical of homes and days. Options: days, member_id, as_of, limit, cursor."""
+        return self._json("GET", f"/communities/{community_id}/forecasting/patterns", params=_plain(options))
+
     def dispatch(self, community_id: str, **request: Any) -> Document:
         """A dispatch plan. Fields as in `POST .../optimization/dispatch`."""
         return self._json("POST", f"/communities/{community_id}/optimization/dispatch", _plain(request))

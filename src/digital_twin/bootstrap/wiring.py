@@ -22,6 +22,7 @@ from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
 from digital_twin.services.meters import MeterService
 from digital_twin.services.models import ModelService
+from digital_twin.services.patterns import PatternService
 from digital_twin.services.ports import (
     Clock,
     ComputePool,
@@ -88,6 +89,7 @@ class Twin:
     meters: MeterService
     forecasts: ForecastService
     models: ModelService
+    patterns: PatternService
     forecast_care: ForecastCareService
     accuracy: AccuracyService
     schedules: ScheduleService
@@ -139,6 +141,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         meters=MeterService(store, states, clock, pool),
         forecasts=forecasts,
         models=trained,
+        patterns=PatternService(store, clock, pool),
         forecast_care=ForecastCareService(store, clock, issuer, trained, retrains=settings.retrain_forecasts),
         accuracy=AccuracyService(store, clock),
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),

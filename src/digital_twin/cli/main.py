@@ -12,6 +12,7 @@ import typer
 
 from digital_twin.cli import keeping, synthetic, transfer
 from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
+from digital_twin.cli.patterns import patterns
 from digital_twin.cli.quality import quality
 from digital_twin.cli.state import state
 from digital_twin.domain import errors
@@ -294,6 +295,7 @@ app.command("import")(transfer.import_readings)
 app.command("export")(transfer.export_readings)
 app.command("synthetic")(synthetic.make_synthetic)
 app.command()(quality)
+app.command()(patterns)
 app.command()(state)
 app.command()(keeping.retention)
 app.command()(keeping.erase)

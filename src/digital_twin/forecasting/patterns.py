@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 
 import numpy as np
@@ -73,7 +74,7 @@ class DayPatterns:
 
     pattern: MeterPattern
     kinds: tuple[NamedGroup, ...]
-    day: tuple[np.datetime64, ...]
+    day: tuple[date, ...]
     kind_of: tuple[int, ...]
     silhouette: float | None
     stability: float | None
@@ -120,7 +121,7 @@ def day_patterns(series: PatternSeries, locality: Locality) -> DayPatterns:
     return DayPatterns(
         pattern=meter_pattern(days),
         kinds=_named_days(groups, days, shapes),
-        day=tuple(days.day.astype("datetime64[D]")),
+        day=tuple(days.day.astype("datetime64[D]").tolist()),
         kind_of=tuple(groups.label.tolist()),
         silhouette=groups.silhouette,
         stability=groups.stability,
