@@ -146,7 +146,7 @@ def neighbours(asked: Question) -> np.ndarray:
 
 
 def conformal_lightgbm(asked: Question) -> np.ndarray:
-    """skforecast with LightGBM, its intervals conformal by the residuals of the four weeks before."""
+    """skforecast with LightGBM, its intervals conformal by the residuals of up to four weeks before."""
     from lightgbm import LGBMRegressor
     from skforecast.recursive import ForecasterRecursive
 
@@ -159,7 +159,7 @@ def conformal_lightgbm(asked: Question) -> np.ndarray:
 
     def fit(origin: int) -> ForecasterRecursive:
         model = ForecasterRecursive(LGBMRegressor(n_jobs=1, verbose=-1), lags=lags)
-        earlier = origin - CALIBRATION_DAYS * asked.slots
+        earlier = origin - min(CALIBRATION_DAYS, origin // asked.slots // 3) * asked.slots
         model.fit(asked.values.iloc[:earlier], exog=calendar.iloc[:earlier])
         said = pd.concat([point(model, start) for start in range(earlier, origin, asked.slots)])
         model.fit(asked.values.iloc[:origin], exog=calendar.iloc[:origin], store_in_sample_residuals=True)
