@@ -155,6 +155,19 @@ def test_a_holiday_ahead_is_forecast_as_one() -> None:
     assert made[[0, 7, 21]].mean() - made[14] > 12
 
 
+def test_residuals_of_a_season_widen_that_season_and_no_other() -> None:
+    """Ten restless days each June, 30 days behind one target and 46 behind another; five weeks count as near."""
+    middle = 900
+    day = np.arange(24 * (middle + 18)) // 24
+    restless = np.abs((day - middle + 182) % 365 - 182) <= 5
+    past = until(WHOLE, middle + 18)
+    shaken = np.where(restless, np.random.default_rng(4).normal(0, 60, day.size), 0.0)
+    past = replace(past, values=past.values + shaken)
+    made = scenarios.fit(trained(past)).predict(asked(past), LEVELS)
+    width = (made.quantiles[:, -1] - made.quantiles[:, 0]).reshape(WEEKS, 24).mean(axis=1)
+    assert width[30 - 18] > 1.3 * width[46 - 18 - 1]
+
+
 def test_without_temperature_past_seasons_answer_and_with_it_the_first_week_is_sharper() -> None:
     losses: list[tuple[float, float]] = []
     inside: list[float] = []
@@ -190,6 +203,26 @@ def test_a_forecast_from_the_middle_of_a_day_has_no_gap() -> None:
     assert np.isfinite(made.quantiles).all()
     whole = scenarios.fit(trained(past)).predict(asked(past), LEVELS)
     assert np.abs(made.mean[7:] - whole.mean[:-7]).mean() < 3
+
+
+def test_a_slot_that_was_hardly_ever_seen_spoils_no_other() -> None:
+    past = until(WHOLE, 900)
+    hour = np.arange(past.grid.steps) % 24
+    hidden = (hour == 3) & (np.arange(past.grid.steps) < 24 * 895)
+    rare = replace(past, values=np.where(hidden | (hour == 4), np.nan, past.values))
+    one, other = (scenarios.fit(trained(history)).predict(asked(history), LEVELS) for history in (past, rare))
+    assert np.isfinite(other.quantiles).all()
+    seen = ~np.isin(np.arange(24 * WEEKS) % 24, (3, 4))
+    assert np.abs(other.mean - one.mean)[seen].max() < 2
+
+
+def test_hours_that_have_passed_are_answered_as_those_of_now() -> None:
+    past = until(WHOLE, 900)
+    grid = TimeGrid(past.grid.end - timedelta(hours=30), 24, 60)
+    task = ForecastTask("load_kw", grid, past.grid.end, SITE, past, None)
+    made = scenarios.fit(trained(past)).predict(task, LEVELS)
+    assert np.isfinite(made.quantiles).all()
+    assert np.abs(made.mean - past.values[-30:-6]).mean() < 15
 
 
 # The choice

@@ -18,6 +18,9 @@ from digital_twin.forecasting.past_years import YEAR_DAYS, season_columns
 HALF_LIFE_DAYS = 365.0
 PENALTY = 1.0
 BLOCK_DAYS = 7
+FEWEST_DAYS = 56
+"""A slot that was seen on fewer can spare no week."""
+
 LAG_HOURS = (0, 2, 24)
 SMOOTHING_HOURS = (6, 24, 96)
 HINGES = (0.03, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95)
@@ -139,7 +142,10 @@ def _fit_slot(features: Array, target: Array, weight: Array) -> tuple[Array, Arr
     penalty[-1] = 1e-9
     inverse = np.linalg.inv(design.T @ weighted + np.diag(penalty))
     coefficients = inverse @ (weighted.T @ np.where(known, target, 0.0))
-    return center, scale, coefficients, _left_out(target - design @ coefficients, design, weighted @ inverse)
+    residuals = target - design @ coefficients
+    if known.sum() >= FEWEST_DAYS:
+        residuals = _left_out(residuals, design, weighted @ inverse)
+    return center, scale, coefficients, residuals
 
 
 def _left_out(residuals: Array, design: Array, influence: Array) -> Array:

@@ -23,7 +23,7 @@ MOST_MISSING_TEMPERATURE = 0.02
 WARM_UP_DAYS = 28
 LEVEL_HALF_LIFE_DAYS = 14.0
 LEVEL_DAYS = 120
-LEAD_WEEKS = 8
+WEEK, LEAD_WEEKS = 7, 8
 SEASON_DAYS = 35
 RESIDUAL_POINTS = 25
 ALONE_POINTS = 199
@@ -56,15 +56,15 @@ class FittedScenarios:
         table, first_day, temperature_c = _tables(history, task.site, self.uses_temperature)
         targets = cells_of(task.grid, task.site.timezone)
         last_day = first_day + table.shape[0] - 1
-        days = np.arange(last_day + 1, int(targets.day.max()) + 1)
+        days = np.arange(last_day + 1, max(int(targets.day.max()), last_day + 1) + 1)
         level = self._recent_level(table, first_day, temperature_c, task.site)
         mean = np.empty(task.grid.steps)
         quantiles = np.empty((task.grid.steps, len(levels)))
         loads = self._loads(table, first_day, temperature_c, days, task.site)
         for day in np.unique(targets.day).tolist():
-            ahead = day - last_day - 1
+            ahead = max(day - last_day - 1, 0)
             chosen = targets.day == day
-            made = loads[:, max(ahead, 0)] + self.lasting[min(max(ahead, 0) // 7, LEAD_WEEKS - 1)] * level  # (K, S)
+            made = loads[:, ahead] + self.lasting[min(ahead // WEEK, LEAD_WEEKS - 1)] * level  # (K, S)
             around = self._around(day, RESIDUAL_POINTS if made.shape[0] > 1 else ALONE_POINTS)  # (R, S)
             together = (made[:, None] + around).reshape(-1, made.shape[1])
             slot = targets.slot[chosen]
@@ -147,7 +147,9 @@ class Scenarios:
         calendar = calendar_of(first_day + np.arange(table.shape[0]), task.site.country)
         response, residuals = fit_response(table, calendar, None if felt_c is None else felt_c[begins:])
         lasting, left = _without_level(residuals)
-        return FittedScenarios(response, lasting, left, first_day, history.grid.step_minutes)
+        return FittedScenarios(
+            response, lasting, left, first_day + residuals.shape[0] - left.shape[0], history.grid.step_minutes
+        )
 
     def from_arrays(self, arrays: Arrays) -> FittedScenarios:
         """What was kept, again."""
@@ -182,12 +184,12 @@ def _without_level(residuals: Array) -> tuple[Array, Array]:
     lasting = np.zeros(LEAD_WEEKS)
     daily, before = np.nan_to_num(residuals).mean(axis=1), level.mean(axis=1)
     for week in range(LEAD_WEEKS):
-        lead = 7 * week + 4
+        lead = WEEK * week + WEEK // 2 + 1
         square = float(before[:-lead] @ before[:-lead])
         lasting[week] = before[:-lead] @ daily[lead:] / max(square, 1e-12)
     lasting = np.minimum.accumulate(np.clip(lasting, 0.0, 1.0))
-    lead = 14
-    return lasting, residuals[lead:] - lasting[1] * level[:-lead]
+    fortnight = 2 * WEEK
+    return lasting, residuals[fortnight:] - lasting[1] * level[:-fortnight]
 
 
 def knows_temperature(history: History) -> bool:
