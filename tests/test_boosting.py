@@ -15,7 +15,7 @@ from tests.test_forecasting import VIENNA, history, task
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.forecasting.boosting import LEARNED_LEVELS, PARAMETERS, between_levels, boosting
-from digital_twin.forecasting.features import FeatureInputs, design_features
+from digital_twin.forecasting.features import FeatureInputs, lags_of
 from digital_twin.forecasting.forecast import ForecastTask, History
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.local_days import reaches_of
@@ -76,12 +76,13 @@ def test_what_trees_are_told_of_a_day_was_known_before() -> None:
     days = np.arange(60)
     for reach in reaches_of((1, 2, 8)):
         inputs = FeatureInputs(days, table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
-        design = design_features(inputs)
         changed = table.copy()
         changed[50 - reach.back + 1 :] = 99
         changed[50 - reach.back, 13 if reach.whole > reach.back else 24 :] = 99
         before, after = (
-            tree_features(one, reach, design, month_spread(one.table, reach.whole, 0.1))[50, 12]
+            tree_features(one, lags_of(one.table, reach, table[0]), reach, month_spread(one.table, reach.whole, 0.1))[
+                50, 12
+            ]
             for one in (inputs, replace(inputs, table=changed))
         )
         np.testing.assert_array_equal(before, after)

@@ -15,9 +15,9 @@ from digital_twin.domain.public_holidays import holidays_of
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.forecasting.auto import choose_model, make_forecast
 from digital_twin.forecasting.conformal import adaptive_shifts
-from digital_twin.forecasting.features import FeatureInputs, design_features, load_features
+from digital_twin.forecasting.features import FeatureDesign, FeatureInputs, lags_of, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
-from digital_twin.forecasting.local_days import days_back, reaches, reaches_of, to_local_days
+from digital_twin.forecasting.local_days import Reach, days_back, reaches, reaches_of, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, list_models
@@ -218,18 +218,22 @@ def test_the_penalty_is_the_one_with_which_days_left_out_are_forecast_best() -> 
         np.testing.assert_array_equal(chosen.coefficients, alone.coefficients)
 
 
+def features_of(inputs: FeatureInputs, reach: Reach) -> np.ndarray:
+    usual = np.full(inputs.table.shape[1], 10.0)
+    return load_features(inputs, lags_of(inputs.table, reach, usual), FeatureDesign(usual, False, {}, {}))
+
+
 def test_features_for_a_day_do_not_see_that_day() -> None:
     generator = np.random.default_rng(3)
     table = generator.normal(10, 1, (60, 24))
     days = np.arange(60)
     for reach in reaches_of((1, 2, 8)):
         inputs = FeatureInputs(days, table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
-        design = design_features(inputs)
-        before = load_features(inputs, reach, design)
+        before = features_of(inputs, reach)
         changed = table.copy()
         changed[50 - reach.back + 1 :] = 99
         changed[50 - reach.back, 13 if reach.whole > reach.back else 24 :] = 99  # what comes after the last known cell
-        after = load_features(replace(inputs, table=changed), reach, design)
+        after = features_of(replace(inputs, table=changed), reach)
         np.testing.assert_array_equal(before[12, 50], after[12, 50])
 
 
@@ -238,12 +242,11 @@ def test_features_follow_what_was_known_last() -> None:
     table = np.random.default_rng(3).normal(10, 1, (60, 24))
     days = np.arange(60)
     inputs = FeatureInputs(days, table, days % 7, np.zeros(60, bool), days % 366 + 1, {})
-    design = design_features(inputs)
     for reach in reaches_of((1, 2)):
         day, slot = (50 - reach.back, 12) if reach.whole > reach.back else (50 - reach.back, 23)
         changed = table.copy()
         changed[day, slot] += 5
-        moved = load_features(replace(inputs, table=changed), reach, design) - load_features(inputs, reach, design)
+        moved = features_of(replace(inputs, table=changed), reach) - features_of(inputs, reach)
         assert np.abs(moved[12, 50]).max() > 0.1
 
 

@@ -20,7 +20,7 @@ from digital_twin.forecasting.feature_inputs import (
     question_of,
     reaches_asked,
 )
-from digital_twin.forecasting.features import FeatureDesign, FeatureInputs, design_features, load_features
+from digital_twin.forecasting.features import FeatureInputs, Lags, design_features, lags_of, load_features
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask
 from digital_twin.forecasting.local_days import Indices, Reach, reaches_of
@@ -37,7 +37,7 @@ PARAMETERS = {
     "objective": "quantile",
     "num_leaves": 8,
     "min_data_in_leaf": 20,
-    "learning_rate": 0.05,
+    "learning_rate": 0.08,
     "bagging_fraction": 0.5,
     "bagging_freq": 1,
     "feature_fraction": 0.3,
@@ -80,12 +80,13 @@ class FittedBoosting:
         base, spread = np.empty(task.grid.steps), np.empty(task.grid.steps)
         errors = np.empty((task.grid.steps, len(LEARNED_LEVELS)))
         for reach, chosen in asked.reaches:
-            features = load_features(asked.inputs, reach, self.ridge.design, first=asked.first)
+            lags = lags_of(asked.inputs.table, reach, self.ridge.design.usual, first=asked.first)
+            features = load_features(asked.inputs, lags, self.ridge.design)
             of_slots = predict_slots(self.ridge.slots[reach], features).T  # (D, S)
-            of_days = month_spread(asked.inputs.table, reach.whole, self.least_spread)
-            told = tree_features(asked.inputs, reach, self.ridge.design, of_days, first=asked.first)
+            of_days = month_spread(asked.inputs.table, reach.whole, self.least_spread)[asked.first :]
+            told = tree_features(asked.inputs, lags, reach, of_days)
             row, slot = asked.row[chosen], asked.slot[chosen]
-            base[chosen], spread[chosen] = of_slots[row, slot], of_days[asked.first :][row]
+            base[chosen], spread[chosen] = of_slots[row, slot], of_days[row]
             own = base[chosen] / spread[chosen]
             errors[chosen] = self.trees.predict(np.column_stack([told[row, slot], own]))
         errors.sort(axis=1)
@@ -117,10 +118,11 @@ class Boosting:
         rows: list[Array] = []
         errors: list[Array] = []
         for reach in reaches_of(task.back):
-            fitted = fit_slots(load_features(inputs, reach, design), inputs.table, until=inputs.table.shape[0])
+            lags = lags_of(inputs.table, reach, design.usual)
+            fitted = fit_slots(load_features(inputs, lags, design), inputs.table, until=inputs.table.shape[0])
             slots[reach] = replace(fitted, residuals=fitted.residuals[:, :0])
             days = np.arange(FIRST_DAY, inputs.table.shape[0], OTHER_REACHES if rows else 1)
-            of_reach = _rows(inputs, reach, design, fitted.residuals.T, least_spread, days)
+            of_reach = _rows(inputs, (lags, reach), fitted.residuals.T, least_spread, days)
             rows.append(of_reach[0])
             errors.append(of_reach[1])
         trees = _grow(np.concatenate(rows), np.concatenate(errors))
@@ -135,15 +137,16 @@ boosting = Boosting()
 
 
 def _rows(
-    inputs: FeatureInputs, reach: Reach, design: FeatureDesign, error: Array, least_spread: float, days: Indices
+    inputs: FeatureInputs, known: tuple[Lags, Reach], error: Array, least_spread: float, days: Indices
 ) -> tuple[Array, Array]:
     """What trees see of these days' cells, and by how many spreads the ridge missed them."""  # (N, K), (N,)
+    lags, reach = known
     spread = month_spread(inputs.table, reach.whole, least_spread)
-    told = tree_features(inputs, reach, design, spread)[days]
+    told = tree_features(inputs, lags, reach, spread)[days]
     own = (inputs.table - error)[days] / spread[days, None]
     missed = error[days] / spread[days, None]
-    known = np.isfinite(missed)
-    return np.column_stack([told[known], own[known]]), missed[known]
+    is_told = np.isfinite(missed)
+    return np.column_stack([told[is_told], own[is_told]]), missed[is_told]
 
 
 def _grow(rows: Array, errors: Array) -> Trees:

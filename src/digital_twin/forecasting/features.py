@@ -76,70 +76,73 @@ def design_features(inputs: FeatureInputs) -> FeatureDesign:
     )
 
 
-def load_features(inputs: FeatureInputs, reach: Reach, design: FeatureDesign, *, first: int = 0) -> Array:
-    """Features of every cell from the day `first` on, for forecasts of that reach."""  # (S, D, P)
-    lags = slot_lags(inputs.table, reach.back, design.usual)
-    shape = day_shape(inputs.table, reach.whole, design.usual)
-    recent = day_levels(inputs.table, reach, design.usual)
-    calendar = calendar_of(inputs, has_season=design.has_season)
-    weekend = inputs.weekday >= SATURDAY
-    columns = [*lags.values(), lags["past"] * weekend[:, None], *recent]
-    columns += [np.broadcast_to(one[:, None], inputs.table.shape) for one in (*shape.T, *calendar)]
-    columns = [one[first:] for one in columns]
-    columns += weather_with_hinges(inputs.weather, design.knots, first=first)
-    return np.stack(columns, axis=-1).transpose(1, 0, 2)
+@dataclass(frozen=True, slots=True, eq=False)
+class Lags:
+    """What a forecast of one reach knows of the series, for the cells from the day `first` on; finite."""
+
+    first: int
+    of_slot: Mapping[str, Array]  # each (D, S)
+    day_mean: Array  # (D, S) of the latest 24 hours
+    last_hour: Array  # (D,) of the latest whole day
+    week_mean: Array  # (D,) up to that day
+    blocks: Array  # (D, BLOCKS) the parts of that day
+    month_blocks: Array  # (D, BLOCKS) the same in the mean of a month
 
 
-def slot_lags(table: Array, back: int, usual: Array) -> dict[str, Array]:
+def lags_of(table: Array, reach: Reach, usual: Array, *, first: int = 0) -> Lags:
+    """The lags of every cell, what is usual where they are missing."""
+    week, month = trailing_mean(table, WEEK), trailing_mean(table, MONTH)
+    day, week_of_day, month_of_day = (lag(one, reach.whole)[first:] for one in (table, week, month))
+    typical = np.where(np.isfinite(month_of_day), month_of_day, usual)
+    week_mean = np.where(np.isfinite(week_of_day), week_of_day, usual).mean(axis=1)
+    day_mean = latest_day_mean(table, reach.back)[first:]
+    hour = slice(-(table.shape[1] // 24), None)
+    return Lags(
+        first=first,
+        of_slot=_slot_lags(table, week, month, reach.back, usual, first),
+        day_mean=np.where(np.isfinite(day_mean), day_mean, week_mean[:, None]),
+        last_hour=np.where(np.isfinite(day[:, hour]), day[:, hour], usual[hour]).mean(axis=1),
+        week_mean=week_mean,
+        blocks=_in_blocks(np.where(np.isfinite(day), day, typical)),
+        month_blocks=_in_blocks(typical),
+    )
+
+
+def _slot_lags(table: Array, week: Array, month: Array, back: int, usual: Array, first: int) -> dict[str, Array]:
     """Of the same slot: the latest known values, those of the same weekday, and recent means."""  # each (D, S)
-    week = -(-back // WEEK) * WEEK
-    weekly = [lag(table, week + weeks * WEEK) for weeks in range(3)]
+    weeks = -(-back // WEEK) * WEEK
+    weekly = [lag(table, weeks + more * WEEK)[first:] for more in range(3)]
     tables = {
-        "past": lag(table, back),
-        "before": lag(table, back + 1),
+        "past": lag(table, back)[first:],
+        "before": lag(table, back + 1)[first:],
         "week": weekly[0],
         "fortnight": weekly[1],
         "weekly": _mean_of(weekly),
-        "level": lag(trailing_mean(table, WEEK), back),
-        "month": lag(trailing_mean(table, MONTH), back),
+        "level": lag(week, back)[first:],
+        "month": lag(month, back)[first:],
     }
     return dict(zip(tables, fill_missing_lags(list(tables.values()), usual), strict=True))
 
 
-def day_shape(table: Array, whole: int, usual: Array) -> Array:
-    """The latest whole day as the means of its parts."""  # (D, BLOCKS)
-    return _in_blocks(lag(table, whole), lag(trailing_mean(table, MONTH), whole), usual)
-
-
-def month_shape(table: Array, whole: int, usual: Array) -> Array:
-    """The month up to that day as the means of the parts of its days."""  # (D, BLOCKS)
-    month = lag(trailing_mean(table, MONTH), whole)
-    return _in_blocks(month, month, usual)
-
-
-def _in_blocks(table: Array, instead: Array, usual: Array) -> Array:
-    filled = np.where(np.isfinite(table), table, np.where(np.isfinite(instead), instead, usual))
-    return filled.reshape(table.shape[0], BLOCKS, -1).mean(axis=2)
-
-
-def day_levels(table: Array, reach: Reach, usual: Array) -> list[Array]:
-    """Means of the latest 24 hours, of the last hour of the latest whole day, and of the week up to that."""
-    days, slots = table.shape
-    last_hour = lag(table, reach.whole)[:, -(slots // 24) :]
-    week = lag(trailing_mean(table, WEEK), reach.whole)
-    evening = np.where(np.isfinite(last_hour), last_hour, usual[-(slots // 24) :]).mean(axis=1)
-    weekly = np.where(np.isfinite(week), week, usual).mean(axis=1)
-    latest = latest_day_mean(table, reach.back)
-    return [
-        np.where(np.isfinite(latest), latest, weekly[:, None]),
-        np.broadcast_to(evening[:, None], (days, slots)),
-        np.broadcast_to(weekly[:, None], (days, slots)),
-    ]
+def _in_blocks(table: Array) -> Array:
+    return table.reshape(table.shape[0], BLOCKS, -1).mean(axis=2)
 
 
 def latest_day_mean(table: Array, back: int) -> Array:
     """Mean of the 24 hours up to the latest cell that is known."""  # (D, S)
     return lag(trailing_cells_mean(table, table.shape[1]), back)
+
+
+def load_features(inputs: FeatureInputs, lags: Lags, design: FeatureDesign) -> Array:
+    """Features of every cell that the lags are of."""  # (S, D, P)
+    shape = lags.day_mean.shape
+    is_weekend = (inputs.weekday >= SATURDAY)[lags.first :, None]
+    calendar = [one[lags.first :] for one in calendar_of(inputs, has_season=design.has_season)]
+    of_days = [lags.last_hour, lags.week_mean, *lags.blocks.T, *calendar]
+    columns = [*lags.of_slot.values(), lags.of_slot["past"] * is_weekend, lags.day_mean]
+    columns += [np.broadcast_to(one[:, None], shape) for one in of_days]
+    columns += weather_with_hinges(inputs.weather, design.knots, first=lags.first)
+    return np.stack(columns, axis=-1).transpose(1, 0, 2)
 
 
 def calendar_of(inputs: FeatureInputs, *, has_season: bool) -> list[Array]:
@@ -193,13 +196,8 @@ def trailing_mean(table: Array, days: int) -> Array:
     known = np.isfinite(table)
     total = np.cumsum(np.where(known, table, 0.0), axis=0)
     count = np.cumsum(known, axis=0)
-    total, count = total - lag_or_zero(total, days), count - lag_or_zero(count, days)
+    total[days:], count[days:] = total[days:] - total[:-days], count[days:] - count[:-days]
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def lag_or_zero(table: Array, days: int) -> Array:
-    """As `lag`, with 0 before the table begins."""
-    return np.nan_to_num(lag(table.astype(np.float64), days))
 
 
 def trailing_cells_mean(table: Array, cells: int) -> Array:

@@ -20,7 +20,7 @@ from digital_twin.forecasting.feature_inputs import (
     question_of,
     reaches_asked,
 )
-from digital_twin.forecasting.features import FeatureDesign, design_features, load_features
+from digital_twin.forecasting.features import FeatureDesign, design_features, lags_of, load_features
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
 from digital_twin.forecasting.forecaster import BACK_DAYS, Arrays, TrainingTask
 from digital_twin.forecasting.local_days import Reach, reaches_of
@@ -119,7 +119,7 @@ def fit_ridge(history: History, site: Site, *, back: Collection[int], calibrated
     slots: dict[Reach, FittedSlots] = {}
     shifts: dict[int, Array] = {}
     for reach in reaches_of({*back, *calibrated}):
-        features = load_features(inputs, reach, design)
+        features = load_features(inputs, lags_of(inputs.table, reach, design.usual), design)
         fitted = fit_slots(features, inputs.table, until=inputs.table.shape[0])
         slots[reach] = replace(fitted, residuals=fitted.residuals[:, -RESIDUAL_DAYS:])
         if reach.whole == reach.back and reach.back in calibrated:
@@ -136,7 +136,8 @@ def predict_ridge(fitted: FittedRidge, task: ForecastTask, levels: tuple[float, 
     quantiles = np.empty((task.grid.steps, len(levels)))
     for reach, chosen in asked.reaches:
         slots, slot = fitted.slots[reach], asked.slot[chosen]
-        features = load_features(asked.inputs, reach, fitted.design, first=asked.first)
+        lags = lags_of(asked.inputs.table, reach, fitted.design.usual, first=asked.first)
+        features = load_features(asked.inputs, lags, fitted.design)
         mean[chosen] = predict_slots(slots, features)[slot, asked.row[chosen]]
         quantiles[chosen] = mean[chosen, None] + residual_quantiles(slots.residuals.T, levels)[slot]
     if fitted.shifts:
