@@ -13,7 +13,6 @@ from digital_twin.forecasting.forecaster import Arrays, TrainingTask
 from digital_twin.forecasting.orientation import (
     FITTING_DAYS,
     Roofs,
-    correlation,
     default_orientation,
     fit_roofs,
     usual_roofs,
@@ -26,7 +25,7 @@ from digital_twin.forecasting.solar import Sky, position_in_day
 
 __all__ = ["FittedPhotovoltaics", "PVWatts", "default_orientation", "pvwatts"]
 
-SMALLEST_WEATHER_AGREEMENT = 0.6
+FEWEST_CASES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +64,25 @@ def _fit_by_clear_sky(site: Site, history: History, *, is_unlike_weather: bool) 
 
 
 def _fit_by_weather(site: Site, history: History) -> FittedPhotovoltaics | None:
-    """None where the weather explains less than a clear sky does."""
+    """None where the weather makes nothing better."""
     roofs, agreement, faults = _fit_without_faults(site, history, Sky(site, [history.grid], history.weather))
     conditions = conditions_of(site, history.grid, history.weather, roofs)
     usable = np.isfinite(history.values) & np.isfinite(conditions.expected_kw) & conditions.is_lit & ~faults.is_any
     chosen = thinned(usable)
-    cases = Cases(
-        history.values[chosen],
-        solar_days(site, history.grid)[chosen],
-        position_in_day(site, history.grid)[chosen],
-        conditions.at(chosen),
-        _ceiling_kw(site, history, faults),
-    )
-    by_clear_sky = correlation(cases.actual_kw, cases.conditions.bright_kw)
-    if correlation(cases.actual_kw, cases.conditions.expected_kw) < max(SMALLEST_WEATHER_AGREEMENT, by_clear_sky):
+    if chosen.size < FEWEST_CASES or not history.values[chosen].any():
         return None
+    ceiling_kw = _ceiling_kw(site, history, faults)
+    residual = learn_residual(
+        Cases(
+            history.values[chosen],
+            solar_days(site, history.grid)[chosen],
+            position_in_day(site, history.grid)[chosen],
+            conditions.at(chosen),
+            ceiling_kw,
+        )
+    )
     left_out = faults.left_out(site, history.grid)
-    return FittedPhotovoltaics(roofs, cases.ceiling_kw, agreement, learn_residual(cases), left_out)
+    return None if residual is None else FittedPhotovoltaics(roofs, ceiling_kw, agreement, residual, left_out)
 
 
 def _fit_without_faults(site: Site, history: History, sky: Sky) -> tuple[Roofs, float, Faults]:

@@ -47,6 +47,10 @@ class Conditions:
         first = (expected_share, self.clearness, self.of_day, self.before, self.after)
         return np.column_stack([*first, self.place])
 
+    def without_weather(self) -> Array:
+        """Sun and season alone."""  # (T, 4)
+        return np.delete(self.place, 2, axis=1)
+
     def at(self, chosen: Indices | slice) -> "Conditions":
         """Of some of the intervals."""
         return Conditions(*(getattr(self, name)[chosen] for name in self.__slots__))

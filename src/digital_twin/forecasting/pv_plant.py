@@ -40,7 +40,7 @@ class FittedPhotovoltaics:
     """What was learned of the weather's error."""
     left_out: LeftOut = NOTHING
     is_unlike_weather: bool = False
-    """Weather was given that does not explain the plant."""
+    """Weather was given that makes nothing better."""
 
     def suits(self, task: ForecastTask) -> bool:
         return self.residual is None or _foresees_sun(task)
@@ -111,7 +111,7 @@ class FittedPhotovoltaics:
     def _assumptions(self, task: ForecastTask) -> tuple[str, ...]:
         told = [*self.left_out.told()]
         if self.is_unlike_weather:
-            told.append("the weather given explains the generation less than a clear sky does, and is not used")
+            told.append("the weather given makes forecasts of this plant no better, and is not used")
         if self.agreement is None:
             facing = default_orientation(task.site)
             side = "south" if facing.azimuth_degrees == 180 else "north"

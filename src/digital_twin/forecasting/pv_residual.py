@@ -1,7 +1,7 @@
 """What physics misses, learned from a plant's own history: its performance of late, blurred weather, and the rest.
 
 The rest is told by a forest. It looks at sun, season and weather around only where that was better on days held back;
-otherwise at what is expected and how clear it is.
+otherwise at what is expected and how clear it is. Weather that makes nothing better is not used at all.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Residual:
         """Mean and quantiles at `LEVELS`, by daylight."""  # (T,), (T, Q)
         expected_kw = _corrected(conditions, self.performance, self.blur, ceiling_kw)
         columns = conditions.columns(expected_kw / ceiling_kw)
-        missed, quantiles = self.forest.quantiles(_seen(columns, self.is_full), LEVELS)
+        missed, quantiles = self.forest.quantiles(columns if self.is_full else columns[:, :BRIEF_COLUMNS], LEVELS)
         calibrated = self.calibration.apply(quantiles, position)
         scale_kw = _scale_kw(conditions, ceiling_kw)
         return expected_kw + scale_kw * missed, expected_kw[:, None] + scale_kw[:, None] * calibrated
@@ -65,19 +65,26 @@ class Cases:
     ceiling_kw: float
 
 
-def learn_residual(cases: Cases) -> Residual:
-    """Learn, and judge on days held back."""
+def learn_residual(cases: Cases) -> Residual | None:
+    """Learn, and judge on days held back; None where these were forecast no worse by sun and season alone."""
     performance, latest = _performance(cases.day, cases.actual_kw, cases.conditions.expected_kw)
     blur = _blur(cases, performance)
     expected_kw = _corrected(cases.conditions, performance, blur, cases.ceiling_kw)
-    columns = cases.conditions.columns(expected_kw / cases.ceiling_kw)
-    missed = (cases.actual_kw - expected_kw) / _scale_kw(cases.conditions, cases.ceiling_kw)
-    brief, full = (_held_back(columns, missed, cases.day, is_full) for is_full in (False, True))
-    is_full = is_better(_daily_loss(missed, full, cases.day), _daily_loss(missed, brief, cases.day))
-    calibration = calibrate_by_sun(
-        missed, full if is_full else brief, cases.position, days=np.unique(cases.day).size, rated=1.0
-    )
-    return Residual(latest, blur, _grown(columns, missed, is_full), calibration, is_full)
+    scale_kw = _scale_kw(cases.conditions, cases.ceiling_kw)
+    missed, share = (cases.actual_kw - expected_kw) / scale_kw, cases.actual_kw / scale_kw
+    full = cases.conditions.columns(expected_kw / cases.ceiling_kw)
+    brief, blind = full[:, :BRIEF_COLUMNS], cases.conditions.without_weather()
+    by_full = _held_back(full, missed, cases.day, FEWEST_IN_LEAF)
+    by_brief = _held_back(brief, missed, cases.day, FEWEST_IN_BRIEF_LEAF)
+    without = _held_back(blind, share, cases.day, FEWEST_IN_BRIEF_LEAF)
+    losses = [_daily_loss(missed, one, cases.day) for one in (by_brief, by_full)]
+    is_full = is_better(losses[1], losses[0])
+    if not is_better(losses[is_full], _daily_loss(share, without, cases.day)):
+        return None
+    days = np.unique(cases.day).size
+    calibration = calibrate_by_sun(missed, by_full if is_full else by_brief, cases.position, days=days, rated=1.0)
+    forest = _grown(full, missed, FEWEST_IN_LEAF) if is_full else _grown(brief, missed, FEWEST_IN_BRIEF_LEAF)
+    return Residual(latest, blur, forest, calibration, is_full)
 
 
 def residual_from(arrays: Arrays) -> Residual:
@@ -137,26 +144,19 @@ def _scale_kw(conditions: Conditions, ceiling_kw: float) -> Array:
     return conditions.bright_kw + TWILIGHT_SHARE * ceiling_kw
 
 
-def _held_back(columns: Array, missed: Array, day: Indices, is_full: bool) -> Array:
+def _held_back(columns: Array, targets: Array, day: Indices, fewest: int) -> Array:
     """Quantiles of each case by a forest that did not see its block of days."""  # (N, Q)
-    quantiles = np.zeros((missed.size, len(LEVELS)))
+    quantiles = np.zeros((targets.size, len(LEVELS)))
     part = (day - day[0]) // BLOCK_DAYS % FOLDS
     for held in range(FOLDS):
         told, asked = part != held, part == held
         if told.any() and asked.any():
-            grown = _grown(columns[told], missed[told], is_full)
-            quantiles[asked] = grown.quantiles(_seen(columns[asked], is_full), LEVELS)[1]
+            quantiles[asked] = _grown(columns[told], targets[told], fewest).quantiles(columns[asked], LEVELS)[1]
     return quantiles
 
 
-def _grown(columns: Array, missed: Array, is_full: bool) -> Forest:
-    fewest = FEWEST_IN_LEAF if is_full else FEWEST_IN_BRIEF_LEAF
-    seen = _seen(columns, is_full)
-    return grow_forest(seen, missed, fewest=fewest, tried=max(2, round(TRIED_SHARE * seen.shape[1])))
-
-
-def _seen(columns: Array, is_full: bool) -> Array:
-    return columns if is_full else columns[:, :BRIEF_COLUMNS]
+def _grown(columns: Array, targets: Array, fewest: int) -> Forest:
+    return grow_forest(columns, targets, fewest=fewest, tried=max(2, round(TRIED_SHARE * columns.shape[1])))
 
 
 def _daily_loss(missed: Array, quantiles: Array, day: Indices) -> Array:
