@@ -197,6 +197,24 @@ def test_readings_that_arrive_late_are_not_known_before(operator: httpx.Client, 
     assert forecast["provenance"]["data_end"] == "2026-03-13T00:00:00Z"
 
 
+def test_a_month_ahead_is_told_by_last_year_and_its_temperatures(operator: httpx.Client, community: str):
+    hour = np.arange(390 * 24)
+    temperature_c = (
+        10 - 12 * np.cos(2 * np.pi * (hour / 24 + 50) / 365.25) + 4 * np.sin(2 * np.pi * (hour % 24 - 9) / 24)
+    )
+    load = np.array(days_of_load(390, minutes=60)) + 3 * np.maximum(15 - temperature_c, 0)
+    record(operator, community, load.tolist(), minutes=60)
+    month = {"horizon_hours": 30 * 24, "resolution_minutes": 60, "variables": ["load_kw"]}
+    bare = generate(operator, community, **month)
+    record(operator, community, temperature_c.tolist(), name="temperature_c", minutes=60)
+    told = generate(operator, community, **month)
+    assert bare["models"] == told["models"] == {"load_kw": "scenarios"}
+    for forecast in (bare, told):
+        check_forecast(forecast, steps=720, names=("load_kw",))
+    assert bare["variables"]["load_kw"]["mean"] != told["variables"]["load_kw"]["mean"]
+    assert generate(operator, community, variables=["load_kw"])["models"] != {"load_kw": "scenarios"}
+
+
 def test_weather_that_becomes_known_later_is_not_used(api: Api, operator: httpx.Client):
     calm, warned = api.community(operator), api.community(operator)
     for community_id in (calm, warned):
