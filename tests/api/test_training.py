@@ -14,7 +14,7 @@ from digital_twin.client import Tokens, TwinClient
 from digital_twin.domain import errors
 
 AT_ONCE = {"Prefer": "wait=60"}
-SUNNY_DAYS = 40
+SUNNY_DAYS = 45
 
 
 def days_of_sun(days: int) -> list[float]:
@@ -44,33 +44,39 @@ def metered(operator: httpx.Client, community: str) -> str:
     return community
 
 
-def test_every_model_that_learns_is_trained_for_every_variable_with_readings(operator: httpx.Client, community: str):
-    record(operator, community, days_of_load(SUNNY_DAYS))
+def test_without_names_the_models_that_auto_takes_are_trained(operator: httpx.Client, community: str):
+    record(operator, community, days_of_load(SUNNY_DAYS, minutes=60), minutes=60)
     record(operator, community, days_of_sun(SUNNY_DAYS), name="pv_kw")
-    before = generate(operator, community)
+    before = generate(operator, community, resolution_minutes=60)
     run = train(operator, community)
-    assert (run["kind"], run["state"], run["progress"]) == ("training", "succeeded", {"done": 5, "total": 5})
+    assert (run["kind"], run["state"], run["progress"]) == ("training", "succeeded", {"done": 2, "total": 2})
     versions = answered(operator.get(run["links"]["result"]))["trained"]
     assert [(one["variable"], one["model"], one["version"]) for one in versions] == [
-        ("load_kw", "ridge", 1),
-        ("load_kw", "ridge_conformal", 1),
+        ("load_kw", "ensemble", 1),
         ("pv_kw", "pvwatts", 1),
-        ("pv_kw", "ridge", 1),
-        ("pv_kw", "ridge_conformal", 1),
     ]
-    for one in versions:
-        assert (one["run_id"], one["resolution_minutes"]) == (run["run_id"], 15)
+    for one, minutes in zip(versions, (60, 15), strict=True):
+        assert (one["run_id"], one["resolution_minutes"]) == (run["run_id"], minutes)
         assert datetime.fromisoformat(one["as_of"]) == datetime.fromisoformat(one["data_end"]) == START
         assert one["scores"]["days"] == 14
         assert 0 < one["scores"]["model"]["pinball_loss_kw"] < one["scores"]["model"]["rmse_kw"]
         assert 0.5 < one["scores"]["seasonal_naive"]["coverage_90"] <= 1
-        assert "weights" not in one
         assert "drift" not in one
-    after = generate(operator, community)
+    after = generate(operator, community, resolution_minutes=60)
+    assert before["models"]["load_kw"] == "ridge_conformal"
+    assert after["models"]["load_kw"] == "ensemble, trained version 1 of 2026-03-16T00:00Z"
+    assert any("weighted by loss over the last" in one for one in after["provenance"]["assumptions"])
+    check_forecast(after, steps=24, names=["load_kw", "pv_kw", "net_load_kw"])
+    finer = generate(operator, community)
+    assert finer["provenance"]["models"]["pv_kw"] == "pvwatts, trained version 1 of 2026-03-16T00:00Z"
+
+
+def test_a_fit_in_the_asking_and_a_trained_version_say_the_same(operator: httpx.Client, metered: str):
+    before = generate(operator, metered)
+    train(operator, metered, models=["ridge_conformal"])
+    after = generate(operator, metered)
     assert after["variables"] == before["variables"]
     assert after["models"]["load_kw"] == "ridge_conformal, trained version 1 of 2026-03-16T00:00Z"
-    assert after["provenance"]["models"]["pv_kw"] == "pvwatts, trained version 1 of 2026-03-16T00:00Z"
-    assert before["models"]["load_kw"] == "ridge_conformal"
 
 
 def test_the_newest_version_that_was_known_makes_the_forecast(operator: httpx.Client, metered: str):
@@ -91,7 +97,7 @@ def test_the_newest_version_that_was_known_makes_the_forecast(operator: httpx.Cl
 
 
 def test_what_a_trained_version_does_not_suit_is_fitted_anew(operator: httpx.Client, metered: str):
-    train(operator, metered, variables=["load_kw"])
+    train(operator, metered, models=["ridge_conformal"])
     for other in ({"resolution_minutes": 60}, {"horizon_hours": 24 * 7}, {"model": "ridge_conformal"}):
         forecast = generate(operator, metered, variables=["load_kw"], **other)
         check_forecast(forecast, steps=len(forecast["variables"]["load_kw"]["mean"]), names=["load_kw"])
@@ -115,7 +121,7 @@ def test_training_sees_nothing_that_was_received_later(operator: httpx.Client, m
 
 
 def test_a_dispatch_plans_with_the_trained_version(operator: httpx.Client, metered: str):
-    train(operator, metered, variables=["load_kw"])
+    train(operator, metered, models=["ridge_conformal"])
     plan = answered(operator.post(f"/communities/{metered}/optimization/dispatch", json=DAY))
     assert "trained version 1" in plan["provenance"]["models"]["load_kw"]
 
@@ -145,10 +151,10 @@ def test_too_little_history_says_what_is_needed(operator: httpx.Client, communit
     path = f"/communities/{community}/forecasting/train"
     nothing = refused(operator.post(path, json={}), 409)
     assert nothing["type"] == "/problems/insufficient-data"
-    record(operator, community, days_of_load(30))
+    record(operator, community, days_of_load(20))
     short = refused(operator.post(path, json={}), 409)
-    assert (short["needed"], short["found"]) == (35, 30)
-    assert "21 to learn from, then 14 to be judged on" in short["detail"]
+    assert (short["needed"], short["found"]) == (42, 20)
+    assert "28 to learn from, then 14 to be judged on" in short["detail"]
     record(operator, community, days_of_sun(30), name="pv_kw")
     assert [one["model"] for one in trained(operator, community)] == []
     assert train(operator, community)["progress"] == {"done": 1, "total": 1}

@@ -10,7 +10,7 @@ from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Prediction
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.local_days import days_ahead
-from digital_twin.forecasting.registry import DEFAULT_LEVELS, describe_model, find_forecaster
+from digital_twin.forecasting.registry import BEST, DEFAULT_LEVELS, describe_model, find_forecaster
 from digital_twin.forecasting.training import FittedModel, suits
 
 AUTO = "auto"
@@ -28,13 +28,18 @@ def make_forecast(
 ) -> Forecast:
     """The forecast of a task by the named model, fitted anew unless it is given `fitted` and this suits the task.
 
-    `auto` takes physics for generation, and for load the best model that the history is long enough for.
+    `auto` takes physics for generation, and for load the ensemble where it was trained, else the best model that the
+    history is long enough for.
 
     Raises:
         InvalidInput: there is no such model, or it cannot forecast this variable.
         InsufficientData: a model asked for by name needs more history.
     """
-    name = choose_model(task) if model == AUTO else model
+    name = model
+    if model == AUTO:
+        *trained, name = preferred_models(task)
+        if fitted is not None and fitted.model in trained and suits(fitted, task):
+            name = fitted.model
     description = describe_model(name)
     if task.variable not in description.variables:
         raise InvalidInput(f"the model {name} forecasts {', '.join(description.variables)} only", field="model")
@@ -61,8 +66,18 @@ def make_forecast(
     )
 
 
+def preferred_models(task: ForecastTask) -> tuple[str, ...]:
+    """The models that `auto` stands for, the best first: the last one can be fitted in the asking, others are trained.
+
+    Raises:
+        InsufficientData: there is none.
+    """
+    name = choose_model(task)
+    return (BEST[task.variable], name) if name in ("ridge_conformal", "seasonal_naive") else (name,)
+
+
 def choose_model(task: ForecastTask) -> str:
-    """The model that `auto` stands for."""
+    """The model that `auto` stands for where none was trained."""
     if task.variable == "pv_kw":
         return "pvwatts"
     days = task.history.days if task.history else 0.0

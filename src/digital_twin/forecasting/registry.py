@@ -4,7 +4,7 @@ Others are added by packages that declare the entry point group `digital_twin.fo
 asked for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -63,6 +63,34 @@ MODELS = {
             "digital_twin.forecasting.regression:calibrated_ridge",
         ),
         ModelDescription(
+            "boosting",
+            (*_LOAD, "pv_kw"),
+            "21 days of readings",
+            "Ke et al. (2017), LightGBM; Koenker and Bassett (1978)",
+            "digital_twin.forecasting.boosting:boosting",
+        ),
+        ModelDescription(
+            "lstm",
+            (*_LOAD, "pv_kw"),
+            "21 days of readings",
+            "Hochreiter and Schmidhuber (1997); Wen et al. (2017)",
+            "digital_twin.forecasting.lstm:lstm",
+        ),
+        ModelDescription(
+            "prophet",
+            (*_LOAD, "pv_kw"),
+            "21 days of readings",
+            "Taylor and Letham (2018), The American Statistician 72",
+            "digital_twin.forecasting.prophet:prophet",
+        ),
+        ModelDescription(
+            "ensemble",
+            _LOAD,
+            "28 days of readings",
+            "Ratcliff (1979); Gibbs and Candes (2021)",
+            "digital_twin.forecasting.ensemble:ensemble",
+        ),
+        ModelDescription(
             "scenarios",
             _LOAD,
             "365 days of readings; better with temperature_c of those days",
@@ -79,6 +107,10 @@ MODELS = {
         ),
     )
 }
+
+
+BEST = {"load_kw": "ensemble", "net_load_kw": "ensemble", "pv_kw": "pvwatts"}
+"""What `auto` takes for each variable where it was trained."""
 
 
 def list_models() -> list[ModelDescription]:
@@ -117,3 +149,10 @@ def require_learning(names: Iterable[str]) -> None:
             wrong = f"the model {name} has nothing to learn" if name in known else "there is no such model"
             learning = ", ".join(one.name for one in known.values() if one.learns)
             raise InvalidInput(f"{wrong}; models that are trained are {learning}", field="models")
+
+
+def models_to_train(variable: str, names: Collection[str] | None) -> list[str]:
+    """The named models that forecast the variable; without names the one that `auto` takes where it was trained."""
+    if names is None:
+        return [BEST[variable]]
+    return [one.name for one in list_models() if one.name in names and variable in one.variables]

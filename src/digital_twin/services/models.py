@@ -14,7 +14,13 @@ from digital_twin.forecasting.forecast import History
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.held_out import Scores, require_history, task_at
 from digital_twin.forecasting.model_bytes import FORMAT, from_bytes
-from digital_twin.forecasting.registry import ModelDescription, list_models, require_learning
+from digital_twin.forecasting.registry import (
+    ModelDescription,
+    describe_model,
+    list_models,
+    models_to_train,
+    require_learning,
+)
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import train_model
 from digital_twin.services.forecasts import VARIABLES, ForecastRequest, ForecastService
@@ -38,7 +44,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What to train: without a word about it, every model that learns for every variable that can be forecast."""
+    """What to train: without a word about it, what `auto` takes for every variable that can be forecast."""
 
     variables: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
@@ -139,24 +145,19 @@ class ModelService:
 
 
 def pairs_of(variables: Sequence[str], models: Sequence[str] | None) -> list[Pair]:
-    """Each variable with each model that learns and can forecast it.
+    """Each variable with each of the models that can forecast it; without names with the one that `auto` takes.
 
     Raises:
         InvalidInput: a model is unknown or has nothing to learn, or no pair is left.
     """
     require_learning(models or ())
-    learning = [one for one in list_models() if one.learns and (models is None or one.name in models)]
-    pairs = [
-        (variable, one.name)
-        for variable in VARIABLES
-        for one in learning
-        if variable in variables and variable in one.variables
-    ]
-    reached = {model for _, model in pairs}
-    for one in learning:
-        if models is not None and one.name not in reached:
-            raise InvalidInput(f"the model {one.name} forecasts {', '.join(one.variables)} only", field="models")
-    return pairs
+    found = {variable: models_to_train(variable, models) for variable in VARIABLES if variable in variables}
+    reached = {name for names in found.values() for name in names}
+    for name in models or ():
+        if name not in reached:
+            able = ", ".join(describe_model(name).variables)
+            raise InvalidInput(f"the model {name} forecasts {able} only", field="models")
+    return [(variable, name) for variable, names in found.items() for name in names]
 
 
 def _enough(found: dict[Pair, TrainingTask], wanted: Sequence[Pair], *, is_asked_for: bool) -> list[Pair]:

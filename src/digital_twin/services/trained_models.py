@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from digital_twin.domain.errors import InsufficientData
-from digital_twin.forecasting.auto import choose_model
+from digital_twin.forecasting.auto import preferred_models
 from digital_twin.forecasting.forecast import ForecastTask
 from digital_twin.forecasting.model_bytes import FORMAT
 from digital_twin.forecasting.training import STALE_AFTER
@@ -27,21 +27,28 @@ class TrainedModel:
 
 
 async def trained_for(tx: Transaction, task: ForecastTask) -> TrainedModel | None:
-    """The newest version of the model that `auto` stands for, if what it knows was known when the forecast is issued.
+    """The newest version of the best model that `auto` stands for, of those known when the forecast is issued.
 
     Whether it suits the task is told by the model itself when it is asked.
     """
     try:
-        model = choose_model(task)
+        preferred = preferred_models(task)
     except InsufficientData:
         return None
-    found = await tx.trained_models.newest(
-        task.variable, model, payload_format=FORMAT, since=task.issued_at - STALE_AFTER, until=task.issued_at
-    )
-    if found is None:
-        return None
-    version, payload = found
+    since = task.issued_at - STALE_AFTER
+    for model in preferred:
+        found = await tx.trained_models.newest(
+            task.variable, model, payload_format=FORMAT, since=since, until=task.issued_at
+        )
+        if found is not None:
+            return _undamaged(*found)
+    return None
+
+
+def _undamaged(version: TrainedVersion, payload: bytes) -> TrainedModel | None:
     if hashlib.sha256(payload).hexdigest() != version.sha256:
-        get_logger().error("trained_model_damaged", variable=task.variable, model=model, version=version.version)
+        get_logger().error(
+            "trained_model_damaged", variable=version.variable, model=version.model, version=version.version
+        )
         return None
     return TrainedModel(version, payload)

@@ -102,7 +102,7 @@ TRAIN_LOAD: dict[str, Any] = {"variables": ["load_kw"]}
 
 
 class TrainingBody(Body):
-    """What to train: without names every model that learns, for every variable with enough readings."""
+    """What to train: without names the models that `auto` takes, for every variable with enough readings."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [TRAIN_LOAD]})
 
