@@ -320,6 +320,13 @@ def test_a_capacity_alone_makes_what_pvwatts_makes_of_it_and_says_how_unsure_tha
     assert any("500 kW of PV at 30 degrees facing south" in one for one in made.assumptions)
 
 
+def test_the_first_days_move_the_forecast_towards_what_they_gave() -> None:
+    past = plant(VIENNA, roofs_of((30.0, 180.0, 215.0)), days=10)
+    usual = FittedPhotovoltaics(usual_roofs(VIENNA), VIENNA.pv_capacity_kw)
+    # half of what the capacity promised on ten days, which count as much as the promise: three quarters
+    assert ask(learned(VIENNA, past), past).mean.sum() == pytest.approx(0.75 * ask(usual, past).mean.sum(), rel=0.05)
+
+
 def test_a_plant_that_yields_less_than_before_is_followed() -> None:
     past = plant(VIENNA, SOUTH, days=300)
     soiled = replace(past, values=past.values * np.where(np.arange(past.grid.steps) < 24 * 240, 1.0, 0.75))

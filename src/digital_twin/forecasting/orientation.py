@@ -4,25 +4,19 @@ Where readings cannot tell it, what is usual decides. Source: tilt and azimuth o
 the search for representative characteristics of PV systems, Solar Energy 173; weights by Huber (1964).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.evidence import is_better
 from digital_twin.forecasting.forecast import History, Site
-from digital_twin.forecasting.local_days import Indices, cells_of
+from digital_twin.forecasting.local_days import Indices
+from digital_twin.forecasting.roof_sight import Sight, under_clear_sky, under_weather
 from digital_twin.forecasting.solar import Orientation, Sky
 
 DEFAULT_TILT_DEGREES, TILT_DEVIATION = 30.0, 13.0
 AZIMUTH_DEVIATION = 50.0
-FITTING_DAYS = 14.0
-MOST_DAYS = 90
-BLOCK_DAYS, MOST_BLOCKS = 30, 4
-DAYS_A_BLOCK_IS_WORTH = 10
-"""The highest of each time of day in a month of chance."""
 
 FIRST_TILTS, FIRST_TURNS = np.arange(5.0, 66.0, 10.0), np.arange(-120.0, 121.0, 20.0)
 FINER_STEPS = ((5.0, 10.0), (2.5, 5.0), (1.5, 2.5))
@@ -30,8 +24,6 @@ LEAST_APART_DEGREES = 60.0
 LEAST_PART, LEAST_GAIN_BY_DAYS, LEAST_GAIN_BY_HOURS = 0.15, 0.05, 0.25
 """A second plane that is smaller, or explains less than that more, is more likely an error of the weather."""
 HUBER, REWEIGHTINGS = 1.345, 2
-
-Yields = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,19 +37,6 @@ class Roofs:
     def output_kw(self, sky: Sky) -> Array:
         """What they would yield if nothing limited them; exactly 0 at night."""  # (T,)
         return self.scale_kw @ sky.yields(self.tilt_degrees, self.azimuth_degrees)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sight:
-    """What roofs generated, and what planes would have yielded meanwhile."""
-
-    yields: Yields  # tilts (K,), azimuths (K,) -> (K, n)
-    seen_kw: Array  # (n,)
-    group: Indices  # (n,) intervals of one group err together
-    days: float
-    """So many days that err independently the readings are worth."""
-    are_days: bool
-    """Whether each group is a day; else these are hours of one, of which each is as it is."""
 
 
 def default_orientation(site: Site) -> Orientation:
@@ -78,7 +57,7 @@ def fit_roofs(site: Site, history: History) -> tuple[Roofs, float]:
     By the weather where the history knows it, otherwise by the highest output of each time of day in each of the last
     months, which stands for a cloudless moment.
     """
-    sight = _under_weather(site, history) if "ghi_wm2" in history.weather else _under_clear_sky(site, history)
+    sight = under_weather(site, history) if "ghi_wm2" in history.weather else under_clear_sky(site, history)
     if sight.seen_kw.size < 3 or not sight.seen_kw.any():
         return usual_roofs(site), -1.0
     towards = default_orientation(site).azimuth_degrees
@@ -201,89 +180,3 @@ def _refined(sight: Sight, roofs: Roofs, weight: Array, towards: float) -> Roofs
             best = int(np.argmin(badness))
             tilt[plane], azimuth[plane], output[plane] = tilts[best], azimuths[best], tried[best]
     return Roofs(tilt, azimuth, _scales(output, seen, weight))
-
-
-def _under_weather(site: Site, history: History) -> Sight:
-    """Days spread over the history, of which both the weather and the output are known."""
-    steps = 1440 // history.grid.step_minutes
-    days = history.grid.steps // steps
-    first = history.grid.steps - days * steps
-    known = (np.isfinite(history.values) & np.isfinite(history.weather["ghi_wm2"]))[first:].reshape(days, steps)
-    usable = np.flatnonzero(known.any(axis=1))
-    taken = usable[np.unique(np.linspace(0, usable.size - 1, min(MOST_DAYS, usable.size)).astype(np.int64))]
-    grids = [
-        TimeGrid(history.grid.instant(first + day * steps), steps, history.grid.step_minutes) for day in taken.tolist()
-    ]
-    if not grids:
-        return Sight(
-            lambda _tilt, _azimuth: np.empty((0, 0)), np.empty(0), np.empty(0, dtype=np.int64), 0.0, are_days=True
-        )
-    sky = Sky(
-        site, grids, {name: one[first:].reshape(days, steps)[taken].ravel() for name, one in history.weather.items()}
-    )
-    used = known[taken].ravel() & (sky.ghi_wm2 > 0)
-    group = np.repeat(np.arange(taken.size), steps)
-    return Sight(
-        lambda tilt, azimuth: sky.yields(tilt, azimuth)[:, used],
-        history.values[first:].reshape(days, steps)[taken].ravel()[used],
-        group[used],
-        float(usable.size),
-        are_days=True,
-    )
-
-
-def _under_clear_sky(site: Site, history: History) -> Sight:
-    blocks = _blocks(history)
-    sky = Sky(site, [day for block in blocks for day in _three_days(block.grid)], {})
-    seen = np.concatenate([_highest_by_slot(block) for block in blocks])
-    slots = 1440 // history.grid.step_minutes
-    lit = sky.clear_ghi_wm2.reshape(len(blocks), 3, -1).max(axis=1).ravel() > 0
-    used = np.isfinite(seen) & lit
-
-    def yields(tilt_degrees: Array, azimuth_degrees: Array) -> Array:
-        output = sky.yields(tilt_degrees, azimuth_degrees)
-        return (
-            output.reshape(len(tilt_degrees), len(blocks), 3, slots).max(axis=2).reshape(len(tilt_degrees), -1)[:, used]
-        )
-
-    hour = np.arange(slots * len(blocks)) * history.grid.step_minutes // 60
-    return Sight(yields, seen[used], hour[used], float(DAYS_A_BLOCK_IS_WORTH * len(blocks)), are_days=False)
-
-
-def _blocks(history: History) -> list[History]:
-    """The last months one by one, the latest first; what remains at the end is too short to show a clear sky."""
-    steps = BLOCK_DAYS * 1440 // history.grid.step_minutes
-    blocks = [last_days(history, BLOCK_DAYS)]
-    for number in range(1, MOST_BLOCKS):
-        first = history.grid.steps - (number + 1) * steps
-        if first < 0:
-            break
-        grid = TimeGrid(history.grid.instant(first), steps, history.grid.step_minutes)
-        block = History(grid, history.values[first : first + steps], {})
-        if block.days >= FITTING_DAYS:
-            blocks.append(block)
-    return blocks
-
-
-def _three_days(grid: TimeGrid) -> list[TimeGrid]:
-    """The UTC days in which a block begins, is half over, and ends: in between, the sun moves little."""
-    middles = (grid.instant(index) for index in (0, grid.steps // 2, grid.steps - 1))
-    midnights = (at.replace(hour=0, minute=0) for at in middles)
-    return [TimeGrid(midnight, 1440 // grid.step_minutes, grid.step_minutes) for midnight in midnights]
-
-
-def _highest_by_slot(block: History) -> Array:
-    """The highest value of each slot of the UTC day; NaN where none is known."""  # (S,)
-    cells = cells_of(block.grid, "UTC")
-    highest = np.full(cells.slots, -np.inf)
-    known = np.isfinite(block.values)
-    np.maximum.at(highest, cells.slot[known], block.values[known])
-    return np.where(np.isfinite(highest), highest, np.nan)
-
-
-def last_days(history: History, days: int) -> History:
-    """The end of a history."""
-    steps = min(history.grid.steps, days * 24 * 60 // history.grid.step_minutes)
-    first = history.grid.steps - steps
-    grid = TimeGrid(history.grid.instant(first), steps, history.grid.step_minutes)
-    return History(grid, history.values[first:], {name: values[first:] for name, values in history.weather.items()})

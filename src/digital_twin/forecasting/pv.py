@@ -4,23 +4,18 @@
 plant did not generate because it stood still or was held back is found first, and left out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from digital_twin.forecasting.forecast import History, Site
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask
-from digital_twin.forecasting.orientation import (
-    FITTING_DAYS,
-    Roofs,
-    default_orientation,
-    fit_roofs,
-    usual_roofs,
-)
+from digital_twin.forecasting.orientation import Roofs, default_orientation, fit_roofs, usual_roofs
 from digital_twin.forecasting.pv_conditions import conditions_of
 from digital_twin.forecasting.pv_faults import Faults, find_faults, solar_days
 from digital_twin.forecasting.pv_plant import FittedPhotovoltaics
-from digital_twin.forecasting.pv_residual import Cases, learn_residual, thinned
+from digital_twin.forecasting.pv_residual import Cases, learn_residual, performance_by_day, thinned
+from digital_twin.forecasting.roof_sight import FITTING_DAYS
 from digital_twin.forecasting.solar import Sky, position_in_day
 
 __all__ = ["FittedPhotovoltaics", "PVWatts", "default_orientation", "pvwatts"]
@@ -30,14 +25,14 @@ FEWEST_CASES = 50
 
 @dataclass(frozen=True, slots=True)
 class PVWatts:
-    """Learns from two weeks on; before, it answers from the capacity alone."""
+    """Learns from two weeks on; before, it answers from the capacity, scaled by what days under known weather gave."""
 
     needed_days: float = FITTING_DAYS
 
     def fit(self, task: TrainingTask) -> FittedPhotovoltaics:
         site, history = task.site, task.history
         if history.days < self.needed_days:
-            return FittedPhotovoltaics(usual_roofs(site), site.pv_capacity_kw)
+            return FittedPhotovoltaics(_roofs_of_capacity(site, history), site.pv_capacity_kw)
         ghi_wm2 = history.weather.get("ghi_wm2", np.full(history.grid.steps, np.nan))
         seen = History(history.grid, np.where(np.isfinite(ghi_wm2), history.values, np.nan), history.weather)
         if seen.days < self.needed_days:
@@ -49,6 +44,19 @@ class PVWatts:
 
 
 pvwatts = PVWatts()
+
+
+def _roofs_of_capacity(site: Site, history: History) -> Roofs:
+    roofs = usual_roofs(site)
+    if "ghi_wm2" not in history.weather:
+        return roofs
+    expected_kw = roofs.output_kw(Sky(site, [history.grid], history.weather))
+    faults = find_faults(site, history.grid, history.values, expected_kw)
+    usable = np.isfinite(history.values) & (np.nan_to_num(expected_kw) > 0) & ~faults.is_any
+    if not usable.any():
+        return roofs
+    _, latest = performance_by_day(solar_days(site, history.grid)[usable], history.values[usable], expected_kw[usable])
+    return replace(roofs, scale_kw=roofs.scale_kw * latest)
 
 
 def _fit_by_clear_sky(site: Site, history: History, *, is_unlike_weather: bool) -> FittedPhotovoltaics:

@@ -8,9 +8,11 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.forecast import History, Prediction, Site
+from digital_twin.forecasting.forecaster import last_days
 from digital_twin.forecasting.local_days import Indices, cells_of
-from digital_twin.forecasting.orientation import FITTING_DAYS, Roofs, last_days
+from digital_twin.forecasting.orientation import Roofs
 from digital_twin.forecasting.pv_faults import find_faults, solar_days
+from digital_twin.forecasting.roof_sight import FITTING_DAYS
 from digital_twin.forecasting.solar import Sky, position_in_day
 
 CLOUD_DAYS = 60

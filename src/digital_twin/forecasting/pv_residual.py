@@ -67,7 +67,7 @@ class Cases:
 
 def learn_residual(cases: Cases) -> Residual | None:
     """Learn, and judge on days held back; None where these were forecast no worse by sun and season alone."""
-    performance, latest = _performance(cases.day, cases.actual_kw, cases.conditions.expected_kw)
+    performance, latest = performance_by_day(cases.day, cases.actual_kw, cases.conditions.expected_kw)
     blur = _blur(cases, performance)
     expected_kw = _corrected(cases.conditions, performance, blur, cases.ceiling_kw)
     scale_kw = _scale_kw(cases.conditions, cases.ceiling_kw)
@@ -104,7 +104,7 @@ def thinned(usable: Flags) -> Indices:
     return found[:: -(-found.size // MOST_CASES)] if found.size else found
 
 
-def _performance(day: Indices, actual_kw: Array, expected_kw: Array) -> tuple[Array, float]:
+def performance_by_day(day: Indices, actual_kw: Array, expected_kw: Array) -> tuple[Array, float]:
     """What was generated as a share of what was expected, over the days before each; and after the last."""  # (N,)
     days, number = np.unique(day, return_inverse=True)
     made, could = np.bincount(number, weights=actual_kw), np.bincount(number, weights=expected_kw)
