@@ -101,7 +101,7 @@ MODELS = {
         ModelDescription(
             "pvwatts",
             ("pv_kw",),
-            "nothing; learns orientation and clouds from 14 days of readings",
+            "nothing; learns roofs, limits and the weather's error from 14 days of readings",
             "Dobos (2014), NREL/TP-6A20-62641",
             "digital_twin.forecasting.pv:pvwatts",
         ),
