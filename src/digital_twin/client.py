@@ -264,6 +264,23 @@ class TwinClient:
         """What is typical of homes and days. Options: days, member_id, as_of, limit, cursor."""
         return self._json("GET", f"/communities/{community_id}/forecasting/patterns", params=_plain(options))
 
+    def forecast_accuracy(self, community_id: str, **span: Any) -> Document:
+        """How good the forecasts were that were issued each midnight. Span: start, end, variable."""
+        return self._json("GET", f"/communities/{community_id}/forecasting/accuracy", params=_plain(span))
+
+    def issued_forecasts(self, community_id: str, **span: Any) -> Document:
+        """The forecasts of up to 31 days as they were issued, each beside what happened. Span as for accuracy."""
+        return self._json("GET", f"/communities/{community_id}/forecasting/issued", params=_plain(span))
+
+    def backtest(self, community_id: str, models: Sequence[str], **request: Any) -> Document:
+        """The Run that asks models at past midnights. Fields as in `POST .../forecasting/backtest`."""
+        body = {"models": list(models), **_plain(request)}
+        return self._json("POST", f"/communities/{community_id}/forecasting/backtest", body)
+
+    def backtest_result(self, community_id: str, result_id: str) -> Document:
+        """What a backtest came to."""
+        return self._json("GET", f"/communities/{community_id}/forecasting/backtest/{result_id}")
+
     def dispatch(self, community_id: str, **request: Any) -> Document:
         """A dispatch plan. Fields as in `POST .../optimization/dispatch`."""
         return self._json("POST", f"/communities/{community_id}/optimization/dispatch", _plain(request))

@@ -78,6 +78,10 @@ POST   /communities/{community_id}/forecasting/generate           1      3    + 
 POST   /communities/{community_id}/forecasting/train              1      3    3      +        4         3   +      forecasts:run
 GET    /communities/{community_id}/forecasting/models             1      3    +      +        4         3   +      forecasts:read
 GET    /communities/{community_id}/forecasting/patterns           1      +    +      +        4         3   +      readings:read
+GET    /communities/{community_id}/forecasting/accuracy           1      3    +      +        4         3   +      forecasts:read
+GET    /communities/{community_id}/forecasting/issued             1      3    +      +        4         3   +      forecasts:read
+POST   /communities/{community_id}/forecasting/backtest           1      3    3      +        4         3   +      forecasts:run
+GET    /communities/{community_id}/forecasting/backtest/{result_id} 1    3    +      +        4         3   +      forecasts:read
 POST   /communities/{community_id}/optimization/dispatch          1      3    3      +        4         3   +      schedules:run
 POST   /communities/{community_id}/optimization/tariff            1      3    3      +        4         3   +      schedules:run
 GET    /communities/{community_id}/optimization/results           1      3    +      +        4         3   +      schedules:read

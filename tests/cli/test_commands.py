@@ -9,7 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,8 @@ def test_every_command_of_the_guide_is_there() -> None:
         "import",
         "export",
         "quality",
+        "accuracy",
+        "backtest",
         "state",
         "forecast",
         "dispatch",
@@ -357,6 +359,26 @@ def test_an_export_imports_again_as_nothing_but_duplicates(
     again = line.output("import", str(out), "--community", community)
     assert count(again, "stored") == 0
     assert count(again, "already there with the same value") == 24
+
+
+def test_models_are_tried_on_past_days_and_forecasts_told_of(line: CommandLine, community: str, tmp_path: Path) -> None:
+    hours = [datetime(2026, 1, 12, tzinfo=UTC) + timedelta(hours=hour) for hour in range(24 * 12)]
+    rows = [f"{hour.isoformat()},{5 + hour.hour % 7 + hour.day % 3}" for hour in hours]
+    path = tmp_path / "load.csv"
+    path.write_text("\n".join(["time,load_kw", *rows]))
+    line.output("import", str(path), "--community", community)
+    told = line.output("backtest", "--community", community, "--models", "seasonal_naive", "--days", "3")
+    assert "load_kw, 3 days before" in told
+    assert re.search(r"seasonal_naive\s*│\s*3\s*│", told)
+    assert "1.000 (1.000 .. 1.000)" in told
+    document = json.loads(
+        line.output("backtest", "--community", community, "--models", "seasonal_naive", "--days", "3", "--json")
+    )
+    assert document["variables"]["load_kw"]["by_day"]["day"] == ["2026-01-21", "2026-01-22", "2026-01-23"]
+    refused = line.run("backtest", "--community", community, "--models", "crystal_ball")
+    assert refused.returncode == 2
+    assert "No forecast was issued" in line.output("accuracy", "--community", community, "--days", "7")
+    assert json.loads(line.output("accuracy", "--community", community, "--json"))["variables"] == {}
 
 
 def test_the_quality_of_readings_is_told_of_all_meters_and_of_one(line: CommandLine, community: str, day: Path) -> None:

@@ -15,9 +15,11 @@ from digital_twin.api.problems import add_problem_handlers
 from digital_twin.api.route import check_every_route_declares_its_permission
 from digital_twin.api.routes import (
     auth,
+    backtests,
     communities,
     events,
     feeds,
+    forecast_accuracy,
     forecasts,
     keeping,
     members,
@@ -52,6 +54,8 @@ ROUTERS = (
     states.router,
     meters.router,
     forecasts.router,
+    forecast_accuracy.router,
+    backtests.router,
     patterns.router,
     schedules.router,
     simulations.router,

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from digital_twin.services import imports, models, simulations
+from digital_twin.services import backtests, imports, models, simulations
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
+from digital_twin.services.backtests import BacktestService
 from digital_twin.services.communities import CommunityService
 from digital_twin.services.events import EventService
 from digital_twin.services.feeds import FeedService
@@ -92,6 +93,7 @@ class Twin:
     patterns: PatternService
     forecast_care: ForecastCareService
     accuracy: AccuracyService
+    backtests: BacktestService
     schedules: ScheduleService
     simulations: SimulationService
     tariffs: TariffService
@@ -144,6 +146,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         patterns=PatternService(store, clock, pool),
         forecast_care=ForecastCareService(store, clock, issuer, trained, retrains=settings.retrain_forecasts),
         accuracy=AccuracyService(store, clock),
+        backtests=BacktestService(store, clock, runs, trained),
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         tariffs=TariffService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         simulations=SimulationService(store, clock, runs),
@@ -157,4 +160,9 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
 
 def run_work(twin: Twin) -> dict[str, RunWork]:
     """Who carries out the Runs of each kind."""
-    return {imports.KIND: twin.imports, models.KIND: twin.models, simulations.KIND: twin.simulations}
+    return {
+        backtests.KIND: twin.backtests,
+        imports.KIND: twin.imports,
+        models.KIND: twin.models,
+        simulations.KIND: twin.simulations,
+    }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digital_twin.cli import keeping, synthetic, transfer
+from digital_twin.cli.accuracy import accuracy, backtest
 from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
 from digital_twin.cli.patterns import patterns
 from digital_twin.cli.quality import quality
@@ -295,6 +296,8 @@ app.command("import")(transfer.import_readings)
 app.command("export")(transfer.export_readings)
 app.command("synthetic")(synthetic.make_synthetic)
 app.command()(quality)
+app.command()(accuracy)
+app.command()(backtest)
 app.command()(patterns)
 app.command()(state)
 app.command()(keeping.retention)

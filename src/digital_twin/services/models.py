@@ -79,7 +79,7 @@ class ModelService:
         wanted = pairs_of(request.variables or VARIABLES, request.models)
         async with self._store.community(str(grant.community_id)) as tx:
             stored = await tx.communities.get(str(grant.community_id))
-            tasks = await self._tasks(tx, stored.community, wanted, as_of)
+            tasks = await self.tasks(tx, stored.community, wanted, as_of)
             chosen = _enough(tasks, wanted, is_asked_for=request.variables is not None)
             document = {"pairs": [list(pair) for pair in chosen], "as_of": instant_text(as_of)}
             return await self._runs.add(tx, grant, KIND, document, queue=FORECASTING)
@@ -95,7 +95,7 @@ class ModelService:
             return None
         as_of = self._clock.now()
         wanted = pairs_of(VARIABLES, None)
-        tasks = await self._tasks(tx, community, wanted, as_of)
+        tasks = await self.tasks(tx, community, wanted, as_of)
         served = [pair for pair in wanted if pair in tasks and pair[1] == _serving(tasks[pair])]
         if not served:
             raise InsufficientData("there are no readings that a model could learn from", found=0)
@@ -109,7 +109,7 @@ class ModelService:
         pairs = [(variable, model) for variable, model in run.request["pairs"]]
         async with self._store.community(run.community_id) as tx:
             stored = await tx.communities.get(run.community_id)
-            found = await self._tasks(tx, stored.community, pairs, as_of)
+            found = await self.tasks(tx, stored.community, pairs, as_of)
         tasks = [_required(found, pair) for pair in pairs]
         calls = [(model, task) for (_, model), task in zip(pairs, tasks, strict=True)]
         payloads = await run.map(train_model, calls, timeout_s=TIMEOUT_S)
@@ -125,7 +125,7 @@ class ModelService:
 
         return keep
 
-    async def _tasks(
+    async def tasks(
         self, tx: Transaction, community: Community, pairs: Sequence[Pair], as_of: datetime
     ) -> dict[Pair, TrainingTask]:
         """What each pair would learn from; those without readings are left out."""

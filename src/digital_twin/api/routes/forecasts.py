@@ -5,6 +5,7 @@ from fastapi import Request, Response
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
 from digital_twin.api.runs import accepted
 from digital_twin.api.schemas.forecasts import (
+    DriftAnswer,
     ForecastAnswer,
     ForecastBody,
     ModelAnswer,
@@ -39,12 +40,14 @@ async def train_forecasting_models(
 
 @router.get("/communities/{community_id}/forecasting/models", **requires(Permission.FORECASTS_READ))
 async def list_forecasting_models(community_id: str, twin: TwinDep, grant: GrantDep) -> ModelList:
-    """The models that `model` may name, and what was trained: when, on what, and how good it was."""
+    """The models that `model` may name; what was trained: when, on what, and how good it was; whether it still is."""
     registered, trained = await twin.models.known(grant)
+    drift = await twin.accuracy.drift(grant)
     return ModelList(
         models=[
             ModelAnswer(name=one.name, variables=list(one.variables), needs=one.needs, reference=one.reference)
             for one in registered
         ],
         trained=[TrainedVersionAnswer.from_version(one) for one in trained],
+        drift={variable: DriftAnswer.model_validate(told) for variable, told in drift.items()},
     )

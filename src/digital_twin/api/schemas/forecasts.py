@@ -169,8 +169,22 @@ class TrainedVersionAnswer(Answer):
         return cls.model_validate({name: getattr(trained, name) for name in cls.model_fields})
 
 
+class DriftAnswer(Answer):
+    """Whether the forecasts of a variable have become worse; losses are shares of the seasonal naive's."""
+
+    is_degraded: bool
+    degraded_since: Instant | None
+    counted_from: Instant | None = Field(description="Days before do not count: there was an alarm, or it is long ago")
+    days: int
+    relative_loss: float | None = Field(description="Since they became worse, or of all days that count")
+    relative_loss_before: float | None = Field(description="Before they became worse")
+    evidence: float = Field(description="Of a change to the worse; it is told once there is as much as needed")
+    evidence_needed: float = Field(description="Also the days that pass on average at least before a false alarm")
+
+
 class ModelList(Answer):
-    """Registered models, among which `auto` chooses by variable and history, and their trained versions."""
+    """Registered models, among which `auto` chooses, their trained versions, and how forecasts fare in service."""
 
     models: list[ModelAnswer]
     trained: list[TrainedVersionAnswer] = Field(description="By variable and model, the newest version first")
+    drift: dict[str, DriftAnswer] = Field(description="By variable, once forecasts of it could be judged")

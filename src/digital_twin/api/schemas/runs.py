@@ -8,6 +8,7 @@ from digital_twin.api.schemas.model import PLAIN_DIGITS, Answer, Body, Cursor, I
 from digital_twin.services.ports import Run, RunState
 
 RESULT_PATHS = {
+    "backtest": "/communities/{}/forecasting/backtest/{}",
     "import": "/communities/{}/readings/imports/{}",
     "training": "/communities/{}/forecasting/models",
     "simulation": "/communities/{}/simulation/results/{}",
