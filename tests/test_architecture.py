@@ -20,7 +20,7 @@ LIBRARIES = {
     "domain": {"numpy", "holidays"},
     "macro_twin": {"numpy", "numba", "llvmlite"},  # which numba is written in, and comes with
     "forecasting": {
-        "numpy", "numba", "scipy", "pandas", "pvlib",
+        "numpy", "numba", "scipy", "pandas",
         "jax", "equinox", "optax", "lightgbm", "prophet", "sklearn",
     },
     "optimization": {"numpy", "scipy", "cvxpy", "highspy"},
