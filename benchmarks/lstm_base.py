@@ -30,7 +30,7 @@ from digital_twin.simulation.place import Place
 from digital_twin.simulation.synthetic import HomeSeries, Recipe, Shares, SyntheticCommunity
 
 TARGET = Path(lstm_training.__file__).with_name(BASE)
-HOMES, DAYS, A_PLACE = 400, 430, 50
+HOMES, DAYS, A_PLACE = 200, 430, 40
 TEACHING = Teaching(portions=1_200, learning_rate=3e-3, seed=1)
 BACK = (1, 2, 3, 4, 5)
 MANY = Shares(pv=0.6, battery=0.4, vehicle=0.5, heat_pump=0.7)
@@ -104,7 +104,7 @@ def surroundings(made: SyntheticCommunity, region: Region) -> Surroundings:
 
 def task_of(chance: np.random.Generator, homes: Array, around: Surroundings, region: Region) -> TrainingTask:
     """A community that is drawn, with what is foreseen of its weather."""
-    count = len(homes) if chance.random() < 0.25 else int(np.exp(chance.uniform(0, np.log(len(homes)))))
+    count = min(int(np.exp(chance.uniform(0, np.log(len(homes) + 1)))), len(homes))
     parts = homes[chance.choice(len(homes), count, replace=False)].sum(axis=0, dtype=np.float64)
     load_kw = with_moods(chance, with_people(chance, with_devices(chance, parts), around), around)
     net_kw = less_generation(chance, load_kw, parts[3], around)
@@ -153,7 +153,7 @@ def with_moods(chance: np.random.Generator, load_kw: Array, around: Surroundings
 def less_generation(chance: np.random.Generator, load_kw: Array, pv_kw: Array, around: Surroundings) -> Array:
     """Net of sun and wind, where there is any."""
     net_kw = load_kw
-    if chance.random() < 0.35:
+    if chance.random() < 0.45:
         net_kw = net_kw - chance.uniform(0.1, 1.2) * load_kw.mean() * pv_kw / max(pv_kw.mean(), 1e-9)
     if chance.random() < 0.12:
         speed = around.wind_speed_ms * np.exp(wandering(chance, load_kw.size, 6, 0.15)) * chance.uniform(1.2, 2.0)
