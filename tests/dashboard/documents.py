@@ -206,3 +206,44 @@ def quality(*meters: Document) -> Document:
         "suspect": sum(one["suspect"] > 0 for one in meters),
     }  # fmt: skip
     return {"as_of": START, "series": [], "meters": {**counts, "page": list(meters)}, "next": None}
+
+
+def day_group(name: str, count: int, level: float = 1.0) -> Document:
+    return {"name": name, "count": count, "workday": [level] * 24, "day_off": [2 * level] * 24}
+
+
+def meter_pattern(**probabilities: float) -> Document:
+    told = {"heat_pump": 0.1, "ev": 0.2, "pv": 0.05, **probabilities}
+    return {
+        "shape": "evening peak", "days": 55, "mean_kw": 0.5, "base_share": 0.3, "peak_kw": 4.0, "peak_hour": 19,
+        "workday_kw": [0.5] * 24, "day_off_kw": [0.6] * 24,
+        "cold": {"kw_per_c": 0.08, "bend_c": 15.0, "share": 0.7},
+        "devices": {name: {"probability": one, "because": []} for name, one in told.items()},
+    }  # fmt: skip
+
+
+def patterns(**changes: Any) -> Document:
+    """Three homes, one with too few readings, and two days of which one is unusual."""
+    own = {
+        "series": "load_kw", "pattern": meter_pattern(),
+        "kinds": {"groups": [day_group("evening peak", 2)], "silhouette": None, "stability": None},
+        "days": [{"day": f"2026-03-0{day}", "kind": "evening peak"} for day in (1, 2)],
+        "unusual": [
+            {"day": "2026-03-02", "distance": 6.5, "because": "no evening peak", "kw": [0.4] * 24,
+             "usual_kw": [0.5] * 24},
+        ],
+    }  # fmt: skip
+    page = [
+        {"member_id": "home_1", "series": "load_kw", "group": "evening peak", "pattern": meter_pattern()},
+        {"member_id": "home_2", "series": "load_kw", "group": "night heating", "pattern": meter_pattern(ev=0.9)},
+        {"member_id": "home_3", "series": "load_kw", "group": None, "pattern": None},
+    ]
+    groups = [day_group("evening peak", 1), day_group("night heating", 1)]
+    return {
+        "start": START, "end": START, "next": None, "own": own,
+        "members": {
+            "count": 3, "with_pattern": 2, "expected": {"heat_pump": 0.2, "ev": 1.1, "pv": 0.1},
+            "groups": {"groups": groups, "silhouette": 0.6, "stability": 0.92}, "page": page,
+        },
+        "provenance": provenance(), **changes,
+    }  # fmt: skip

@@ -23,7 +23,7 @@ from digital_twin.domain.time import TimeGrid, floor_to_step
 CHROMIUM = Path("/usr/bin/chromium")
 COMMUNITY = "bright_street"
 PATIENCE_MS = 90_000
-PAGES = {"Now": 1, "Forecast": 3, "Dispatch": 4, "Tariff": 4, "Scenarios": 6}
+PAGES = {"Now": 1, "Forecast": 3, "Patterns": 1, "Dispatch": 4, "Tariff": 4, "Scenarios": 6}
 """Page -> how many charts it has at least."""
 
 
@@ -44,7 +44,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def community(installation: Installation) -> None:
-    """A street with ten days of readings, a plan, a tariff and a simulation; its operator and a viewer."""
+    """A street with thirty days of readings, a plan, a tariff and a simulation; its operator and a viewer."""
     with TwinClient(installation.url) as client:
         client.login("root_admin", PASSWORD)
         for name, role in (("oda", "operator"), ("vic", "viewer"), ("newcomer", "viewer")):
@@ -71,7 +71,7 @@ def community(installation: Installation) -> None:
 
 def _readings() -> list[SeriesValues]:
     end = floor_to_step(datetime.now(UTC), 60)
-    grid = TimeGrid.spanning(end - timedelta(days=10), end, 60)
+    grid = TimeGrid.spanning(end - timedelta(days=30), end, 60)
     hour = np.array([(grid.start + step * timedelta(hours=1)).hour for step in range(grid.steps)])
     load = 6 + 5 * np.exp(-(((hour - 18) / 3) ** 2))
     pv = np.clip(25 * np.sin((hour - 6) / 11 * np.pi), 0, None) * ((hour > 6) & (hour < 17))

@@ -36,6 +36,10 @@ STYLES: Mapping[str, tuple[str, list[int]]] = {
     "New feed-in price": (PURPLE, DOTTED),
     "Demand before": (SKY, DASHED),
     "Demand after": (BLACK, SOLID),
+    "Workdays": (BLACK, SOLID),
+    "Days off": (SKY, DASHED),
+    "That day": (VERMILION, SOLID),
+    "Usual": (GREY, DASHED),
 }
 """Meaning -> colour and dash; the same on every page."""
 

@@ -45,6 +45,8 @@ def _homes(members: Document) -> None:
         return
     st.subheader("What homes seem to have", anchor=False)
     st.markdown(plain(findings.devices_finding(members)))
+    for column, (name, shown) in zip(st.columns(len(charts.DEVICES)), charts.DEVICES.items(), strict=True):
+        column.metric(shown, f"{members['expected'][name]:.0f} of {members['with_pattern']}")
     numbers("What homes seem to have", charts.homes_table(members))
 
 
