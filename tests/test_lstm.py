@@ -50,7 +50,6 @@ from digital_twin.forecasting.lstm_training import (
     train_base,
 )
 from digital_twin.forecasting.within_hours import NORMAL_WIDTH, quantiles_within_hours
-from digital_twin.testing.forecasters import check_forecaster
 
 VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
 FLOAT32 = 1e-5
@@ -277,10 +276,6 @@ def test_nothing_after_as_of_is_learned(year: History) -> None:
     series = [series_of(TrainingTask("load_kw", VIENNA, one, as_of)) for one in (year, replace(year, values=changed))]
     one, same = (train(shipped_base(), [each], (1, 2, 3), SHORT) for each in series)
     np.testing.assert_array_equal(one.recurrent, same.recurrent)
-
-
-def test_it_is_a_forecaster_like_any_other() -> None:
-    check_forecaster(lstm, days=40)
 
 
 def test_going_on_from_a_fit_begins_with_its_weights(year: History, taught: FittedLstm) -> None:
