@@ -369,8 +369,7 @@ def test_models_are_tried_on_past_days_and_forecasts_told_of(line: CommandLine, 
     line.output("import", str(path), "--community", community)
     told = line.output("backtest", "--community", community, "--models", "seasonal_naive", "--days", "3")
     assert "load_kw, 3 days before" in told
-    assert re.search(r"seasonal_naive\s*│\s*3\s*│", told)
-    assert "1.000 (1.000 .. 1.000)" in told
+    assert re.search(r"seasonal_naive\s*│\s*3\s*│.*│\s*1.000\s*│\s*1.000\s*│\s*1.000\s*│", told)
     document = json.loads(
         line.output("backtest", "--community", community, "--models", "seasonal_naive", "--days", "3", "--json")
     )

@@ -66,7 +66,7 @@ def backtest(  # noqa: PLR0913  each is a flag
 
 
 SCORES = ("loss kW", "naive kW", "skill", "nMAE", "in 50 %", "in 80 %", "in 90 %")
-BACKTEST_SCORES = ("loss kW", "relative", "in 80 %", "in 90 %", "in 95 %", "of the naive's loss, 95 % interval")
+BACKTEST_SCORES = ("loss kW", "of mean", "in 90 %", "x naive", "from", "to")
 
 
 def _scores(one: dict[str, Any], at: int | None = None) -> list[str]:
@@ -91,10 +91,9 @@ def _worse(name: str, drift: dict[str, Any]) -> str:
 
 
 def _backtest_row(model: str, score: dict[str, Any]) -> list[Any]:
-    ratio = score["naive_ratio"]
-    of_naive = "-" if ratio is None else f"{ratio['value']:.3f} ({ratio['low']:.3f} .. {ratio['high']:.3f})"
-    shares = [score["relative_loss"], *(score[f"coverage_{level}"] for level in (80, 90, 95))]
-    return [model, score["days"], _kw(score["pinball_loss_kw"]), *map(_percent, shares), of_naive]
+    ratio = score["naive_ratio"] or {"value": None, "low": None, "high": None}
+    shares = [score["relative_loss"], score["coverage_90"]]
+    return [model, score["days"], _kw(score["pinball_loss_kw"]), *map(_percent, shares), *map(_kw, ratio.values())]
 
 
 def _kw(value: float | None) -> str:
