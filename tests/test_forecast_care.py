@@ -13,6 +13,8 @@ from digital_twin.domain.errors import InvalidInput, Unavailable
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.time import TimeGrid, local_midnight
 from digital_twin.forecasting.auto import make_forecast
+from digital_twin.forecasting.held_out import HELD_OUT_DAYS
+from digital_twin.forecasting.registry import BEST, find_forecaster
 from digital_twin.services.access import Caller, Grant, Role
 from digital_twin.services.forecast_accuracy import AccuracyRequest, AccuracyService
 from digital_twin.services.forecast_care import RETRAIN_EVERY_DAYS, ForecastCareService
@@ -363,13 +365,24 @@ async def test_what_serves_is_trained_before_it_is_stale_one_at_a_time() -> None
     await pass_days(world, 1)
     [first] = await world.trainings()
     assert (first.state, first.created_by) == (RunState.QUEUED, None)
-    assert first.request["pairs"] == [["load_kw", "ridge_conformal"]]
+    assert first.request["pairs"] == [["load_kw", BEST["load_kw"]]]
     await pass_days(world, RETRAIN_EVERY_DAYS)
     assert len(await world.trainings()) == 1, "while one waits there is no other"
     await end_trainings(world)
     await pass_days(world, RETRAIN_EVERY_DAYS)
     newest, _ = await world.trainings()
     assert newest.created_at - first.created_at == timedelta(days=2 * RETRAIN_EVERY_DAYS)
+
+
+async def test_while_the_best_has_too_little_to_learn_from_the_next_best_is_trained() -> None:
+    world = World(issues=False)
+    needed = find_forecaster("ridge_conformal").needed_days + HELD_OUT_DAYS
+    assert needed < find_forecaster(BEST["load_kw"]).needed_days + HELD_OUT_DAYS
+    await world.open(past_load(round(needed) + 1))
+    await world.care.look_after(HERE)
+    await pass_days(world, 1)
+    [run] = await world.trainings()
+    assert run.request["pairs"] == [["load_kw", "ridge_conformal"]]
 
 
 async def test_with_too_little_to_learn_from_there_is_no_training(world: World) -> None:

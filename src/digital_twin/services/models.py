@@ -9,7 +9,7 @@ from typing import Any
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, floor_to_step
-from digital_twin.forecasting.auto import choose_model
+from digital_twin.forecasting.auto import preferred_models
 from digital_twin.forecasting.forecast import History
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.held_out import Scores, require_history, task_at
@@ -94,12 +94,13 @@ class ModelService:
         if any(run.kind == KIND and not run.state.has_ended for run in recent):
             return None
         as_of = self._clock.now()
-        wanted = pairs_of(VARIABLES, None)
-        tasks = await self.tasks(tx, community, wanted, as_of)
-        served = [pair for pair in wanted if pair in tasks and pair[1] == _serving(tasks[pair])]
-        if not served:
-            raise InsufficientData("there are no readings that a model could learn from", found=0)
-        chosen = _enough(tasks, served, is_asked_for=False)
+        found = await self.tasks(tx, community, pairs_of(VARIABLES, None), as_of)
+        tasks = {variable: task for (variable, _), task in found.items()}
+        chosen = [
+            (variable, model) for variable, task in tasks.items() if (model := _best_that_learns(task)) is not None
+        ]
+        if not chosen:
+            raise InsufficientData("there is no variable with enough readings to learn from and be judged on", found=0)
         document = {"pairs": [list(pair) for pair in chosen], "as_of": instant_text(as_of)}
         return await self._runs.add_own(tx, community.community_id, KIND, document, queue=FORECASTING)
 
@@ -178,12 +179,20 @@ def _enough(found: dict[Pair, TrainingTask], wanted: Sequence[Pair], *, is_asked
     return kept
 
 
-def _serving(task: TrainingTask) -> str | None:
-    """The model that `auto` stands for on the day after the history."""
+def _best_that_learns(task: TrainingTask) -> str | None:
+    """The best model that `auto` stands for on the day after the history, of those that there is enough history for."""
     try:
-        return choose_model(task_at(task, task.history.grid.steps))
+        preferred = preferred_models(task_at(task, task.history.grid.steps))
     except InsufficientData:
         return None
+    for model in preferred:
+        try:
+            require_history(model, task)
+        except InsufficientData:
+            continue
+        if describe_model(model).learns:
+            return model
+    return None
 
 
 def _required(found: dict[Pair, TrainingTask], pair: Pair) -> TrainingTask:
