@@ -218,6 +218,14 @@ def test_the_penalty_is_the_one_with_which_days_left_out_are_forecast_best() -> 
         np.testing.assert_array_equal(chosen.coefficients, alone.coefficients)
 
 
+def test_an_hour_that_was_never_seen_is_forecast_like_the_others() -> None:
+    past = history(60)
+    hour = local_clock(past.grid, VIENNA.timezone).hour
+    made = make_forecast(task(replace(past, values=np.where(hour == 5, np.nan, past.values))), model="ridge")
+    at_five = made.mean[local_clock(made.grid, VIENNA.timezone).hour == 5]
+    assert np.abs(at_five - past.values.mean()).max() < 15
+
+
 def features_of(inputs: FeatureInputs, reach: Reach) -> np.ndarray:
     usual = np.full(inputs.table.shape[1], 10.0)
     return load_features(inputs, lags_of(inputs.table, reach, usual), FeatureDesign(usual, False, {}, {}))

@@ -14,6 +14,8 @@ import numpy as np
 
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.feature_inputs import (
+    NEEDED_DAYS,
+    enough_history,
     foreseen_weather,
     inputs_of,
     known_weather,
@@ -24,7 +26,7 @@ from digital_twin.forecasting.features import FeatureInputs, Lags, design_featur
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask
 from digital_twin.forecasting.local_days import Indices, Reach, reaches_of
-from digital_twin.forecasting.regression import NEEDED_DAYS, FittedRidge, enough_history, ridge
+from digital_twin.forecasting.regression import FittedRidge, ridge
 from digital_twin.forecasting.slot_regression import FittedSlots, fit_slots, predict_slots
 from digital_twin.forecasting.tree_features import month_spread, tree_features
 from digital_twin.forecasting.trees import Trees, read_trees
@@ -76,7 +78,7 @@ class FittedBoosting:
 
     def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
         """Raises InsufficientData with less than three weeks of history."""
-        asked = question_of(task, enough_history(task.history), self.ridge.design)
+        asked = question_of(task, enough_history(task.history, "boosting"), self.ridge.design)
         base, spread = np.empty(task.grid.steps), np.empty(task.grid.steps)
         errors = np.empty((task.grid.steps, len(LEARNED_LEVELS)))
         for reach, chosen in asked.reaches:
@@ -110,7 +112,7 @@ class Boosting:
 
     def fit(self, task: TrainingTask) -> FittedBoosting:
         """Raises InsufficientData with less than three weeks of history."""
-        history = enough_history(task.history)
+        history = enough_history(task.history, "boosting")
         inputs = inputs_of(history, task.site, known_weather(history))
         design = design_features(inputs)
         least_spread = LEAST_SPREAD * float(np.nanstd(inputs.table)) or 1.0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.public_holidays import holidays_of
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.features import MONTH, WEEK, FeatureDesign, FeatureInputs, usual_of_slots
@@ -12,9 +13,22 @@ from digital_twin.forecasting.forecast import ForecastTask, History, Site
 from digital_twin.forecasting.forecaster import last_days
 from digital_twin.forecasting.local_days import Flags, Indices, Reach, cells_of, reaches, tabulate, to_local_days
 
+NEEDED_DAYS = 21.0
+"""To tell weekdays apart from chance."""
+
 MOST_MISSING_WEATHER = 0.02
 RECENT_DAYS = MONTH + WEEK
 """A month before the day before the last known one, and some more."""
+
+
+def enough_history(history: History | None, model: str) -> History:
+    """The history itself. Raises InsufficientData where it is too short for a model to learn from or to answer by."""
+    if history is None or history.days < NEEDED_DAYS:
+        found = 0.0 if history is None else history.days
+        raise InsufficientData(
+            f"{model} needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
+        )
+    return history
 
 
 def known_weather(history: History) -> frozenset[str]:

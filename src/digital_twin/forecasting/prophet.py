@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.feature_inputs import (
+    NEEDED_DAYS,
+    enough_history,
     foreseen_weather,
     inputs_of,
     known_weather,
@@ -28,12 +29,11 @@ from digital_twin.forecasting.features import (
     latest_day_mean,
     trailing_mean,
 )
-from digital_twin.forecasting.forecast import ForecastTask, History, Prediction
+from digital_twin.forecasting.forecast import ForecastTask, Prediction
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask, last_days
 from digital_twin.forecasting.naive import residual_quantiles
 from digital_twin.forecasting.prophet_curve import Curve, fit_curve
 
-NEEDED_DAYS = 21.0
 LEARNED_DAYS = 120
 """Older days say little of a level that wanders, and cost time."""
 
@@ -61,7 +61,7 @@ class FittedProphet:
 
     def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
         """Raises InsufficientData with less than three weeks of history."""
-        asked = question_of(task, _enough(task.history), self.design)
+        asked = question_of(task, enough_history(task.history, "prophet"), self.design)
         since = max(0, asked.first - 2 * WEEK - max(self.carried))
         curve = self.curve.of(asked.inputs, self.design.knots, first=since)
         missed = asked.inputs.table[since:] - curve
@@ -95,7 +95,7 @@ class Prophet:
 
     def fit(self, task: TrainingTask) -> FittedProphet:
         """Raises InsufficientData with less than three weeks of history."""
-        history = last_days(_enough(task.history), LEARNED_DAYS)
+        history = last_days(enough_history(task.history, "prophet"), LEARNED_DAYS)
         inputs = inputs_of(history, task.site, known_weather(history))
         design = design_features(inputs)
         days = inputs.table.shape[0]
@@ -124,15 +124,6 @@ class Prophet:
 
 
 prophet = Prophet()
-
-
-def _enough(history: History | None) -> History:
-    if history is None or history.days < NEEDED_DAYS:
-        found = 0.0 if history is None else history.days
-        raise InsufficientData(
-            f"prophet needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
-        )
-    return history
 
 
 def latest_errors(missed: Array, back: int) -> Array:

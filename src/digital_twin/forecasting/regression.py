@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.feature_inputs import (
+    NEEDED_DAYS,
+    enough_history,
     foreseen_weather,
     inputs_of,
     known_weather,
@@ -27,7 +28,6 @@ from digital_twin.forecasting.local_days import Reach, reaches_of
 from digital_twin.forecasting.naive import residual_quantiles
 from digital_twin.forecasting.slot_regression import FittedSlots, fit_slots, predict_slots
 
-NEEDED_DAYS = 21.0
 RESIDUAL_DAYS = 60
 BACKTEST_DAYS = 28
 REFIT_DAYS = 7
@@ -82,7 +82,7 @@ class Ridge:
     def fit(self, task: TrainingTask) -> FittedRidge:
         """Raises InsufficientData with less than three weeks of history."""
         calibrated = _calibrated(task.back) if self.is_calibrated else ()
-        return fit_ridge(enough_history(task.history), task.site, back=task.back, calibrated=calibrated)
+        return fit_ridge(enough_history(task.history, "ridge"), task.site, back=task.back, calibrated=calibrated)
 
     def from_arrays(self, arrays: Arrays) -> FittedRidge:
         slots = {
@@ -100,16 +100,6 @@ calibrated_ridge = Ridge(is_calibrated=True)
 def _calibrated(back: tuple[int, ...]) -> tuple[int, ...]:
     """For which of them a calibration pays: what is asked for far ahead is calibrated in its middle."""
     return back if len(back) <= len(BACK_DAYS) else (back[len(back) // 2],)
-
-
-def enough_history(history: History | None) -> History:
-    """The history itself. Raises InsufficientData where it is too short to learn from."""
-    if history is None or history.days < NEEDED_DAYS:
-        found = 0.0 if history is None else history.days
-        raise InsufficientData(
-            f"ridge needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
-        )
-    return history
 
 
 def fit_ridge(history: History, site: Site, *, back: Collection[int], calibrated: Collection[int]) -> FittedRidge:
@@ -131,7 +121,7 @@ def fit_ridge(history: History, site: Site, *, back: Collection[int], calibrated
 
 def predict_ridge(fitted: FittedRidge, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
     """Forecast from the task's history with coefficients that were fitted on this or an earlier one."""
-    asked = question_of(task, enough_history(task.history), fitted.design)
+    asked = question_of(task, enough_history(task.history, "ridge"), fitted.design)
     mean = np.empty(task.grid.steps)
     quantiles = np.empty((task.grid.steps, len(levels)))
     for reach, chosen in asked.reaches:

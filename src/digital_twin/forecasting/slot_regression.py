@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.local_days import Flags
 
 HALF_LIFE_DAYS = 240.0
 NEIGHBOURS = (0.5, 0.25)
@@ -54,16 +55,23 @@ def fit_slots(features: Array, table: Array, *, until: int, penalties: tuple[flo
     weight = np.where(known, 0.5 ** (np.arange(until)[::-1] / HALF_LIFE_DAYS), 0.0)
     total = np.maximum(weight.sum(axis=1), _SMALLEST)[:, None]
     x, y = features[:, :until], np.where(known, target, 0.0)
-    center = (weight[:, None] @ x)[:, 0] / total
+    is_seen = known.sum(axis=1) > 0
+    center = _as_others((weight[:, None] @ x)[:, 0] / total, is_seen)
     design = x - center[:, None]
     # one scale for all slots: a slope that a slot takes over from its neighbour must mean the same
     scale = np.sqrt(((weight[:, None] @ design**2)[:, 0] / total).mean(axis=0)) + _SMALLEST
     design /= scale
-    intercept = (weight * y).sum(axis=1) / total[:, 0]
+    intercept = _as_others((weight * y).sum(axis=1) / total[:, 0], is_seen)
     moved = np.where(known, y - intercept[:, None], 0.0)
     slopes, error = _best_penalty(_Standardised(design, moved, weight), penalties)
     residuals = np.where(known, error, np.nan)
     return FittedSlots(center, scale, np.concatenate([slopes, intercept[:, None]], axis=1), residuals)
+
+
+def _as_others(means: Array, is_seen: Flags) -> Array:
+    """The means of slots; where a slot was never seen that of the slots that were."""
+    means[~is_seen] = means[is_seen].mean(axis=0) if is_seen.any() else 0.0
+    return means
 
 
 def _best_penalty(days: _Standardised, penalties: tuple[float, ...]) -> tuple[Array, Array]:
