@@ -44,10 +44,11 @@ def meter_finding(pattern: Document) -> str:
     colder = ""
     if cold is not None and cold["kw_per_c"] > 0:
         colder = f" Below {cold['bend_c']:.0f} °C each degree asks for {quantity(cold['kw_per_c'], 'kW')} more."
-    return (
-        f"Typical is {_indefinite(pattern['shape'])}, {quantity(pattern['mean_kw'], 'kW')} in the mean and "
-        f"{percent(pattern['base_share'])} of it always on.{has}{colder}"
+    always_on = f" and {percent(pattern['base_share'])} of it always on" if pattern["mean_kw"] > 0 else ""
+    typical = (
+        f"Typical is {_indefinite(pattern['shape'])}, {quantity(pattern['mean_kw'], 'kW')} in the mean{always_on}."
     )
+    return f"{typical}{has}{colder}"
 
 
 def unusual_finding(unusual: list[Document], days: int) -> str:
