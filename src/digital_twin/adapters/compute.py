@@ -59,6 +59,7 @@ class WarmPool:
         """
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault("NPROC", "1")  # so many threads JAX computes with
         self._processes, self._preload = processes, tuple(preload)
         self._warm_up, self._compile_rarer = warm_up, compile_rarer
         self._closed = False
