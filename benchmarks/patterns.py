@@ -88,7 +88,7 @@ def _bootstrapped(truth: Array, told: Array, draws: int = 500) -> tuple[float, f
 
 def _learners() -> dict[str, tuple[object, dict[str, list[float]]]]:
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3_000))
-    forest = RandomForestClassifier(100, n_jobs=1, random_state=0)
+    forest = RandomForestClassifier(60, n_jobs=1, random_state=0)
     return {
         "logistic regression": (logistic, {"logisticregression__C": [0.003, 0.01, 0.03, 0.1, 0.3]}),
         "random forest": (forest, {"min_samples_leaf": [2, 5]}),
