@@ -90,8 +90,8 @@ async def test_every_example_of_the_document_works_as_it_stands():
 
 def readings_until(now: datetime) -> dict[str, Any]:
     """Enough to train a model on, at the resolution that `years` has."""
-    start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=40)
-    values = [float(quarter % 96 + quarter // 96 % 7) for quarter in range(40 * 96)]
+    start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=45)
+    values = [float(quarter % 96 + quarter // 96 % 7) for quarter in range(45 * 96)]
     column = {"name": "load_kw", "unit": "kW", "start": start.isoformat(), "resolution_minutes": 15, "values": values}
     return {"series": [column], "assumed_delay_minutes": 0}
 
@@ -204,7 +204,7 @@ class World:
             "username": self._new_member,
             "session_id": self._other_session,
             "key_id": self._new_key,
-            "result_id": lambda: self._simulation if "/simulation/" in label else self._result,
+            "result_id": lambda: self._result_of(label),
             "run_id": self._new_run,
             "import_id": self._new_import,
             "kind": lambda: "conflict",
@@ -307,6 +307,17 @@ class World:
         path = f"/communities/{self.community}/simulation/run-scenario"
         body = {"scenario_id": "s", "simulation_duration_days": 1, "monte_carlo_runs": 2}
         return self._ended(answered(self._owner.post(path, json=body), 202))["run_id"]
+
+    @cached_property
+    def _backtest(self) -> str:
+        path = f"/communities/{self.community}/forecasting/backtest"
+        body = {"models": ["seasonal_naive"], "days": 2, "variables": ["load_kw"]}
+        return self._ended(answered(self._owner.post(path, json=body), 202))["run_id"]
+
+    def _result_of(self, label: str) -> str:
+        if "/simulation/" in label:
+            return self._simulation
+        return self._backtest if "/backtest/" in label else self._result
 
     def _ended(self, run: Any) -> Any:
         while run["state"] in ("queued", "running"):
