@@ -43,7 +43,7 @@ def clock_hours(grid: TimeGrid) -> tuple[Array, Array]:
 
 
 def evening(hour: Array, weekend: Array) -> Array:
-    return 0.3 + 1.5 * np.exp(-(((hour - 19) / 1.5) ** 2))
+    return np.asarray(0.3 + 1.5 * np.exp(-(((hour - 19) / 1.5) ** 2)), dtype=np.float64)
 
 
 def office(hour: Array, weekend: Array) -> Array:
