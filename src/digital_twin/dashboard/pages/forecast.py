@@ -1,4 +1,4 @@
-"""What will happen: demand, PV and what remains, with how sure that is."""
+"""What will happen: demand, PV and what remains, with how sure that is, and how good the last forecasts were."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,8 @@ from digital_twin.dashboard.charts import forecasts as charts
 from digital_twin.dashboard.clock import ceiling, parsed
 from digital_twin.dashboard.findings import forecasts as findings
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import asked, heading, picture, provenance
+from digital_twin.dashboard.layout import asked, heading, picture, provenance, told_problems
+from digital_twin.dashboard.pages import accuracy
 from digital_twin.dashboard.visit import Visit
 
 VARIABLES = (("load_kw", "Demand"), ("pv_kw", "PV"), ("net_load_kw", "Net demand"))
@@ -36,6 +37,8 @@ def show(visit: Visit) -> None:
     _pictures(visit, forecast)
     st.caption(findings.models_sentence(forecast))
     provenance(forecast)
+    with told_problems():
+        accuracy.look_back(visit, dict(VARIABLES))
 
 
 def _pictures(visit: Visit, forecast: Document) -> None:
