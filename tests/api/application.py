@@ -165,6 +165,7 @@ class _ServerThread(threading.Thread):
             open_meteo_archive_url=NOWHERE,
             entsoe_url=NOWHERE,
             log_level="ERROR",
+            retrain_forecasts=False,
         )
         await create_administrator(
             settings, username=ADMINISTRATOR, email=f"{ADMINISTRATOR}@example.org", password=PASSWORD
