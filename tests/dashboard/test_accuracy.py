@@ -23,7 +23,7 @@ MAYBE = st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(math.nan))
 
 
 def said_of(*forecasts: Document, variable: str = "load_kw") -> str:
-    return findings.issued_finding(charts.issued_frame(forecasts, VIENNA), variable, VIENNA)
+    return findings.issued_finding(charts.issued_frame(forecasts, VIENNA), variable)
 
 
 def test_each_day_is_drawn_to_its_own_end_and_no_line_runs_over_a_day_without_forecast() -> None:
@@ -61,10 +61,10 @@ def test_the_table_of_issued_forecasts_stands_beside_what_happened() -> None:
 def test_what_left_the_band_is_told_with_how_often_and_where_it_was_farthest() -> None:
     assert said_of(documents.issued()) == (
         "What happened (black) was outside the band that was 90 % sure (light; dark: 50 %) 33 % of the time, "
-        "farthest on Monday 02:00: 42 kW, where 10 to 30 kW were expected."
+        "farthest on Mon 02 Mar 02:00: 42 kW, where 10 to 30 kW were expected."
     )
     below = said_of(documents.issued(actual=[20.0, -40.0, 42.0, None]))
-    assert below.endswith("farthest on Monday 01:00: -40 kW, where 10 to 30 kW were expected.")
+    assert below.endswith("farthest on Mon 02 Mar 01:00: -40 kW, where 10 to 30 kW were expected.")
     assert "never left" in said_of(documents.issued(actual=[20.0, 12.0, 30.0, 10.0]))
 
 
@@ -88,7 +88,8 @@ def test_skill_is_told_against_the_seasonal_naive_over_the_days_that_count() -> 
         "Over the one day that can be judged forecasts of demand were no better and no worse than the seasonal naive, "
         "which expects the week before again."
     )
-    assert "cannot be told yet" in findings.skill_finding(documents.accuracy(None), "load_kw", 14)
+    assert "a day counts once it is over" in findings.skill_finding(documents.accuracy(None), "load_kw", 14)
+    assert "needs a week of readings" in findings.skill_finding(documents.accuracy(None, days=1), "load_kw", 14)
 
 
 def test_a_day_that_cannot_be_judged_keeps_its_place_without_a_bar() -> None:
@@ -111,6 +112,7 @@ def test_one_very_bad_day_does_not_flatten_the_others() -> None:
     ("held", "days", "verdict"),
     [
         (0.88, 14, "they are as sure as they say."),
+        (0.85, 14, "they are as sure as they say."),
         (0.70, 14, "they are surer than they should be."),
         (0.99, 14, "they could be surer than they are."),
         (0.70, 1, "they are surer than they should be, though one day may be chance."),
@@ -199,6 +201,12 @@ def test_the_section_warns_of_drift_and_shows_a_week_of_the_chosen_variable_and_
     app.segmented_control[0].set_value("pv_kw").run()
     assert not app.warning
     assert "No forecast of PV was issued in these days." in [one.value for one in app.markdown]
+
+
+def test_before_the_first_day_is_over_the_forecast_is_shown_and_its_worth_left_open() -> None:
+    app = looked_back_on(FakeTwin(load_kw=documents.accuracy(None)))
+    assert [one.value for one in app.subheader] == ["As it was said each midnight"]
+    assert "cannot be told yet" in app.markdown[-1].value
 
 
 def test_the_section_of_a_new_community_is_one_friendly_sentence() -> None:

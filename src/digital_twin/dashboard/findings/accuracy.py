@@ -8,8 +8,7 @@ import pandas as pd
 from digital_twin.dashboard.charts.accuracy import HAPPENED, PROMISED
 from digital_twin.dashboard.charts.forecasts import quantile_column
 from digital_twin.dashboard.clock import local_hour, local_text, parsed
-from digital_twin.dashboard.findings.forecasts import at
-from digital_twin.dashboard.frames import TIME, Document
+from digital_twin.dashboard.frames import WHEN, Document
 from digital_twin.dashboard.wording import is_known, listed, number, percent, spoken
 
 LOW, HIGH = quantile_column("0.05"), quantile_column("0.95")
@@ -28,7 +27,7 @@ def first_issue_sentence(midnight: datetime, zone: tzinfo) -> str:
     )
 
 
-def issued_finding(frame: pd.DataFrame, variable: str, zone: tzinfo) -> str:
+def issued_finding(frame: pd.DataFrame, variable: str) -> str:
     """How often what happened left the 90 % band, and where it was farthest from it."""
     if frame.empty:
         return f"No forecast of {spoken(variable)} was issued in these days."
@@ -42,7 +41,7 @@ def issued_finding(frame: pd.DataFrame, variable: str, zone: tzinfo) -> str:
     far: Any = known.loc[beyond.idxmax()]
     return (
         "What happened (black) was outside the band that was 90 % sure (light; dark: 50 %) "
-        f"{percent(float(outside.mean()))} of the time, farthest on {at(float(far[TIME]), zone)}: "
+        f"{percent(float(outside.mean()))} of the time, farthest on {far[WHEN]}: "
         f"{number(far[HAPPENED])} kW, where {number(far[LOW])} to {number(far[HIGH])} kW were expected."
     )
 
@@ -52,10 +51,12 @@ def skill_finding(accuracy: Document, variable: str, days: int) -> str:
     skill = accuracy["skill"]
     judged = [one for one in accuracy["by_day"]["skill"] if is_known(one)]
     if not is_known(skill) or not judged:
-        return (
-            f"How good forecasts of {spoken(variable)} were cannot be told yet: "
-            "a day counts once it is over and nine tenths of its readings are known."
+        waiting = (
+            "there was no seasonal naive beside them, which needs a week of readings"
+            if accuracy["days"]
+            else "a day counts once it is over and nine tenths of its readings are known"
         )
+        return f"How good forecasts of {spoken(variable)} were cannot be told yet: {waiting}."
     over = f"the last {days} days" if len(judged) >= days else _counted(len(judged))
     rival = "the seasonal naive, which expects the week before again"
     if abs(skill) < EVEN:
@@ -84,7 +85,7 @@ def calibration_finding(accuracy: Document) -> str:
         ]
     )
     worst = max(gaps.values(), key=abs)
-    if abs(worst) <= TOLERANCE:
+    if round(abs(worst), 2) <= TOLERANCE:
         verdict = "they are as sure as they say"
     else:
         verdict = "they are surer than they should be" if worst < 0 else "they could be surer than they are"

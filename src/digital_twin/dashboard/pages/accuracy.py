@@ -7,6 +7,7 @@ import streamlit as st
 
 from digital_twin.dashboard.charts import accuracy as charts
 from digital_twin.dashboard.findings import accuracy as findings
+from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.layout import asked, picture, plain
 from digital_twin.dashboard.visit import Visit
 from digital_twin.domain.time import local_date, local_midnight
@@ -31,21 +32,29 @@ def look_back(visit: Visit, labels: Mapping[str, str]) -> None:
     )
     _drift(visit, variable)
     _issued(visit, variable, labels[variable])
+    _judged(variable, judged[variable])
+
+
+def _judged(variable: str, accuracy: Document) -> None:
+    skill = findings.skill_finding(accuracy, variable, JUDGED_DAYS)
+    if not accuracy["days"]:
+        st.markdown(plain(skill))
+        return
     left, right = st.columns([3, 2])
     with left:
         picture(
             "Skill by day",
-            findings.skill_finding(judged[variable], variable, JUDGED_DAYS),
-            charts.skill_chart(judged[variable]["by_day"]),
-            charts.skill_table(judged[variable]["by_day"]),
+            skill,
+            charts.skill_chart(accuracy["by_day"]),
+            charts.skill_table(accuracy["by_day"]),
             description="Bars by day: the share of the seasonal naive's loss that was saved; below 0 more was lost.",
         )
     with right:
         picture(
             "Do intervals hold?",
-            findings.calibration_finding(judged[variable]),
-            charts.calibration_chart(judged[variable]),
-            charts.calibration_table(judged[variable]),
+            findings.calibration_finding(accuracy),
+            charts.calibration_chart(accuracy),
+            charts.calibration_table(accuracy),
             description="For each interval a stroke at the share that it promises to hold and a dot at what it held.",
         )
 
@@ -61,7 +70,7 @@ def _issued(visit: Visit, variable: str, label: str) -> None:
     today = local_date(datetime.now(UTC), visit.zone_name)
     start, end = (local_midnight(today + timedelta(days=days), visit.zone_name) for days in (-SHOWN_DAYS, 1))
     issued = asked(visit, "issued", visit.client.issued_forecasts, start=start, end=end, variable=variable)["forecasts"]
-    finding = findings.issued_finding(charts.issued_frame(issued, visit.zone), variable, visit.zone)
+    finding = findings.issued_finding(charts.issued_frame(issued, visit.zone), variable)
     if not issued:
         st.markdown(plain(finding))
         return
