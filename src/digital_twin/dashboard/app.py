@@ -28,6 +28,7 @@ ICON, LOGO = (str(Path(__file__).with_name(name)) for name in ("icon.svg", "logo
 STYLE = """<style>
   [data-testid="stMainBlockContainer"] { max-width: 1180px; padding-top: 2.5rem; padding-bottom: 3rem; }
   [data-testid="stMain"] h1 { font-size: 2rem; padding-bottom: 0; }
+  [data-testid="stMain"] h2 { font-size: 1.65rem; padding-top: 2rem; padding-bottom: .4rem; }
   [data-testid="stMain"] h3 { font-size: 1.35rem; padding-top: 1.2rem; }
   @media (max-width: 640px) {
     [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]) > [data-testid="stColumn"] {
