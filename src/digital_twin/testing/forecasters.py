@@ -22,7 +22,7 @@ def check_forecaster(forecaster: Forecaster, *, variable: str = "load_kw", days:
     """Put a model to the test on worlds that are easy, poor and odd.
 
     Args:
-        days: so much history it is given; it must learn from it.
+        days: so much history it is given; it must learn from it, and where a tenth and three days more are missing.
 
     Raises:
         AssertionError: says what the model did that it must not do.
