@@ -224,7 +224,7 @@ def test_a_history_whose_last_days_are_mostly_missing_cannot_judge() -> None:
 
 
 def test_what_does_not_learn_is_not_trained() -> None:
-    with pytest.raises(InvalidInput, match="models that are trained are ridge, .*, pvwatts"):
+    with pytest.raises(InvalidInput, match=r"models that are trained are ridge, .*, pvwatts"):
         require_learning(["ridge", "seasonal_naive"])
     with pytest.raises(InvalidInput, match="no such model"):
         require_learning(["oracle"])
