@@ -278,16 +278,6 @@ def test_nothing_after_as_of_is_learned(year: History) -> None:
     np.testing.assert_array_equal(one.recurrent, same.recurrent)
 
 
-def test_going_on_from_a_fit_begins_with_its_weights(year: History, taught: FittedLstm) -> None:
-    again = lstm.refit(taught, training(year))
-    moved, far = (
-        np.abs(again.weights.recurrent - one).mean() for one in (taught.weights.recurrent, shipped_base().recurrent)
-    )
-    assert 0 < moved < far
-    blind = lstm.refit(taught, training(replace(year, weather={})))
-    assert blind.weather == ()
-
-
 def test_a_base_is_learned_from_several_communities() -> None:
     tasks = [training(history(60, seed=seed)) for seed in range(3)]
     teaching = Teaching(portions=2, learning_rate=3e-3)

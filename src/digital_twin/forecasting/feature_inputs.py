@@ -21,12 +21,12 @@ RECENT_DAYS = MONTH + WEEK
 """A month before the day before the last known one, and some more."""
 
 
-def enough_history(history: History | None, model: str) -> History:
+def enough_history(history: History | None, model: str, needed_days: float = NEEDED_DAYS) -> History:
     """The history itself. Raises InsufficientData where it is too short for a model to learn from or to answer by."""
-    if history is None or history.days < NEEDED_DAYS:
+    if history is None or history.days < needed_days:
         found = 0.0 if history is None else history.days
         raise InsufficientData(
-            f"{model} needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
+            f"{model} needs {needed_days:g} days of readings, found {found:.1f}", needed=needed_days, found=found
         )
     return history
 

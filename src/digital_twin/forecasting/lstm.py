@@ -14,6 +14,7 @@ import numpy as np
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.feature_inputs import NEEDED_DAYS, enough_history
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask
 from digital_twin.forecasting.local_days import cells_of, days_back
@@ -32,7 +33,6 @@ from digital_twin.forecasting.within_hours import days_of_late, quantiles_within
 if TYPE_CHECKING:
     from digital_twin.forecasting.lstm_training import Teaching
 
-NEEDED_DAYS = 21.0
 FEWEST_RECENT_DAYS = 7.0
 """Of the last four weeks, from which level and spread are taken."""
 
@@ -117,14 +117,6 @@ class Lstm:
 
         return _taught(self.base or shipped_base(), task, FIRST)
 
-    def refit(self, fitted: FittedLstm, task: TrainingTask) -> FittedLstm:
-        """Go on from what was fitted on a shorter history with the same weather; anew where the weather is another."""
-        from digital_twin.forecasting.lstm_training import AGAIN
-
-        if fitted.weather != foreseen_weather(task.history):
-            return self.fit(task)
-        return _taught(fitted.weights, task, AGAIN)
-
     def from_arrays(self, arrays: Arrays) -> FittedLstm:
         weather = tuple(name for name, sees in zip(WEATHER, arrays["sees"], strict=True) if sees)
         return FittedLstm(Weights.of(arrays), weather, int(arrays["step_minutes"]), int(arrays["farthest_back"]))
@@ -136,12 +128,7 @@ lstm = Lstm()
 def _taught(start: Weights, task: TrainingTask, teaching: "Teaching") -> FittedLstm:
     from digital_twin.forecasting.lstm_training import series_of, train
 
-    if task.history.days < NEEDED_DAYS:
-        raise InsufficientData(
-            f"lstm needs {NEEDED_DAYS:g} days of readings, found {task.history.days:.1f}",
-            needed=NEEDED_DAYS,
-            found=round(task.history.days, 1),
-        )
+    enough_history(task.history, "lstm")
     weights = train(start, [series_of(task)], task.back, teaching)
     return FittedLstm(weights, foreseen_weather(task.history), task.history.grid.step_minutes, max(task.back))
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from digital_twin.domain.public_holidays import holidays_of
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.feature_inputs import known_weather
 from digital_twin.forecasting.features import WEEK, trailing_mean
 from digital_twin.forecasting.forecast import ForecastTask, History, Site
 from digital_twin.forecasting.local_days import Cells, cells_of
@@ -25,7 +26,6 @@ LEAST_SPREAD = 1e-3
 FARTHEST = 10.0
 """Deviations beyond so many spreads are cut off."""
 YEAR_DAYS = 365.25
-MOST_MISSING_WEATHER = 0.02
 FARTHEST_BACK = 7
 """Targets farther ahead are taken for as far as this."""
 
@@ -75,8 +75,8 @@ class Windows:
 
 def foreseen_weather(history: History) -> tuple[str, ...]:
     """What the history tells of the weather (almost) throughout, and will therefore be foreseen."""
-    known = history.weather
-    return tuple(name for name in WEATHER if name in known and np.isnan(known[name]).mean() <= MOST_MISSING_WEATHER)
+    known = known_weather(history)
+    return tuple(name for name in WEATHER if name in known)
 
 
 def hourly_series(

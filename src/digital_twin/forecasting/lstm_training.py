@@ -67,9 +67,6 @@ FIRST = Teaching(portions=5, learning_rate=1e-3, hold=3.0, half_life_days=180.0)
 """On the development days of nine real series twice the rate or eight portions lost 1 %, half the rate or three
 portions 1 to 2 %; begun with weights that know nothing, 24 portions lost nearly half as much again."""
 
-AGAIN = Teaching(portions=2, learning_rate=1e-3, hold=3.0, half_life_days=180.0)
-"""After four more weeks, against learning anew: 1 % lost, in 40 % of the time."""
-
 TOGETHER = Teaching(portions=60, learning_rate=5e-4, hold=1.0, half_life_days=365.0)
 MOST_COMMUNITIES, WINDOWS_A_DAY = 256, 4
 """So many, chosen by chance, teach a base, and of each of their days so many windows are drawn at most: thirteen short

@@ -71,7 +71,7 @@ MODELS = {
         ),
         ModelDescription(
             "lstm",
-            (*_LOAD, "pv_kw"),
+            _LOAD,
             "21 days of readings",
             "Hochreiter and Schmidhuber (1997); Wen et al. (2017)",
             "digital_twin.forecasting.lstm:lstm",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.readings import TEMPERATURE
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.feature_inputs import enough_history, known_weather
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask
 from digital_twin.forecasting.local_days import Indices, cells_of, to_local_days
@@ -19,7 +19,6 @@ from digital_twin.forecasting.past_years import YEAR_DAYS, temperature_courses, 
 from digital_twin.forecasting.response import Response, calendar_of, felt_temperatures, fit_response, slot_features
 
 NEEDED_DAYS = 365.0
-MOST_MISSING_TEMPERATURE = 0.02
 WARM_UP_DAYS = 28
 LEVEL_HALF_LIFE_DAYS = 14.0
 LEVEL_DAYS = 120
@@ -48,11 +47,11 @@ class FittedScenarios:
         history = task.history
         if history is None or history.grid.step_minutes != self.step_minutes or history.days < NEEDED_DAYS:
             return False
-        return knows_temperature(history) or not self.uses_temperature
+        return TEMPERATURE in known_weather(history) or not self.uses_temperature
 
     def predict(self, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
         """The mean and the quantiles of all courses of temperature together with all residuals."""
-        history = _enough(task.history)
+        history = enough_history(task.history, "scenarios", NEEDED_DAYS)
         table, first_day, temperature_c = _tables(history, task.site, self.uses_temperature)
         targets = cells_of(task.grid, task.site.timezone)
         last_day = first_day + table.shape[0] - 1
@@ -139,8 +138,8 @@ class Scenarios:
         Raises:
             InsufficientData: less than a year of readings.
         """
-        history = _enough(task.history)
-        table, first_day, temperature_c = _tables(history, task.site, knows_temperature(history))
+        history = enough_history(task.history, "scenarios", NEEDED_DAYS)
+        table, first_day, temperature_c = _tables(history, task.site, TEMPERATURE in known_weather(history))
         felt_c = None if temperature_c is None else felt_temperatures(temperature_c)
         begins = int(np.isfinite(table).any(axis=1).argmax())
         table, first_day = table[begins:], first_day + begins
@@ -190,21 +189,6 @@ def _without_level(residuals: Array) -> tuple[Array, Array]:
     lasting = np.minimum.accumulate(np.clip(lasting, 0.0, 1.0))
     fortnight = 2 * WEEK
     return lasting, residuals[fortnight:] - lasting[1] * level[:-fortnight]
-
-
-def knows_temperature(history: History) -> bool:
-    """Whether a history tells the temperature (almost) throughout."""
-    known = history.weather.get(TEMPERATURE)
-    return known is not None and float(np.isnan(known).mean()) <= MOST_MISSING_TEMPERATURE
-
-
-def _enough(history: History | None) -> History:
-    if history is None or history.days < NEEDED_DAYS:
-        found = 0.0 if history is None else history.days
-        raise InsufficientData(
-            f"scenarios needs {NEEDED_DAYS:g} days of readings, found {found:.1f}", needed=NEEDED_DAYS, found=found
-        )
-    return history
 
 
 def _tables(history: History, site: Site, with_temperature: bool) -> tuple[Array, int, Array | None]:

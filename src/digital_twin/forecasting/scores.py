@@ -38,11 +38,6 @@ def pinball_loss(actual: Array, quantiles: Array, levels: tuple[float, ...]) -> 
     return float(np.nanmean(pinball_losses(actual, quantiles, levels)))
 
 
-def normalised_pinball_loss(actual: Array, quantiles: Array, levels: tuple[float, ...]) -> float:
-    """Mean pinball loss as a fraction of the mean of the series."""
-    return pinball_loss(actual, quantiles, levels) / float(np.nanmean(np.abs(actual)))
-
-
 def root_mean_square_error(actual: Array, mean: Array) -> float:
     """In the unit of the series, over the known values."""
     return float(np.sqrt(np.nanmean((actual - mean) ** 2)))
