@@ -21,6 +21,7 @@ from digital_twin.forecasting.registry import (
     models_to_train,
     require_learning,
 )
+from digital_twin.forecasting.worth import worth_of
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import train_model
 from digital_twin.services.forecasts import VARIABLES, ForecastRequest, ForecastService
@@ -203,7 +204,7 @@ def _required(found: dict[Pair, TrainingTask], pair: Pair) -> TrainingTask:
 
 
 def _version(model: str, task: TrainingTask, payload: bytes, run_id: str, trained_at: datetime) -> TrainedVersion:
-    _, scores = from_bytes(payload)
+    fitted, scores = from_bytes(payload)
     history = task.history
     return TrainedVersion(
         variable=task.variable,
@@ -219,6 +220,7 @@ def _version(model: str, task: TrainingTask, payload: bytes, run_id: str, traine
         payload_format=FORMAT,
         sha256=hashlib.sha256(payload).hexdigest(),
         scores=_scores(scores),
+        ensemble=worth_of(fitted.fitted),
     )
 
 

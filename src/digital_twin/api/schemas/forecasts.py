@@ -1,5 +1,6 @@
 """Forecast requests and answers."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -147,6 +148,30 @@ class ScoresAnswer(Answer):
     seasonal_naive: ScoreAnswer
 
 
+class MemberAnswer(Answer):
+    """One of the models that an ensemble averages."""
+
+    model: str
+    weight_mean: float = Field(description="Over parts of the day and groups; of all members they add up to 1")
+    weights: dict[str, dict[str, float]] = Field(
+        description="By part of the day, then by group of quantiles; of all members they add up to 1 in each"
+    )
+    loss_relative_to_best: float | None = Field(
+        description="Mean pinball loss over the days judged, 1 for the member with the least; null while none is known"
+    )
+
+
+class EnsembleAnswer(Answer):
+    """What the members of an ensemble are worth, told by days that they did not learn from."""
+
+    members: list[MemberAnswer]
+    parts_of_day: list[str] = Field(description="Local hours, as 00-08")
+    groups: list[str] = Field(description="Of quantiles: low up to 20 %, high from 80 % on, and the middle")
+    days: int = Field(description="Days judged")
+    last_day: date = Field(description="The latest of them, local")
+    left_out: list[str] = Field(description="Models that are no members, each with the reason")
+
+
 class TrainedVersionAnswer(Answer):
     """A model as it was trained for a variable; a forecast by `auto` is made with it for a week after `as_of`."""
 
@@ -163,6 +188,10 @@ class TrainedVersionAnswer(Answer):
     code_version: str
     sha256: str
     scores: ScoresAnswer
+    taught_until: Instant | None = Field(
+        description="What was known until then taught it what members and intervals are worth; null: only as trained"
+    )
+    ensemble: EnsembleAnswer | None = Field(description="As of the latest lesson; null for a model of one piece")
 
     @classmethod
     def from_version(cls, trained: TrainedVersion) -> "TrainedVersionAnswer":

@@ -28,6 +28,12 @@ class TrainedVersion:
     version: int = 0
     """Counts up from 1 for each variable and model; 0 until it is kept."""
 
+    ensemble: dict[str, Any] | None = None
+    """What its members are worth by its latest lesson, else as it was trained; None where it has no members."""
+
+    taught_until: datetime | None = None
+    """The `as_of` of its latest lesson; None while it has had none."""
+
 
 class TrainedModels(Protocol):
     """Trained versions of the community that the transaction entered."""
