@@ -10,6 +10,9 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 
+VARIABLES = ("load_kw", "pv_kw", "net_load_kw")
+"""What is forecast of a community."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:

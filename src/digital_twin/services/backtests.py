@@ -9,12 +9,12 @@ import numpy as np
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.forecasting.backtest_days import BacktestDays, BacktestScore, score_of
+from digital_twin.forecasting.forecast import VARIABLES
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.past_days import whole_days
 from digital_twin.forecasting.registry import describe_model, find_forecaster
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import backtest_model
-from digital_twin.services.forecasts import VARIABLES
 from digital_twin.services.models import ModelService, Pair
 from digital_twin.services.ports import Clock, Run, Store, StoredResult
 from digital_twin.services.provenance import CODE_VERSION, fingerprint_of, instant_text

@@ -9,9 +9,9 @@ from typing import Any
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InsufficientData, NotFound, TwinError, Unavailable
 from digital_twin.domain.time import floor_to_step
-from digital_twin.services.forecast_accuracy import JudgedDay, judged_days
 from digital_twin.services.forecast_drift import LONGEST_MEMORY, Day, Drift, follow, promised_loss
 from digital_twin.services.issued_forecasts import ForecastIssuer, midnights_due, next_midnight, this_midnight
+from digital_twin.services.judged_days import JudgedDay, judged_days
 from digital_twin.services.models import ModelService
 from digital_twin.services.ports import Clock, ForecastCare, Store, Transaction
 from digital_twin.services.provenance import instant_text

@@ -15,7 +15,7 @@ from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.auto import AUTO, FEWEST_DAYS, LONGEST_GAP_DAYS, is_enough
-from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
+from digital_twin.forecasting.forecast import VARIABLES, Forecast, ForecastTask, History, Site
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import forecast_all
@@ -26,7 +26,6 @@ from digital_twin.services.provenance import Provenance
 from digital_twin.services.trained_models import TrainedModel, trained_for
 from digital_twin.telemetry import FORECAST_DURATION
 
-VARIABLES = ("load_kw", "pv_kw", "net_load_kw")
 WEATHER = ("temperature_c", "ghi_wm2", "dni_wm2", "dhi_wm2", "wind_speed_ms")
 QUANTILE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
