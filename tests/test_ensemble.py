@@ -235,6 +235,21 @@ def test_days_that_have_passed_are_learned_without_fitting_again() -> None:
     np.testing.assert_allclose(at_once.past.members[0, -5:], said, rtol=1e-6)
 
 
+def test_a_lesson_makes_the_fit_forecast_like_the_one_that_was_updated() -> None:
+    past = history(76)
+    old = ENSEMBLE.fit(training(first_steps(past, 70 * 24)))
+    updated = old.update(training(past))
+    lesson = {name: array.copy() for name, array in updated.lesson().items()}
+    taught = ENSEMBLE.from_arrays(old.to_arrays()).after(lesson)
+    one, other, before = (each.predict(asked_after(past), LEVELS) for each in (taught, updated, old))
+    np.testing.assert_array_equal(one.quantiles, other.quantiles)
+    np.testing.assert_array_equal(one.mean, other.mean)
+    assert one.assumptions == other.assumptions
+    assert not np.array_equal(one.quantiles, before.quantiles)
+    assert sum(array.nbytes for array in lesson.values()) < 4_000
+    np.testing.assert_array_equal(taught.update(training(past)).weights, updated.weights)
+
+
 def test_an_ensemble_that_was_wrong_of_late_widens() -> None:
     past = history(90)
     rough = past.values + np.random.default_rng(2).normal(0, 15, past.grid.steps) * (

@@ -6,14 +6,13 @@ many days ago, and one that learns daily without fitting has done so each mornin
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.ensemble import LEVELS
-from digital_twin.forecasting.forecaster import FittedForecaster, Forecaster, TrainingTask, first_steps
+from digital_twin.forecasting.forecaster import FittedForecaster, Forecaster, TrainingTask, UpdatedDaily, first_steps
 from digital_twin.forecasting.local_days import Indices
 from digital_twin.forecasting.past_days import WholeDays, actual_days, ask_days, whole_days
 from digital_twin.forecasting.scores import Estimate, coverage_of_days, pinball_losses, ratio_of_days
@@ -21,13 +20,6 @@ from digital_twin.forecasting.scores import Estimate, coverage_of_days, pinball_
 REFIT_DAYS = 7
 SCORED = slice(1, -1)
 """The levels that losses are the mean over: 2.5 to 97.5 %, as is usual in the literature, not the outermost."""
-
-
-@runtime_checkable
-class UpdatedDaily(Protocol):
-    """A fitted model that learns from the days since without being fitted anew."""
-
-    def update(self, task: TrainingTask) -> FittedForecaster: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

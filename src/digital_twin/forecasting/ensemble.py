@@ -6,7 +6,7 @@ without fitting again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -69,6 +69,8 @@ class FittedEnsemble:
     weights: Array  # (P, G, M) by part of the day, group of levels and member
     calibration: Calibration
     left_out: tuple[str, ...]
+    judged_days: int
+    """So many days the weights and the calibration were learned from."""
 
     def suits(self, task: ForecastTask) -> bool:
         return all(member.suits(task) for member in self.members.values())
@@ -122,16 +124,27 @@ class FittedEnsemble:
         past = self.past.then(_past(task, days, asked))
         return _learned(self.members, past, self.learned_until, self.left_out)
 
+    def lesson(self) -> Arrays:
+        return {
+            "weights": self.weights,
+            "shifts": self.calibration.shifts,
+            "least_width": self.calibration.least_width,
+            "judged_days": np.array(self.judged_days),
+        }
+
+    def after(self, lesson: Arrays) -> "FittedEnsemble":
+        calibration = Calibration(lesson["shifts"], lesson["least_width"])
+        days = int(lesson["judged_days"])
+        return replace(self, weights=lesson["weights"], calibration=calibration, judged_days=days)
+
     def to_arrays(self) -> Arrays:
         arrays: dict[str, np.ndarray[Any, Any]] = {
             "day": self.past.day,
             "actual": self.past.actual,
             "members": self.past.members,
             "learned_until": np.array(self.learned_until),
-            "weights": self.weights,
-            "shifts": self.calibration.shifts,
-            "least_width": self.calibration.least_width,
             "left_out": np.frombuffer("\n".join(self.left_out).encode(), dtype=np.uint8),
+            **self.lesson(),
         }
         for place, (name, member) in enumerate(self.members.items()):
             arrays[f"member/{name}"] = np.array(place)
@@ -141,7 +154,7 @@ class FittedEnsemble:
     def _worth(self) -> str:
         shares = self.weights.mean(axis=(0, 1))
         listed = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(self.members, shares, strict=True))
-        return f"weighted by loss over the last {self.past.day.size} days: {listed}"
+        return f"weighted by loss over the last {self.judged_days} days: {listed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +213,7 @@ class Ensemble:
             arrays["weights"],
             Calibration(arrays["shifts"], arrays["least_width"]),
             tuple(text.split("\n")) if text else (),
+            arrays["day"].size,
         )
 
     def _held_out(self, task: TrainingTask) -> WholeDays:
@@ -229,7 +243,7 @@ def _learned(
     weights = learn_weights(past.actual, said, LEVELS)
     average = np.sort(combine(said, weights, day_parts(past.actual.shape[1]), LEVELS), axis=2)
     calibration = calibrate(past.actual, average, LEVELS)
-    return FittedEnsemble(members, past, learned_until, weights, calibration, left_out)
+    return FittedEnsemble(members, past, learned_until, weights, calibration, left_out, past.day.size)
 
 
 def _only(weights: Array, members: list[int]) -> Array:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +34,23 @@ class FittedForecaster(Protocol):
 
     def to_arrays(self) -> Arrays:
         """All of it, to be kept."""
+        ...
+
+
+@runtime_checkable
+class UpdatedDaily(Protocol):
+    """A fitted model that learns from the days since without being fitted anew."""
+
+    def update(self, task: "TrainingTask") -> FittedForecaster:
+        """With what the days since have taught; itself where there are none."""
+        ...
+
+    def lesson(self) -> Arrays:
+        """All that an update changes of its forecasts, to be kept beside the fit."""
+        ...
+
+    def after(self, lesson: Arrays) -> FittedForecaster:
+        """The fit forecasts from now on like the one whose lesson it is given."""
         ...
 
 
