@@ -67,7 +67,7 @@ def state_update(
         is_new_model=version == 1,
         replaces_from=start,
         checkpoints=[Checkpoint(start + hours(24 * day), f"{version} {day}".encode()) for day in range(midnights)],
-        track=StateTrack(grid, column, column, np.full(steps, 7), four, 2 * four),
+        track=StateTrack(grid, column, column, np.full(steps, 7), four, 2 * four, 3 * column),
         known=KnownState(MONDAY + timedelta(minutes=version), {"version": version}),
         forget_checkpoints_before=grid.end - hours(7 * 24),
     )

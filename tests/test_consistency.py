@@ -173,6 +173,51 @@ async def test_truth_that_comes_a_day_late_tells_how_honest_the_errors_were(worl
     assert counted("late_truth", stream="load_kw", outcome="outside") - before_outside == 5 * 24 - inside
 
 
+async def test_a_history_that_is_filled_in_later_says_nothing_of_what_was_told(world: World) -> None:
+    told, days = lively(12, 21), timedelta(days=21)
+    await world.open(homes=12, num_prosumers=12)
+    world.clock.advance(days=21)
+    for first in range(12):  # the last two days of all at first, then the others home by home
+        await world.record(
+            series("load_kw", told[first][-48:], member=f"h{first}", start=START + days / 21 * 19, minutes=60)
+        )
+    await world.service.advance(ID)
+    for first in range(12):
+        await world.record(series("load_kw", told[first][:-48], member=f"h{first}", start=START, minutes=60))
+        await world.service.advance(ID)
+    found = (await consistency(world))["streams"].get("load_kw")
+    assert found is None or found["late_truth_intervals"] == 0
+    async with world.store.community(ID) as tx:
+        track = await tx.states.track(START, START + days)
+    assert track is not None
+    np.testing.assert_allclose(track.told_after_h, (days / timedelta(hours=1)) - np.arange(1, 24 * 21 + 1))
+
+
+async def test_homes_that_are_added_one_by_one_do_not_correct_the_estimates_from_fewer(world: World) -> None:
+    told = lively(12, 21)
+    await world.open(homes=12, num_prosumers=12)
+    world.clock.advance(days=21)
+    for home, values in enumerate(told):
+        await world.record(series("load_kw", values, member=f"h{home}", start=START, minutes=60))
+        await world.service.advance(ID)
+    found = (await consistency(world))["streams"]["load_kw"]
+    assert (found["widening"], found["late_truth_intervals"]) == (1.0, 0)
+
+
+async def test_when_an_interval_was_first_told_stays_when_it_is_told_anew(world: World) -> None:
+    told = lively(3, 21)
+    await learned(world, 20, told)
+    world.clock.advance(hours=25)
+    await live_then_late(world, START + timedelta(days=20), told, live=2)
+    world.clock.advance(hours=30)
+    await world.record(series("load_kw", told[2][-24:], member="h2", start=START + timedelta(days=20), minutes=60))
+    await world.service.advance(ID)
+    async with world.store.community(ID) as tx:
+        track = await tx.states.track(START + timedelta(days=20), START + timedelta(days=21))
+    assert track is not None
+    np.testing.assert_allclose(track.told_after_h, 25 - np.arange(1, 25))
+
+
 async def test_truth_that_was_known_at_once_is_not_late(world: World) -> None:
     await world.open()
     values = daily(24 * 12)

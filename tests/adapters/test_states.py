@@ -206,6 +206,7 @@ async def test_the_history_holds_each_interval_once_as_it_was_last_seen(store: S
     np.testing.assert_array_equal(track.mean, expected[:, None] + np.arange(4.0))
     np.testing.assert_array_equal(track.deviation, 2 * (expected[:, None] + np.arange(4.0)))
     np.testing.assert_array_equal(track.reporting, np.where(np.isnan(expected), 0, 7))
+    np.testing.assert_array_equal(track.told_after_h, 3 * expected)
 
 
 async def test_an_uncertainty_too_small_for_single_precision_is_none(store: Store) -> None:

@@ -14,6 +14,9 @@ from digital_twin.services.ports import StateTrack
 from digital_twin.services.provenance import instant_text
 from digital_twin.services.twin_steps import TwinAnswer
 
+CURRENT = timedelta(hours=36)
+"""What is told of an interval within so long is of the present: some meters tell of a day on the morning after it."""
+
 REST = timedelta(days=1)
 """So long after an alert there is no other, nor another calibration because of one."""
 
@@ -86,12 +89,26 @@ def widening_told(document: dict[str, Any]) -> tuple[float, ...]:
     return tuple(streams[name]["widening"] if name in streams else 1.0 for name in OBSERVED)
 
 
-def errors_of(earlier: StateTrack | None, grid: TimeGrid, answer: TwinAnswer) -> Array:
-    """Squared errors of what had been estimated, before this advance, of the first intervals of its grid."""  # (T, 4)
-    if earlier is None or earlier.grid.step != grid.step:
+def errors_of(earlier: StateTrack | None, answer: TwinAnswer) -> Array:
+    """Squared errors of what had been estimated, before this advance, of the first intervals of its grid.
+
+    Only of what was told while it was `CURRENT`: a history that is filled in later corrects nobody.
+    """  # (T, 4)
+    if earlier is None:
         return np.empty((0, len(OBSERVED)))
     steps = min(earlier.grid.steps, answer.truth.shape[0])
-    return late_errors(earlier.mean[:steps], earlier.deviation[:steps], answer.truth[:steps], answer.exact)
+    errors = late_errors(earlier.mean[:steps], earlier.deviation[:steps], answer.truth[:steps], answer.exact)
+    errors[~(earlier.told_after_h[:steps] <= CURRENT / timedelta(hours=1))] = np.nan
+    return errors
+
+
+def told_after_h(earlier: StateTrack | None, grid: TimeGrid, now: datetime) -> Array:
+    """Hours from the end of each interval to the first estimate of it: now, where there was none."""  # (T,)
+    hours: Array = (now - grid.start) / timedelta(hours=1) - grid.step_hours * np.arange(1.0, grid.steps + 1.0)
+    if earlier is not None:
+        known = earlier.told_after_h[: grid.steps]
+        hours[: known.size] = np.fmin(hours[: known.size], known)
+    return hours
 
 
 def after_advance(

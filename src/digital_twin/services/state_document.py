@@ -61,7 +61,9 @@ def no_history(start: datetime, end: datetime) -> StateTrack:
     first = floor_to_step(start, 15)
     steps = -(-(end - first) // timedelta(minutes=15))
     unknown, four = np.full(steps, np.nan), np.full((steps, len(ESTIMATED)), np.nan)
-    return StateTrack(TimeGrid(first, steps, 15), unknown, unknown, np.zeros(steps, dtype=np.int64), four, four)
+    return StateTrack(
+        TimeGrid(first, steps, 15), unknown, unknown, np.zeros(steps, dtype=np.int64), four, four, unknown
+    )
 
 
 def safe_history(track: StateTrack) -> StateTrack:
@@ -74,4 +76,5 @@ def safe_history(track: StateTrack) -> StateTrack:
         track.reporting,
         np.where(hidden[:, None], np.nan, track.mean),
         np.where(hidden[:, None], np.nan, track.deviation),
+        track.told_after_h,
     )

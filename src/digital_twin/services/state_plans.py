@@ -41,10 +41,10 @@ class Plan:
 
 async def plan_due(tx: Transaction, community_id: str, now: datetime, *, anew: bool) -> Plan | None:
     """What to compute for what is due; None where nothing is, or none of it has ended."""
+    before = await tx.states.snapshot()  # first: of two that come at once the second finds nothing due, or is refused
     due = await tx.states.due()
     if due is None:
         return None
-    before = await tx.states.snapshot()
     community = (await tx.communities.get(community_id)).community
     newest = due.changed_until if before is None else max(due.changed_until, before.observed_at)
     provenance = Provenance(now)

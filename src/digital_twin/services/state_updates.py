@@ -29,7 +29,7 @@ class Advance:
     lost: list[str]  # streams of which an alert has told
 
 
-def update_of(plan: Plan, answer: TwinAnswer, consistency: Consistency) -> StateUpdate:
+def update_of(plan: Plan, answer: TwinAnswer, consistency: Consistency, told_after_h: Array) -> StateUpdate:
     """Everything that the advance replaces."""
     before, end, track = plan.before, answer.observed_at, answer.track
     calibrated_until, calibrated_days = end, plan.task.grid.hours / 24
@@ -37,6 +37,7 @@ def update_of(plan: Plan, answer: TwinAnswer, consistency: Consistency) -> State
         calibrated_until, calibrated_days = before.calibrated_until, before.calibrated_days
     oldest = end - timedelta(days=REPLAY_DAYS)
     document = state_document(plan.instruments, plan.provenance, plan.task.grid, answer, consistency)
+    columns = (track.coverage, track.nis, track.reporting, track.mean, track.deviation, told_after_h)
     return StateUpdate(
         snapshot=Snapshot(
             version=1 if before is None else before.version + 1,
@@ -51,7 +52,7 @@ def update_of(plan: Plan, answer: TwinAnswer, consistency: Consistency) -> State
         is_new_model=plan.is_anew,
         replaces_from=plan.task.grid.start,
         checkpoints=[Checkpoint(at, state) for at, state in answer.checkpoints if at >= oldest],
-        track=StateTrack(plan.task.grid, track.coverage, track.nis, track.reporting, track.mean, track.deviation),
+        track=StateTrack(plan.task.grid, *columns),
         known=KnownState(plan.provenance.as_of, document),
         forget_checkpoints_before=oldest,
     )

@@ -25,6 +25,7 @@ from digital_twin.services.consistency import (
     Consistency,
     after_advance,
     errors_of,
+    told_after_h,
     untold,
     widening_told,
     with_alert,
@@ -197,16 +198,16 @@ class StateService:
     async def _keep(self, tx: Transaction, plan: Plan, answer: TwinAnswer) -> Advance:
         before, grid, now = plan.before, plan.task.grid, plan.provenance.as_of
         earlier = None
-        if before is not None and grid.start < before.observed_at:
+        if before is not None and before.setup == plan.instruments.fingerprint and grid.start < before.observed_at:
             earlier = await tx.states.track(grid.start, before.observed_at)
-        errors = errors_of(earlier, grid, answer)
+        errors = errors_of(earlier, answer)
         kept = Consistency() if before is None else Consistency.from_document(before.consistency)
         week_steps = WEEK / grid.step
         consistency = after_advance(kept, answer, errors, week_steps=week_steps, is_anew=plan.is_anew)
         lost = untold(consistency, now)
         if lost:
             consistency = with_alert(consistency, now)
-        await tx.states.save(update_of(plan, answer, consistency))
+        await tx.states.save(update_of(plan, answer, consistency, told_after_h(earlier, grid, now)))
         if plan.due is not None:
             await tx.states.settle(plan.due, plan.until)
         told = {"observed_at": instant_text(answer.observed_at)}

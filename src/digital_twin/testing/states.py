@@ -27,6 +27,7 @@ class _Interval:
     reporting: int
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    told_after_h: float
 
 
 @dataclass
@@ -103,6 +104,7 @@ class MemoryStates:
                 int(track.reporting[index]),
                 tuple(track.mean[index].tolist()),
                 tuple(track.deviation[index].tolist()),
+                float(track.told_after_h[index]),
             )
         tables.known[update.known.known_at] = update.known
 
@@ -117,7 +119,7 @@ class MemoryStates:
         first = floor_to_step(start, step_minutes)
         last = floor_to_step(end - timedelta(microseconds=1), step_minutes) + timedelta(minutes=step_minutes)
         grid = TimeGrid.spanning(first, last, step_minutes)
-        nothing = _Interval(np.nan, np.nan, 0, (np.nan,) * ESTIMATES, (np.nan,) * ESTIMATES)
+        nothing = _Interval(np.nan, np.nan, 0, (np.nan,) * ESTIMATES, (np.nan,) * ESTIMATES, np.nan)
         found = [self._tables.history.get(grid.instant(index), nothing) for index in range(grid.steps)]
         return StateTrack(
             grid,
@@ -126,6 +128,7 @@ class MemoryStates:
             np.array([one.reporting for one in found]),
             np.array([one.mean for one in found]),
             np.array([one.deviation for one in found]),
+            np.array([one.told_after_h for one in found]),
         )
 
     async def communities_due(self, now: datetime) -> list[str]:

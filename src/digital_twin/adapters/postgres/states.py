@@ -129,9 +129,11 @@ class PostgresStates:
         kept = await self._fetch_days(first, last)
         async with self._connection.cursor() as cursor:
             await cursor.executemany(
-                "insert into state_day values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (community, day) do update "
-                "set coverage = excluded.coverage, nis = excluded.nis, reporting = excluded.reporting, "
-                "mean = excluded.mean, deviation = excluded.deviation",
+                "insert into state_day values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
+                "on conflict (community, day) do update set "
+                "coverage = excluded.coverage, nis = excluded.nis, reporting = excluded.reporting, "
+                "mean = excluded.mean, deviation = excluded.deviation, "
+                "told_after_h = excluded.told_after_h",
                 [
                     (self._community, day, resolution, *_merged(kept.get(day), columns, slots, slots_a_day))
                     for day, slots, columns in rows
@@ -140,7 +142,7 @@ class PostgresStates:
 
     async def _fetch_days(self, first: date, last: date) -> dict[date, list[np.ndarray[Any, Any]]]:
         cursor = await self._connection.execute(
-            "select day, coverage, nis, reporting, mean, deviation from state_day "
+            "select day, coverage, nis, reporting, mean, deviation, told_after_h from state_day "
             "where community = %s and day between %s and %s",
             (self._community, first, last),
         )
@@ -168,15 +170,16 @@ class PostgresStates:
         grid = TimeGrid.spanning(first, last, resolution)
         days = await self._fetch_days(first.date(), (last - timedelta(microseconds=1)).date())
         slots = DAY_MINUTES // resolution
-        whole = [np.full((grid.steps, *shape), np.nan) for shape in ((), (), (), (ESTIMATES,), (ESTIMATES,))]
+        whole = [np.full((grid.steps, *shape), np.nan) for shape in ((), (), (), (ESTIMATES,), (ESTIMATES,), ())]
         for day, columns in days.items():
             begin = round((datetime(day.year, day.month, day.day, tzinfo=UTC) - first) / grid.step)
             inside = slice(max(begin, 0), min(begin + slots, grid.steps))
             for target, column in zip(whole, columns, strict=True):
                 shaped = column.reshape(ESTIMATES, slots).T if target.ndim == 2 else column
                 target[inside] = shaped[inside.start - begin : inside.stop - begin]
-        coverage, nis, reporting, mean, deviation = whole
-        return StateTrack(grid, coverage, nis, np.nan_to_num(reporting).astype(np.int64), mean, deviation)
+        coverage, nis, reporting, mean, deviation, told_after_h = whole
+        reporting = np.nan_to_num(reporting).astype(np.int64)
+        return StateTrack(grid, coverage, nis, reporting, mean, deviation, told_after_h)
 
     async def communities_due(self, now: datetime) -> list[str]:
         cursor = await self._connection.execute("select community_id from communities_with_state_due(%s)", (now,))
@@ -200,6 +203,7 @@ def _days_of(track: StateTrack) -> Iterator[tuple[date, slice, list[np.ndarray[A
             track.reporting[part],
             track.mean[part],
             track.deviation[part],
+            track.told_after_h[part],
         ]
         yield date.fromordinal(day + 719_163), slice(begin - day * slots, end - day * slots), columns
 

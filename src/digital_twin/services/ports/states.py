@@ -66,6 +66,7 @@ class StateTrack:
     reporting: NDArray[np.int64]  # (T,)
     mean: Array  # (T, 4)
     deviation: Array  # (T, 4)
+    told_after_h: Array  # (T,) from the end of the interval to the first estimate of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
