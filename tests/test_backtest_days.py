@@ -11,7 +11,14 @@ from tests.test_forecasting import VIENNA, history
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.backtest import Backtest
-from digital_twin.forecasting.backtest_days import CONFIDENCE_LEVELS, BacktestDays, backtest_days, days_of, score_of
+from digital_twin.forecasting.backtest_days import (
+    CONFIDENCE_LEVELS,
+    BacktestDays,
+    backtest_days,
+    days_of,
+    loss_by_hour,
+    score_of,
+)
 from digital_twin.forecasting.ensemble import LEVELS
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.past_days import tasks_of, whole_days
@@ -27,7 +34,7 @@ def same(one: BacktestDays, other: BacktestDays) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in one.__slots__)
 
 
-def a_backtest(days: int = 6, slots: int = 4) -> Backtest:
+def a_backtest(days: int = 6, slots: int = 48) -> Backtest:
     """Of a model and a naive one, with a day that nobody measured and one that the model could not say."""
     generator = np.random.default_rng(3)
     actual = generator.gamma(4, 3, (days, slots))
@@ -75,6 +82,19 @@ def test_what_was_not_said_or_not_measured_counts_nowhere() -> None:
     assert ratio.value == pytest.approx(ours.loss_kw[kept].sum() / naive.loss_kw[kept].sum())
     assert ratio.low < ratio.value < ratio.high
     assert score_of(ours, naive) == score, "the bootstrap draws the same days each time"
+
+
+def test_the_loss_of_an_hour_is_the_mean_over_the_days_that_tell_it() -> None:
+    found = a_backtest()
+    ours = days_of(found, "ours")
+    kept = [0, 3, 4, 5]
+    for hour, loss in enumerate(loss_by_hour(ours)):
+        two = slice(2 * hour, 2 * hour + 2)  # half-hours
+        quantiles, actual = found.quantiles["ours"][kept, two], found.actual[kept, two]
+        assert loss == pytest.approx(pinball_loss(actual, quantiles[:, :, 1:-1], LEVELS[1:-1]))
+    assert np.nanmean(ours.hour_loss_kw) == pytest.approx(np.nanmean(ours.loss_kw))
+    found.actual[:, :2] = np.nan
+    assert loss_by_hour(days_of(found, "ours"))[0] is None
 
 
 def test_a_model_beside_itself_is_exactly_as_good() -> None:

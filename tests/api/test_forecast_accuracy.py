@@ -53,6 +53,9 @@ def test_a_model_is_held_against_the_seasonal_naive_on_past_days(operator: httpx
     assert 0.7 < ridge["coverage_90"] <= 1
     first = (START - timedelta(days=7)).date()
     assert load["by_day"]["day"] == [(first + timedelta(days=day)).isoformat() for day in range(7)]
+    by_hour = load["by_hour"]["ridge"]
+    assert len(by_hour) == 24
+    assert sum(by_hour) / 24 == pytest.approx(ridge["pinball_loss_kw"])
 
 
 def test_a_backtest_sees_nothing_that_was_received_later(operator: httpx.Client, metered: str):

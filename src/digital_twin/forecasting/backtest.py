@@ -32,9 +32,18 @@ class Backtest:
 
     def daily_loss(self, model: str) -> Array:
         """Mean pinball loss of each day, NaN for days without readings or forecast."""  # (D,)
+        return self._mean_losses(model, 1)[:, 0]
+
+    def hourly_loss(self, model: str) -> Array:
+        """The same of each hour since midnight, which is how far ahead it was forecast."""  # (D, 24)
+        return self._mean_losses(model, 24)
+
+    def _mean_losses(self, model: str, parts: int) -> Array:
+        """Of each part of each day."""  # (D, parts)
         losses = pinball_losses(self.actual, self.quantiles[model], LEVELS)[:, :, SCORED]
+        losses = losses.reshape(len(losses), parts, -1)
         known = np.isfinite(losses)
-        total, count = np.where(known, losses, 0.0).sum(axis=(1, 2)), known.sum(axis=(1, 2))
+        total, count = np.where(known, losses, 0.0).sum(axis=2), known.sum(axis=2)
         return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
     def relative_loss(self, model: str) -> float:

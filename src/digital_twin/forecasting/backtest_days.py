@@ -27,6 +27,7 @@ class BacktestDays:
 
     day: Indices  # (D,) days since 1970-01-01, local
     loss_kw: Array  # (D,) mean pinball loss; NaN for days without readings or forecast
+    hour_loss_kw: Array  # (D, 24) the same by hour since midnight
     actual_kw: Array  # (D,) sum of the absolute values of what happened
     intervals: Indices  # (D,)
     inside: Indices  # (D, C) intervals inside of each confidence level's interval
@@ -78,6 +79,7 @@ def days_of(found: Backtest, model: str) -> BacktestDays:
     return BacktestDays(
         day=found.day,
         loss_kw=found.daily_loss(model),
+        hour_loss_kw=found.hourly_loss(model),
         actual_kw=np.where(known, np.abs(found.actual), 0.0).sum(axis=1),
         intervals=known.sum(axis=1),
         inside=np.stack(inside, axis=1),
@@ -101,6 +103,13 @@ def score_of(model: BacktestDays, naive: BacktestDays) -> BacktestScore:
         },
         naive_ratio=_ratio(model.loss_kw, naive.loss_kw),
     )
+
+
+def loss_by_hour(model: BacktestDays) -> list[float | None]:
+    """Mean over the days of each hour since midnight; None where nothing is known."""
+    known = np.isfinite(model.hour_loss_kw)
+    total, count = np.where(known, model.hour_loss_kw, 0.0).sum(axis=0), known.sum(axis=0)
+    return [float(loss / days) if days else None for loss, days in zip(total, count, strict=True)]
 
 
 def _ratio(ours: Array, theirs: Array) -> Estimate | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
-from digital_twin.forecasting.backtest_days import BacktestDays, BacktestScore, score_of
+from digital_twin.forecasting.backtest_days import BacktestDays, BacktestScore, loss_by_hour, score_of
 from digital_twin.forecasting.forecast import VARIABLES
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.past_days import whole_days
@@ -159,14 +159,19 @@ def _days_before(task: TrainingTask, days: int) -> float:
 
 
 def _variables(found: dict[Pair, BacktestDays]) -> dict[str, Any]:
-    """By variable: each model's scores, and the loss of each day."""
+    """By variable: each model's scores, and its loss on each day and in each hour."""
     documents: dict[str, Any] = {}
     for (variable, model), days in found.items():
         naive = found[variable, YARDSTICK]
-        document = documents.setdefault(variable, {"models": {}, "by_day": {"day": _dates(days)}})
+        document = documents.setdefault(variable, _empty(days))
         document["models"][model] = _score(score_of(days, naive))
         document["by_day"][model] = [None if np.isnan(loss) else float(loss) for loss in days.loss_kw]
+        document["by_hour"][model] = loss_by_hour(days)
     return documents
+
+
+def _empty(days: BacktestDays) -> dict[str, Any]:
+    return {"models": {}, "by_day": {"day": _dates(days)}, "by_hour": {}}
 
 
 def _score(score: BacktestScore) -> dict[str, Any]:

@@ -45,7 +45,13 @@ async def list_forecasting_models(community_id: str, twin: TwinDep, grant: Grant
     drift = await twin.accuracy.drift(grant)
     return ModelList(
         models=[
-            ModelAnswer(name=one.name, variables=list(one.variables), needs=one.needs, reference=one.reference)
+            ModelAnswer(
+                name=one.name,
+                variables=list(one.variables),
+                needs=one.needs,
+                reference=one.reference,
+                learns=one.learns,
+            )
             for one in registered
         ],
         trained=[TrainedVersionAnswer.from_version(one) for one in trained],

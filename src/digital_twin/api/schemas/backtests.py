@@ -58,10 +58,13 @@ class BacktestScoreAnswer(Answer):
 
 
 class BacktestVariable(Answer):
-    """Models by name, and the pinball loss of each in kW on each day, null where it is not known."""
+    """Models by name, and the pinball loss of each in kW, null where it is not known."""
 
     models: dict[str, BacktestScoreAnswer]
-    by_day: dict[str, list[date] | list[float | None]]
+    by_day: dict[str, list[date] | list[float | None]] = Field(description="The local days, and by model their losses")
+    by_hour: dict[str, list[float | None]] = Field(
+        description="By model, the mean loss of each of the 24 hours since the midnight that was asked at"
+    )
 
 
 class BacktestProvenance(Answer):

@@ -126,6 +126,7 @@ class ModelAnswer(Answer):
     variables: list[str]
     needs: str
     reference: str
+    learns: bool = Field(description="Whether it can be trained")
 
 
 class ScoreAnswer(Answer):
