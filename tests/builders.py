@@ -13,6 +13,7 @@ from digital_twin.services.ports import (
     Checkpoint,
     IssuedForecast,
     KnownState,
+    Lesson,
     Snapshot,
     StateTrack,
     StateUpdate,
@@ -107,4 +108,20 @@ def trained_version(run_id: str = "") -> TrainedVersion:
         payload_format=1,
         sha256="0f" * 32,
         scores={"days": 14, "model": {"rmse_kw": 1.25, "coverage_90": None}},
+    )
+
+
+def lesson_of(trained: TrainedVersion, days: float = 1) -> Lesson:
+    """What so many days taught a version."""
+    as_of = trained.as_of + timedelta(days=days)
+    return Lesson(
+        variable=trained.variable,
+        model=trained.model,
+        version=trained.version,
+        as_of=as_of,
+        taught_at=as_of + timedelta(minutes=1),
+        data_sha256="cd" * 32,
+        code_version="1.2.3",
+        sha256="0a" * 32,
+        ensemble={"days": 29, "members": [{"model": "ridge", "loss_relative_to_best": None}]},
     )

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
-from tests.builders import MONDAY, community, issued_forecast, series, state_update, trained_version
+from tests.builders import MONDAY, community, issued_forecast, lesson_of, series, state_update, trained_version
 from tests.databases import DatabaseServer
 
 from digital_twin.adapters.postgres.database import APP_ROLE, Pool, migrate, open_pool
@@ -128,7 +128,8 @@ async def fill_what_is_made(store: PostgresStore, *names: str) -> None:
             await tx.runs.keep_part(run_id, 1, 0, b"finished")
             await tx.events.add("run", {})
             await tx.states.save(state_update(1, MONDAY, 96, midnights=1))
-            await tx.trained_models.add(trained_version(run_id), b"model")
+            trained = await tx.trained_models.add(trained_version(run_id), b"model")
+            await tx.trained_models.add_lesson(lesson_of(trained), b"lesson")
             await tx.issued_forecasts.add(issued_forecast(MONDAY))
             await tx.issued_forecasts.keep_care(ForecastCare(MONDAY, MONDAY, MONDAY, {}))
             minutes = [series("pv_kw", [1.0] * 4, member="h1", start=start, minutes=1) for start in (MONDAY, today())]

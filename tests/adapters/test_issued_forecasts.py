@@ -1,13 +1,14 @@
 """Issued forecasts as every store keeps them: once a day, as they were said, and looked after by one at a time."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from tests.builders import MONDAY, community, hours, issued_forecast
+from tests.builders import MONDAY, community, hours, issued_forecast, series
 
 from digital_twin.domain.errors import NotFound
+from digital_twin.domain.time import floor_to_step
 from digital_twin.services.ports import KEPT_FORECASTS, ForecastCare, IssuedForecast, Store
 
 HERE, THERE = "solar_valley", "wind_hill"
@@ -108,6 +109,41 @@ async def test_those_are_due_that_were_never_looked_at_or_whose_time_has_come(ke
 
     assert await due(2.9) == [THERE]
     assert await due(3) == [HERE, THERE]
+
+
+async def test_who_lacked_history_is_due_when_some_has_come(kept: Store):
+    async def due(community_id: str = HERE) -> bool:
+        async with kept.platform() as tx:
+            return community_id in await tx.issued_forecasts.due(CARE.next_look_at - hours(1))
+
+    async def record(days_ago: float, key: str) -> datetime:
+        async with kept.community(HERE) as tx:
+            newest = await tx.readings.newest()
+        start = floor_to_step(newest or datetime.now(UTC), 60) - days_ago * DAY
+        async with kept.community(HERE) as tx:
+            recorded = await tx.readings.record([series("load_kw", [1.0], start=start, minutes=60)], key=key)
+        return recorded.received_at
+
+    now = await record(0, "today")
+    for name in (HERE, THERE):
+        async with kept.community(name) as tx:
+            await tx.issued_forecasts.keep_care(replace(CARE, lacked_history_at=now - DAY))
+    assert not await due(), "readings of today are no history"
+    came = await record(30, "history")
+    assert await due()
+    assert not await due(THERE)
+    async with kept.community(HERE) as tx:
+        found = await tx.issued_forecasts.care()
+        assert found == replace(CARE, lacked_history_at=now - DAY, version=1)
+        assert await tx.issued_forecasts.history_came(now)
+        assert not await tx.issued_forecasts.history_came(came)
+        await tx.issued_forecasts.keep_care(replace(found, lacked_history_at=came))
+    assert not await due()
+    await record(40, "more of it")
+    assert await due()
+    async with kept.community(HERE) as tx:
+        await tx.issued_forecasts.keep_care(replace(found, version=2, lacked_history_at=None))
+    assert not await due()
 
 
 async def test_a_community_sees_its_own_forecasts_and_takes_them_along(kept: Store):

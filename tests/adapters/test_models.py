@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from tests.builders import MONDAY, community, trained_version
+from tests.builders import MONDAY, community, lesson_of, trained_version
 
 from digital_twin.domain.errors import NotFound
-from digital_twin.services.ports import KEPT_VERSIONS, Store, TrainedVersion
+from digital_twin.services.ports import KEPT_VERSIONS, Lesson, Store, TrainedVersion
 from digital_twin.services.schedule_document import new_result_id
 
 HERE, THERE = "solar_valley", "wind_hill"
@@ -95,10 +95,60 @@ async def test_the_newest_is_the_one_that_knows_the_latest_within_the_stretch(ke
     assert await newest(kept, since=MONDAY, until=MONDAY + days[7], variable="pv_kw") is None
 
 
+# Lessons
+
+
+async def teach(store: Store, lesson: Lesson, payload: bytes = b"lesson") -> bool:
+    async with store.community(HERE) as tx:
+        return await tx.trained_models.add_lesson(lesson, payload)
+
+
+async def latest(store: Store, trained: TrainedVersion, days: float) -> tuple[Lesson, bytes] | None:
+    async with store.community(HERE) as tx:
+        return await tx.trained_models.latest_lesson(trained, until=trained.as_of + timedelta(days=days))
+
+
+async def test_a_version_is_known_as_it_was_taught_up_to_an_instant(kept: Store):
+    trained = await add(kept, ensemble={"days": 28})
+    second, first = replace(lesson_of(trained, 2), ensemble=None), lesson_of(trained, 1)
+    assert [await teach(kept, one, str(one.as_of).encode()) for one in (second, first)] == [True, True]
+    assert await latest(kept, trained, 0.9) is None
+    assert await latest(kept, trained, 1) == await latest(kept, trained, 1.9) == (first, str(first.as_of).encode())
+    assert await latest(kept, trained, 30) == (second, str(second.as_of).encode())
+    other = await add(kept, ensemble={"days": 28})
+    assert await latest(kept, other, 30) is None
+    async with kept.community(HERE) as tx:
+        listed = await tx.trained_models.all()
+    assert listed == [other, replace(trained, taught_until=second.as_of, ensemble=None)]
+    assert await newest(kept, since=MONDAY, until=MONDAY) == (other, PAYLOAD)
+
+
+async def test_a_lesson_is_given_once_however_many_give_it(kept: Store):
+    lesson = lesson_of(await add(kept), 1)
+    gave = await asyncio.gather(*(teach(kept, lesson, f"of {number}".encode()) for number in range(4)))
+    assert sorted(gave) == [False, False, False, True]
+    found = await latest(kept, replace(TRAINED, version=1), 1)
+    assert found == (lesson, f"of {gave.index(True)}".encode())
+
+
+async def test_lessons_go_with_their_version_and_none_comes_after_it(kept: Store):
+    first = await add(kept)
+    assert await teach(kept, lesson_of(first, 1))
+    for _ in range(KEPT_VERSIONS):
+        await add(kept)
+    assert await latest(kept, first, 2) is None
+    assert not await teach(kept, lesson_of(first, 2))
+    assert await latest(kept, first, 2) is None
+
+
 async def test_a_community_sees_its_own_versions_and_takes_them_along(kept: Store):
     await add(kept)
+    lesson = lesson_of(replace(TRAINED, version=1), 1)
+    assert await teach(kept, lesson)
     async with kept.community(THERE) as tx:
         assert await tx.trained_models.all() == []
+        assert await tx.trained_models.latest_lesson(replace(TRAINED, version=1), until=lesson.as_of) is None
+        assert not await tx.trained_models.add_lesson(lesson, b"lesson")
     async with kept.community(HERE) as tx:
         await tx.communities.delete(HERE, expected_version=None)
     with pytest.raises(NotFound):

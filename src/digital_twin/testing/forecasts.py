@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from digital_twin.services.ports import KEPT_FORECASTS, ForecastCare, IssuedForecast
+from digital_twin.testing.readings import ReadingLog
 
 
 @dataclass
@@ -20,8 +21,11 @@ class ForecastTables:
 class MemoryIssuedForecasts:
     """The port `IssuedForecasts`."""
 
-    def __init__(self, tables: ForecastTables, everywhere: Mapping[str, ForecastTables]) -> None:
+    def __init__(
+        self, tables: ForecastTables, log: ReadingLog, everywhere: Mapping[str, tuple[ForecastTables, ReadingLog]]
+    ) -> None:
         self._tables = tables
+        self._log = log
         self._everywhere = everywhere
 
     async def add(self, issued: IssuedForecast) -> bool:
@@ -47,9 +51,22 @@ class MemoryIssuedForecasts:
         self._tables.care = replace(care, version=current + 1)
         return True
 
+    async def history_came(self, since: datetime) -> bool:
+        return _came(self._log, since)
+
     async def due(self, now: datetime) -> list[str]:
         looked = [
             (tables.care is None, now if tables.care is None else tables.care.next_look_at, community_id)
-            for community_id, tables in self._everywhere.items()
+            for community_id, (tables, _) in self._everywhere.items()
         ]
-        return [community_id for _, at, community_id in sorted(looked) if at <= now]
+        return [community_id for _, at, community_id in sorted(looked) if at <= now or self._has_its(community_id)]
+
+    def _has_its(self, community_id: str) -> bool:
+        """Whether the history that it lacked has come."""
+        tables, log = self._everywhere[community_id]
+        lacked_at = None if tables.care is None else tables.care.lacked_history_at
+        return lacked_at is not None and _came(log, lacked_at)
+
+
+def _came(log: ReadingLog, since: datetime) -> bool:
+    return log.history_at is not None and log.history_at > since

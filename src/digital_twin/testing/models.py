@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from digital_twin.services.ports import KEPT_VERSIONS, TrainedVersion
+from digital_twin.services.ports import KEPT_VERSIONS, Lesson, TrainedVersion
 
 
 @dataclass
@@ -13,6 +13,9 @@ class ModelTable:
     kept: dict[tuple[str, str, int], tuple[TrainedVersion, bytes]] = field(
         default_factory=dict[tuple[str, str, int], tuple[TrainedVersion, bytes]]
     )
+    lessons: dict[tuple[str, str, int], dict[datetime, tuple[Lesson, bytes]]] = field(
+        default_factory=dict[tuple[str, str, int], dict[datetime, tuple[Lesson, bytes]]]
+    )
 
 
 class MemoryTrainedModels:
@@ -20,6 +23,7 @@ class MemoryTrainedModels:
 
     def __init__(self, table: ModelTable) -> None:
         self._kept = table.kept
+        self._lessons = table.lessons
 
     async def add(self, trained: TrainedVersion, payload: bytes) -> TrainedVersion:
         pair = trained.variable, trained.model
@@ -31,10 +35,12 @@ class MemoryTrainedModels:
         added = replace(trained, version=number)
         self._kept[*pair, number] = added, payload
         self._kept.pop((*pair, number - KEPT_VERSIONS), None)
+        self._lessons.pop((*pair, number - KEPT_VERSIONS), None)
         return added
 
     async def all(self) -> list[TrainedVersion]:
-        return sorted((one for one, _ in self._kept.values()), key=lambda one: (one.variable, one.model, -one.version))
+        taught = (self._taught(key, one) for key, (one, _) in self._kept.items())
+        return sorted(taught, key=lambda one: (one.variable, one.model, -one.version))
 
     async def newest(
         self, variable: str, model: str, *, payload_format: int, since: datetime, until: datetime
@@ -46,3 +52,22 @@ class MemoryTrainedModels:
             and since <= one.as_of <= until
         ]
         return max(fitting, key=lambda found: (found[0].as_of, found[0].version), default=None)
+
+    async def add_lesson(self, lesson: Lesson, payload: bytes) -> bool:
+        key = lesson.variable, lesson.model, lesson.version
+        lessons = self._lessons.setdefault(key, {})
+        if key not in self._kept or lesson.as_of in lessons:
+            return False
+        lessons[lesson.as_of] = lesson, payload
+        return True
+
+    async def latest_lesson(self, trained: TrainedVersion, *, until: datetime) -> tuple[Lesson, bytes] | None:
+        lessons = self._lessons.get((trained.variable, trained.model, trained.version), {})
+        return lessons.get(max((as_of for as_of in lessons if as_of <= until), default=until))
+
+    def _taught(self, key: tuple[str, str, int], trained: TrainedVersion) -> TrainedVersion:
+        lessons = self._lessons.get(key)
+        if not lessons:
+            return trained
+        latest, _ = lessons[max(lessons)]
+        return replace(trained, taught_until=latest.as_of, ensemble=latest.ensemble)

@@ -30,6 +30,7 @@ from digital_twin.services.ports import Clock, CommunitySum
 from digital_twin.testing.states import Due, StateTables
 
 _TICK = timedelta(microseconds=1)
+_LONG_OVER = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,9 @@ class ReadingLog:
     receipts: dict[str, Receipt] = field(default_factory=dict[str, Receipt])
     retention: Retention = field(default_factory=Retention)
     known_from: datetime | None = None
+    history_at: datetime | None = None
+    """When readings of days that had been over for a week came last."""
+
     kept: dict[tuple[str, datetime], KeptSum] = field(default_factory=dict[tuple[str, datetime], KeptSum])
 
 
@@ -118,6 +122,8 @@ class MemoryReadings:
             counts[outcome] += 1
             if outcome != "duplicate":
                 changed.append((series, Due(start, start + timedelta(minutes=resolutions[series]))))
+        if any(due.changed_from.date() < received_at.date() - _LONG_OVER for _, due in changed):
+            self._log.history_at = received_at
         self._tell_states(changed)
         outcomes = (counts[name] for name in ("stored", "duplicate", "corrected", "superseded"))
         receipt = Receipt(counts.total(), *outcomes, received_at=received_at)

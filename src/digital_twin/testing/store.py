@@ -100,8 +100,8 @@ class MemoryTransaction:
         self.states = MemoryStates(inside.states, {name: tables.communities[name].states for name in visible})
         self.results = MemoryResults(inside.runs)
         self.trained_models = MemoryTrainedModels(inside.models)
-        forecasts = {name: tables.communities[name].forecasts for name in visible}
-        self.issued_forecasts = MemoryIssuedForecasts(inside.forecasts, forecasts)
+        forecasts = {name: (tables.communities[name].forecasts, tables.communities[name].log) for name in visible}
+        self.issued_forecasts = MemoryIssuedForecasts(inside.forecasts, inside.log, forecasts)
         self.runs = MemoryRuns(inside.runs, tables.jobs)
         self.events = MemoryEvents(inside.runs, clock)
         self.feeds = MemoryFeeds(inside.feeds, {name: tables.communities[name].feeds for name in visible})

@@ -14,7 +14,7 @@ from digital_twin.services.ports.forecasts import Kept
 _ISSUED: LiteralString = (
     "variable, starts_at, issued_at, resolution_minutes, model, levels, mean, quantiles, naive_quantiles"
 )
-_CARE: LiteralString = "next_look_at, next_issue_at, next_training_at, drift, version"
+_CARE: LiteralString = "next_look_at, next_issue_at, next_training_at, drift, version, lacked_history_at"
 
 
 class PostgresIssuedForecasts:
@@ -58,20 +58,28 @@ class PostgresIssuedForecasts:
         return None if row is None else ForecastCare(*row)
 
     async def keep_care(self, care: ForecastCare) -> bool:
-        values = (care.next_look_at, care.next_issue_at, care.next_training_at, Jsonb(care.drift), care.version + 1)
+        values = (
+            care.next_look_at, care.next_issue_at, care.next_training_at, Jsonb(care.drift), care.version + 1,
+            care.lacked_history_at,
+        )  # fmt: skip
         if not care.version:
             cursor = await self._connection.execute(
-                f"insert into forecast_care (community, {_CARE}) values (%s, %s, %s, %s, %s, %s) "
+                f"insert into forecast_care (community, {_CARE}) values (%s, %s, %s, %s, %s, %s, %s) "
                 "on conflict do nothing",
                 (self._community, *values),
             )
         else:
             cursor = await self._connection.execute(
                 "update forecast_care set next_look_at = %s, next_issue_at = %s, next_training_at = %s, drift = %s, "
-                "version = %s where community = %s and version = %s",
+                "version = %s, lacked_history_at = %s where community = %s and version = %s",
                 (*values, self._community, care.version),
             )
         return cursor.rowcount == 1
+
+    async def history_came(self, since: datetime) -> bool:
+        cursor = await self._connection.execute("select history_came(%s, %s)", (self._community, since))
+        row = await cursor.fetchone()
+        return row is not None and bool(row[0])
 
     async def due(self, now: datetime) -> list[str]:
         cursor = await self._connection.execute("select community_id from forecasts_due(%s)", (now,))

@@ -37,7 +37,7 @@ HOLDS_NONE = frozenset(
     {
         "account", "alembic_version", "api_key", "batch", "community", "dirty_day", "feed", "feed_issue",
         "forecast_care", "ingester", "issued_forecast", "journal_purge", "keeping", "reading_horizon", "session",
-        "state_due", "topic_mapping", "trained_model",
+        "state_due", "topic_mapping", "trained_model", "trained_model_lesson",
         "procrastinate_events", "procrastinate_jobs", "procrastinate_periodic_defers", "procrastinate_workers",
     }
 )  # fmt: skip

@@ -26,7 +26,7 @@ from digital_twin.services.ports.feeds import (
 )
 from digital_twin.services.ports.forecasts import KEPT_FORECASTS, ForecastCare, IssuedForecast, IssuedForecasts
 from digital_twin.services.ports.keeping import Compacted, Erased, Keeping
-from digital_twin.services.ports.models import KEPT_VERSIONS, TrainedModels, TrainedVersion
+from digital_twin.services.ports.models import KEPT_VERSIONS, Lesson, TrainedModels, TrainedVersion
 from digital_twin.services.ports.running import (
     Clock,
     ComputePool,
@@ -101,6 +101,7 @@ __all__ = [
     "Keeping",
     "KeptMapping",
     "KnownState",
+    "Lesson",
     "Listening",
     "Members",
     "Membership",

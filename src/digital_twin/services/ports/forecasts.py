@@ -40,6 +40,9 @@ class ForecastCare:
     version: int = 0
     """Counts up with each change; 0 until it is kept."""
 
+    lacked_history_at: datetime | None = None
+    """When a training last found too little to learn from; None once there was enough."""
+
 
 class IssuedForecasts(Protocol):
     """Of the community that the transaction entered."""
@@ -60,6 +63,10 @@ class IssuedForecasts(Protocol):
         """Keep it in place of the one of its version; False where somebody else has changed that meanwhile."""
         ...
 
+    async def history_came(self, since: datetime) -> bool:
+        """Whether readings of days that had been over for a week came after this instant."""
+        ...
+
     async def due(self, now: datetime) -> list[str]:
-        """In platform scope: the communities whose forecasts are to be looked after."""
+        """In platform scope: the communities whose time has come, or the history that they lacked."""
         ...

@@ -35,6 +35,21 @@ class TrainedVersion:
     """The `as_of` of its latest lesson; None while it has had none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What the days since its training taught a version; it knows nothing that was received after `as_of`."""
+
+    variable: str
+    model: str
+    version: int
+    as_of: datetime
+    taught_at: datetime
+    data_sha256: str
+    code_version: str
+    sha256: str
+    ensemble: dict[str, Any] | None
+
+
 class TrainedModels(Protocol):
     """Trained versions of the community that the transaction entered."""
 
@@ -46,11 +61,19 @@ class TrainedModels(Protocol):
         ...
 
     async def all(self) -> list[TrainedVersion]:
-        """By variable and model, the newest version first."""
+        """By variable and model, the newest version first, each as its latest lesson left it."""
         ...
 
     async def newest(
         self, variable: str, model: str, *, payload_format: int, since: datetime, until: datetime
     ) -> tuple[TrainedVersion, bytes] | None:
         """The version of this format with the latest `as_of` in this stretch of time, both ends included."""
+        ...
+
+    async def add_lesson(self, lesson: Lesson, payload: bytes) -> bool:
+        """Keep it as long as its version; False where there is one of that instant already, or no such version."""
+        ...
+
+    async def latest_lesson(self, trained: TrainedVersion, *, until: datetime) -> tuple[Lesson, bytes] | None:
+        """The one of this version with the latest `as_of` up to this instant, itself included."""
         ...
