@@ -3,6 +3,17 @@
 The types import numpy alone; `dispatch` and `explain` import the solver.
 """
 
+from digital_twin.optimization.devices import (
+    Battery,
+    Device,
+    DeviceUse,
+    ElectricVehicle,
+    HeatPump,
+    ShiftableLoad,
+    ShiftableRun,
+    Stay,
+    Storage,
+)
 from digital_twin.optimization.plan import (
     OBJECTIVES,
     BindingLimit,
@@ -12,19 +23,26 @@ from digital_twin.optimization.plan import (
     Outlook,
     PeakCharge,
     Schedule,
-    Storage,
     Weights,
 )
 
 __all__ = [
     "OBJECTIVES",
+    "Battery",
     "BindingLimit",
+    "Device",
+    "DeviceUse",
     "DispatchProblem",
+    "ElectricVehicle",
     "GridLimits",
+    "HeatPump",
     "MemberExchange",
     "Outlook",
     "PeakCharge",
     "Schedule",
+    "ShiftableLoad",
+    "ShiftableRun",
+    "Stay",
     "Storage",
     "Weights",
 ]

@@ -6,28 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from digital_twin.domain.assets import check_efficiency
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.sharing import SharingRule
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
+from digital_twin.optimization.devices import Device, DeviceUse, Storage, check_devices, check_number, check_series
 
 DEFAULT_CARBON_PRICE_PER_KG = 0.165
 """Shadow cost of carbon for 2025 (European Investment Bank, Climate Bank Roadmap 2020: 165 EUR/t)."""
-
-
-def _check_series(values: Array, name: str, size: int, *, low: float) -> None:
-    if values.shape != (size,):
-        raise InvalidInput(f"{name} must have {size} values, got {values.size}", field=name)
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= low)))
-    if wrong.size:
-        rule = "finite and >= 0" if low == 0 else "finite"
-        raise InvalidInput(f"{name} must be {rule}, interval {int(wrong[0])} is not", field=f"{name}.{int(wrong[0])}")
-
-
-def _check_number(value: float, name: str, high: float) -> None:
-    if not 0 <= value <= high or value == np.inf:
-        raise InvalidInput(f"{name} must lie in 0..{high:g}, got {value}", field=name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,42 +33,24 @@ class Outlook:
 
     def __post_init__(self) -> None:
         for name in ("load_kw", "pv_kw"):
-            _check_series(getattr(self, name), name, self.grid.steps, low=0.0)
+            check_series(getattr(self, name), name, self.grid.steps, low=0.0)
         for name in ("import_price_per_kwh", "export_price_per_kwh", "emission_factor_kg_per_kwh"):
-            _check_series(getattr(self, name), name, self.grid.steps, low=-np.inf)
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """All storage of the community as one battery; power limits hold on the AC side."""
-
-    capacity_kwh: float
-    power_kw: float
-    charge_efficiency: float
-    discharge_efficiency: float
-    initial_kwh: float
-    final_min_kwh: float
-    wear_per_kwh: float = 0.0  # per kWh charged and per kWh discharged
-
-    def __post_init__(self) -> None:
-        check_efficiency(self.charge_efficiency, "charge_efficiency")
-        check_efficiency(self.discharge_efficiency, "discharge_efficiency")
-        for name in ("capacity_kwh", "power_kw", "wear_per_kwh"):
-            _check_number(getattr(self, name), name, np.inf)
-        for name in ("initial_kwh", "final_min_kwh"):
-            _check_number(getattr(self, name), name, self.capacity_kwh)
+            check_series(getattr(self, name), name, self.grid.steps, low=-np.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class GridLimits:
-    """What the connection to the grid may carry each way."""
+    """What the connection to the grid may carry each way; hard unless each kWh beyond has a price."""
 
     import_kw: float
     export_kw: float
+    beyond_per_kwh: float | None = None
 
     def __post_init__(self) -> None:
-        _check_number(self.import_kw, "grid_import_limit_kw", np.inf)
-        _check_number(self.export_kw, "grid_export_limit_kw", np.inf)
+        check_number(self.import_kw, "grid_import_limit_kw", np.inf)
+        check_number(self.export_kw, "grid_export_limit_kw", np.inf)
+        if self.beyond_per_kwh is not None:
+            check_number(self.beyond_per_kwh, "grid_limit_price_per_kwh", np.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +80,8 @@ class MemberExchange:
 class DispatchProblem:
     """One planning question. With `exchange` the load and generation are those behind the members' meters.
 
+    Devices are connection points of their own there, as the storage is; their loads are no part of the outlook's.
+
     Raises:
         InvalidInput: the settlement interval is no whole number of steps, or the parts do not fit each other.
     """
@@ -122,8 +92,10 @@ class DispatchProblem:
     peak: PeakCharge | None = None
     exchange: MemberExchange | None = None
     curtailable: bool = True
+    devices: tuple[Device, ...] = ()
 
     def __post_init__(self) -> None:
+        check_devices(self.devices, self.outlook.grid.steps, self.outlook.grid.step_hours)
         if self.exchange is None:
             return
         steps = self.outlook.grid.steps
@@ -131,7 +103,7 @@ class DispatchProblem:
             registers: Array = getattr(self.exchange, name)
             if registers.ndim != 2 or registers.shape[1] != steps:
                 raise InvalidInput(f"{name} of members must have {steps} values each, got shape {registers.shape}")
-            _check_series(registers.ravel(), name, registers.size, low=0.0)
+            check_series(registers.ravel(), name, registers.size, low=0.0)
         if self.exchange.rule is SharingRule.SINGLE_METER:
             raise InvalidInput("behind a single meter nothing is exchanged between members", field="sharing.rule")
         if steps % self.settlement_steps:
@@ -163,7 +135,7 @@ class Weights:
 
     def __post_init__(self) -> None:
         for name in ("cost", "emissions", "peak", "exported"):
-            _check_number(getattr(self, name), f"weights.{name}", np.inf)
+            check_number(getattr(self, name), f"weights.{name}", np.inf)
         if not any((self.cost, self.emissions, self.peak, self.exported)):
             raise InvalidInput("at least one weight must be above 0", field="weights")
 
@@ -211,3 +183,7 @@ class Schedule:
     solver: str = "none"
     binding: tuple[BindingLimit, ...] = ()
     notes: tuple[str, ...] = ()
+    devices: tuple[DeviceUse, ...] = ()
+    beyond_limits_kwh: float = 0.0  # imported and exported beyond limits that have a price
+    discomfort_c_hours: float = 0.0
+    water_value_per_kwh: Array | None = None  # (T,) of one more kWh stored at the end of each interval

@@ -105,7 +105,8 @@ def warm_up() -> None:
 
     from digital_twin.domain.time import TimeGrid
     from digital_twin.forecasting.forecast import ForecastTask, Site
-    from digital_twin.optimization.plan import OBJECTIVES, DispatchProblem, GridLimits, Outlook, Storage
+    from digital_twin.optimization.devices import Storage
+    from digital_twin.optimization.plan import OBJECTIVES, DispatchProblem, GridLimits, Outlook
     from digital_twin.services import twin_steps
 
     grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 96, 15)

@@ -11,6 +11,7 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import Array
+from digital_twin.optimization.devices import Storage
 from digital_twin.optimization.plan import (
     OBJECTIVES,
     DispatchProblem,
@@ -18,7 +19,6 @@ from digital_twin.optimization.plan import (
     MemberExchange,
     Outlook,
     PeakCharge,
-    Storage,
     Weights,
 )
 from digital_twin.services.access import Grant
