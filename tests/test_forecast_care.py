@@ -20,6 +20,7 @@ from digital_twin.services.forecast_accuracy import AccuracyRequest, AccuracySer
 from digital_twin.services.forecast_care import RETRAIN_EVERY_DAYS, ForecastCareService
 from digital_twin.services.forecasts import ForecastRequest, ForecastService
 from digital_twin.services.issued_forecasts import LONGEST_CATCH_UP_DAYS, ForecastIssuer
+from digital_twin.services.lessons import Teacher
 from digital_twin.services.models import ModelService
 from digital_twin.services.ports import Event, ForecastCare, IssuedForecast, Run, RunState
 from digital_twin.services.runs import RunService
@@ -55,9 +56,12 @@ class World:
         self.pool = InProcessPool()
         self.forecasts = ForecastService(self.store, self.clock, self.pool)
         runs = RunService(self.store, self.clock, self.store.feed)
-        models = ModelService(self.store, self.clock, runs, self.forecasts)
+        models = self.models = ModelService(self.store, self.clock, runs, self.forecasts)
         issuer = ForecastIssuer(self.store, self.forecasts) if issues else _Silent(self.store, self.forecasts)
-        self.care = ForecastCareService(self.store, self.clock, issuer, models, retrains=retrains)
+        self.teacher = Teacher(self.store, self.clock, self.pool, models)
+        self.care = ForecastCareService(
+            self.store, self.clock, teacher=self.teacher, issuer=issuer, models=models, retrains=retrains
+        )
         self.accuracy = AccuracyService(self.store, self.clock)
         self._keys = iter(range(10_000))
 
@@ -361,17 +365,52 @@ async def test_what_serves_is_trained_before_it_is_stale_one_at_a_time() -> None
     world = World(issues=False)
     await world.open(past_load(60))
     await world.care.look_after(HERE)
-    assert await world.trainings() == []
+    await end_trainings(world)
     await pass_days(world, 1)
-    [first] = await world.trainings()
-    assert (first.state, first.created_by) == (RunState.QUEUED, None)
-    assert first.request["pairs"] == [["load_kw", BEST["load_kw"]]]
+    second, first = await world.trainings()
+    assert (second.state, second.created_by) == (RunState.QUEUED, None)
+    assert first.request["pairs"] == second.request["pairs"] == [["load_kw", BEST["load_kw"]]]
     await pass_days(world, RETRAIN_EVERY_DAYS)
-    assert len(await world.trainings()) == 1, "while one waits there is no other"
+    assert len(await world.trainings()) == 2, "while one waits there is no other"
     await end_trainings(world)
     await pass_days(world, RETRAIN_EVERY_DAYS)
-    newest, _ = await world.trainings()
-    assert newest.created_at - first.created_at == timedelta(days=2 * RETRAIN_EVERY_DAYS)
+    newest, *_ = await world.trainings()
+    assert newest.created_at - second.created_at == timedelta(days=2 * RETRAIN_EVERY_DAYS)
+
+
+async def test_a_community_is_trained_once_its_history_has_come() -> None:
+    world = World(issues=False)
+    await world.open()
+    await world.care.look_after(HERE)
+    world.clock.advance(hours=5)
+    await world.record(series("load_kw", load(1)[:5], start=MONDAY, minutes=60))
+    assert await world.care.due() == [], "what is read today is no history"
+    imported = world.clock.now()
+    await world.record(past_load(60))
+    assert await world.care.due() == [HERE]
+    await asyncio.gather(*(world.care.look_after(HERE) for _ in range(3)))
+    [run] = await world.trainings()
+    assert run.created_at == imported
+    assert await world.care.due() == []
+    care = await world.kept_care()
+    assert care.lacked_history_at is None
+    assert imported < care.next_training_at <= imported + DAY, "what came later is learned within a day"
+    await world.record(past_load(80))
+    assert await world.care.due() == []
+
+
+async def test_a_history_that_is_too_short_is_tried_once() -> None:
+    world = World(issues=False)
+    await world.open(past_load(20))
+    await world.care.look_after(HERE)
+    assert await world.care.due() == []
+    world.clock.advance(hours=1)
+    await world.record(past_load(30))
+    assert await world.care.due() == [HERE]
+    await world.care.look_after(HERE)
+    assert await world.trainings() == []
+    assert await world.care.due() == []
+    assert (await world.kept_care()).lacked_history_at == world.clock.now()
 
 
 async def test_while_the_best_has_too_little_to_learn_from_the_next_best_is_trained() -> None:
@@ -380,7 +419,6 @@ async def test_while_the_best_has_too_little_to_learn_from_the_next_best_is_trai
     assert needed < find_forecaster(BEST["load_kw"]).needed_days + HELD_OUT_DAYS
     await world.open(past_load(round(needed) + 1))
     await world.care.look_after(HERE)
-    await pass_days(world, 1)
     [run] = await world.trainings()
     assert run.request["pairs"] == [["load_kw", "ridge_conformal"]]
 
@@ -400,6 +438,8 @@ async def test_who_does_not_want_it_is_not_trained_anew() -> None:
     await pass_days(world, 3)
     assert await world.trainings() == []
     assert (await world.kept_care()).next_look_at == MONDAY + 4 * DAY
+    await world.record(past_load(80))
+    assert await world.care.due() == []
 
 
 async def test_trainings_of_many_communities_are_spread_over_the_day(world: World) -> None:

@@ -83,6 +83,12 @@ FORECAST_RELATIVE_LOSS = Histogram(
     buckets=(0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 4),
     registry=REGISTRY,
 )
+FORECAST_LESSONS = Counter(
+    "digital_twin_forecast_lessons_total",
+    "Lessons of days that have passed, given to trained models of a community without training them anew",
+    ("variable",),
+    registry=REGISTRY,
+)
 FORECAST_ALERTS = Counter(
     "digital_twin_forecast_alerts_total",
     "Alerts that a community's forecasts have become worse; a training follows each",

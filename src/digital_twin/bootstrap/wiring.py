@@ -19,6 +19,7 @@ from digital_twin.services.imports import ImportService
 from digital_twin.services.ingest import IngestService
 from digital_twin.services.issued_forecasts import ForecastIssuer
 from digital_twin.services.keeping import KeepingService
+from digital_twin.services.lessons import Teacher
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
 from digital_twin.services.meters import MeterService
@@ -144,7 +145,14 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         forecasts=forecasts,
         models=trained,
         patterns=PatternService(store, clock, pool),
-        forecast_care=ForecastCareService(store, clock, issuer, trained, retrains=settings.retrain_forecasts),
+        forecast_care=ForecastCareService(
+            store,
+            clock,
+            teacher=Teacher(store, clock, pool, trained),
+            issuer=issuer,
+            models=trained,
+            retrains=settings.retrain_forecasts,
+        ),
         accuracy=AccuracyService(store, clock),
         backtests=BacktestService(store, clock, runs, trained),
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),

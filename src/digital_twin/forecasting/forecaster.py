@@ -38,10 +38,10 @@ class FittedForecaster(Protocol):
 
 
 @runtime_checkable
-class UpdatedDaily(Protocol):
+class UpdatedDaily(FittedForecaster, Protocol):
     """A fitted model that learns from the days since without being fitted anew."""
 
-    def update(self, task: "TrainingTask") -> FittedForecaster:
+    def update(self, task: "TrainingTask") -> "UpdatedDaily":
         """With what the days since have taught; itself where there are none."""
         ...
 

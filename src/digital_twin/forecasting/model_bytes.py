@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.forecasting.forecast import Site
+from digital_twin.forecasting.forecaster import Arrays, UpdatedDaily
 from digital_twin.forecasting.held_out import Score, Scores
 from digital_twin.forecasting.registry import find_forecaster
 from digital_twin.forecasting.training import FittedModel
@@ -38,8 +39,15 @@ def to_bytes(model: FittedModel, scores: Scores) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(payload: bytes) -> tuple[FittedModel, Scores]:
-    """The model and its scores.
+def lesson_to_bytes(lesson: Arrays) -> bytes:
+    """What `from_bytes` takes beside the bytes of the fit that was taught."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **lesson)
+    return buffer.getvalue()
+
+
+def from_bytes(payload: bytes, lesson: bytes | None = None) -> tuple[FittedModel, Scores]:
+    """The model, as its lesson left it where there is one, and its scores as trained.
 
     Raises:
         InvalidInput: the bytes are damaged, of another format, or of a model that is no longer there.
@@ -50,7 +58,7 @@ def from_bytes(payload: bytes) -> tuple[FittedModel, Scores]:
             if header["format"] != FORMAT:
                 raise InvalidInput(f"the model has format {header['format']}, this version reads {FORMAT}; train anew")
             arrays = {name: archive[name] for name in archive.files if name != _HEADER}
-            return _model(header, arrays), _scores(header["scores"])
+            return _after(_model(header, arrays), lesson), _scores(header["scores"])
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidInput("the model's bytes are damaged; train anew") from error
 
@@ -64,6 +72,13 @@ def _model(header: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> F
         as_of=datetime.fromisoformat(header["as_of"]),
         fitted=find_forecaster(header["model"]).from_arrays(arrays),
     )
+
+
+def _after(model: FittedModel, lesson: bytes | None) -> FittedModel:
+    if lesson is None or not isinstance(model.fitted, UpdatedDaily):
+        return model
+    with np.load(io.BytesIO(lesson), allow_pickle=False) as archive:
+        return replace(model, fitted=model.fitted.after({name: archive[name] for name in archive.files}))
 
 
 def _scores(found: dict[str, Any]) -> Scores:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.forecasting.forecast import ForecastTask, Site
-from digital_twin.forecasting.forecaster import FittedForecaster, TrainingTask
+from digital_twin.forecasting.forecaster import FittedForecaster, TrainingTask, UpdatedDaily
 from digital_twin.forecasting.registry import find_forecaster
 
 STALE_AFTER = timedelta(days=7)
@@ -46,6 +46,19 @@ def fit(model: str, task: TrainingTask) -> FittedModel:
         )
     fitted = forecaster.fit(task)
     return FittedModel(model, task.variable, task.site, task.history.grid.step_minutes, task.as_of, fitted)
+
+
+def teach(model: FittedModel, task: TrainingTask) -> UpdatedDaily | None:
+    """What was fitted, with what the days since have taught, as known at the task's `as_of`.
+
+    None where there are no such days, the model learns nothing from them, or it was fitted for something else.
+    """
+    fitted = model.fitted
+    is_same = (model.variable, model.site) == (task.variable, task.site)
+    if not is_same or model.step_minutes != task.history.grid.step_minutes or not isinstance(fitted, UpdatedDaily):
+        return None
+    updated = fitted.update(task)
+    return None if updated is fitted else updated
 
 
 def suits(model: FittedModel, task: ForecastTask) -> bool:

@@ -15,9 +15,9 @@ from digital_twin.forecasting.past_days import whole_days
 from digital_twin.forecasting.registry import describe_model, find_forecaster
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import backtest_model
-from digital_twin.services.models import ModelService, Pair
+from digital_twin.services.models import ModelService, Pair, fingerprint
 from digital_twin.services.ports import Clock, Run, Store, StoredResult
-from digital_twin.services.provenance import CODE_VERSION, fingerprint_of, instant_text
+from digital_twin.services.provenance import CODE_VERSION, instant_text
 from digital_twin.services.runs import FORECASTING, RunningRun, RunService
 
 KIND = "backtest"
@@ -91,7 +91,7 @@ class BacktestService:
             "variables": _variables(found),
             "provenance": {
                 "code_version": CODE_VERSION,
-                "data_sha256": {variable: _fingerprint(task) for (variable, _), task in tasks.items()},
+                "data_sha256": {variable: fingerprint(task) for (variable, _), task in tasks.items()},
             },
         }
         return StoredResult(run.run_id, KIND, self._clock.now(), document)
@@ -186,8 +186,3 @@ def _score(score: BacktestScore) -> dict[str, Any]:
 
 def _dates(days: BacktestDays) -> list[str]:
     return [str(day) for day in days.day.astype("datetime64[D]")]
-
-
-def _fingerprint(task: TrainingTask) -> str:
-    history = task.history
-    return fingerprint_of([history.values, *(history.weather[name] for name in sorted(history.weather))])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digital_twin.domain.errors import Infeasible
 
@@ -30,6 +30,10 @@ PRELOADED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
+TrainedBytes = tuple[bytes, bytes | None]
+"""A fitted model, and its lesson if it has had one."""
+
+
     """A plan beside what the site would do without it; a baseline that breaks a limit is None."""
 
     schedule: "Schedule"
@@ -38,13 +42,13 @@ class Comparison:
 
 
 def forecast_all(
-    tasks: Sequence["ForecastTask"], model: str, levels: Sequence[float], trained: Mapping[str, bytes]
+    tasks: Sequence["ForecastTask"], model: str, levels: Sequence[float], trained: Mapping[str, TrainedBytes]
 ) -> list["Forecast"]:
     """A forecast for each task, by the model that was trained for its variable where there is one that suits."""
     from digital_twin.forecasting.auto import make_forecast
     from digital_twin.forecasting.model_bytes import from_bytes
 
-    fitted = {variable: from_bytes(payload)[0] for variable, payload in trained.items()}
+    fitted = {variable: from_bytes(*payload)[0] for variable, payload in trained.items()}
     return [make_forecast(task, model=model, levels=tuple(levels), fitted=fitted.get(task.variable)) for task in tasks]
 
 
@@ -68,6 +72,16 @@ def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_
     """The optimal plan and its baselines."""
     from digital_twin.optimization.baseline import idle, self_consumption_rule
     from digital_twin.optimization.dispatch import plan_dispatch
+
+def teach_model(payload: bytes, task: "TrainingTask") -> tuple[bytes, dict[str, Any] | None] | None:
+    """A lesson for the model of these bytes, and what its members are worth then; None where it learns nothing."""
+    from digital_twin.forecasting.model_bytes import from_bytes, lesson_to_bytes
+    from digital_twin.forecasting.training import teach
+    from digital_twin.forecasting.worth import worth_of
+
+    taught = teach(from_bytes(payload)[0], task)
+    return None if taught is None else (lesson_to_bytes(taught.lesson()), worth_of(taught))
+
 
     schedule = plan_dispatch(problem, weights, time_limit_s=time_limit_s)
     return Comparison(schedule, _or_none(self_consumption_rule, problem), _or_none(idle, problem))

@@ -1,4 +1,4 @@
-"""Forecasts are looked after: each local midnight one is issued, the last are judged, and models are trained anew."""
+"""Forecasts are looked after: taught and issued each local midnight, then judged; their models are trained anew."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from digital_twin.domain.time import floor_to_step
 from digital_twin.services.forecast_drift import LONGEST_MEMORY, Day, Drift, follow, promised_loss
 from digital_twin.services.issued_forecasts import ForecastIssuer, midnights_due, next_midnight, this_midnight
 from digital_twin.services.judged_days import JudgedDay, judged_days
+from digital_twin.services.lessons import Teacher
 from digital_twin.services.models import ModelService
 from digital_twin.services.ports import Clock, ForecastCare, Store, Transaction
 from digital_twin.services.provenance import instant_text
@@ -43,10 +44,18 @@ class ForecastCareService:
     """What the worker does for forecasts without being asked."""
 
     def __init__(
-        self, store: Store, clock: Clock, issuer: ForecastIssuer, models: ModelService, *, retrains: bool
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        teacher: Teacher,
+        issuer: ForecastIssuer,
+        models: ModelService,
+        retrains: bool,
     ) -> None:
         self._store = store
         self._clock = clock
+        self._teacher = teacher
         self._issuer = issuer
         self._models = models
         self._retrains = retrains
@@ -57,7 +66,7 @@ class ForecastCareService:
             return await tx.issued_forecasts.due(self._clock.now())
 
     async def look_after(self, community_id: str) -> None:
-        """Issue what is due, judge what is known, train when it is time. Does nothing before its time.
+        """Teach, issue what is due, judge what is known, train when it is time. Does nothing before its time.
 
         Safe from several processes at once: a day keeps its first forecast, and one of them tells what was found.
 
@@ -69,11 +78,12 @@ class ForecastCareService:
             async with self._store.community(community_id) as tx:
                 community = (await tx.communities.get(community_id)).community
                 care = await tx.issued_forecasts.care() or _first_care(community, now)
+                care = await _with_history(tx, care, now)
             if care.next_look_at > now:
                 return
             midnights = midnights_due(community, care.next_issue_at, now)
             for midnight in midnights:
-                await self._issue(community_id, midnight)
+                await self._begin_day(community_id, midnight)
             async with self._store.community(community_id) as tx:
                 finding = await _judge(tx, community, care, now) if midnights else None
                 after = await self._with_training(tx, community, _with_finding(community, care, finding, now), now)
@@ -84,27 +94,35 @@ class ForecastCareService:
         if finding is not None:
             _measure(finding)
 
-    async def _issue(self, community_id: str, midnight: datetime) -> None:
-        try:
-            await self._issuer.issue(community_id, midnight)
-        except (Unavailable, NotFound):
-            raise
-        except TwinError as error:
-            get_logger().warning("forecast_not_issued", community=community_id, error=error.message)
+    async def _begin_day(self, community_id: str, midnight: datetime) -> None:
+        """What yesterday taught is in today's forecast."""
+        for event, begin in (("models_not_taught", self._teacher.teach), ("forecast_not_issued", self._issuer.issue)):
+            try:
+                await begin(community_id, midnight)
+            except (Unavailable, NotFound):
+                raise
+            except TwinError as error:
+                get_logger().warning(event, community=community_id, error=error.message)
 
     async def _with_training(
         self, tx: Transaction, community: Community, care: ForecastCare, now: datetime
     ) -> ForecastCare:
-        """With the training begun that is due, if there is enough to learn from; else it is tried the next day."""
+        """With the training begun that is due, if there is enough to learn from; else it is tried the next day.
+
+        The first one does not wait for the community's time of day; what of a history came too late for it is
+        learned from there.
+        """
         if not self._retrains:
             return care
         if care.next_training_at <= now:
+            is_first = not care.version or care.lacked_history_at is not None
             tomorrow = _slot_after(community, now)
+            later = tomorrow if is_first else tomorrow + timedelta(days=RETRAIN_EVERY_DAYS - 1)
             try:
                 await self._models.retrain(tx, community)
-                care = replace(care, next_training_at=tomorrow + timedelta(days=RETRAIN_EVERY_DAYS - 1))
+                care = replace(care, next_training_at=later, lacked_history_at=None)
             except InsufficientData:
-                care = replace(care, next_training_at=tomorrow)
+                care = replace(care, next_training_at=tomorrow, lacked_history_at=now)
         return replace(care, next_look_at=min(care.next_look_at, care.next_training_at))
 
 
@@ -171,7 +189,15 @@ def _measure(finding: Finding) -> None:
 
 def _first_care(community: Community, now: datetime) -> ForecastCare:
     """Of a community that nobody has looked at: the day that it is gets its forecast, too."""
-    return ForecastCare(now, this_midnight(community, now), _slot_after(community, now), {})
+    return ForecastCare(now, this_midnight(community, now), now, {})
+
+
+async def _with_history(tx: Transaction, care: ForecastCare, now: datetime) -> ForecastCare:
+    """To be trained at once where the history that a training lacked has come."""
+    lacked_at = care.lacked_history_at
+    if lacked_at is None or not await tx.issued_forecasts.history_came(lacked_at):
+        return care
+    return replace(care, next_look_at=now, next_training_at=now)
 
 
 def _slot_after(community: Community, instant: datetime) -> datetime:

@@ -25,7 +25,7 @@ from digital_twin.forecasting.worth import worth_of
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import train_model
 from digital_twin.services.forecasts import VARIABLES, ForecastRequest, ForecastService
-from digital_twin.services.past_weather import as_foreseen
+from digital_twin.services.past_weather import FORESEEN_DAYS, as_foreseen
 from digital_twin.services.ports import Clock, Run, Store, TrainedVersion, Transaction
 from digital_twin.services.provenance import CODE_VERSION, fingerprint_of, instant_text
 from digital_twin.services.runs import FORECASTING, Keep, RunningRun, RunService
@@ -128,13 +128,19 @@ class ModelService:
         return keep
 
     async def tasks(
-        self, tx: Transaction, community: Community, pairs: Sequence[Pair], as_of: datetime
+        self,
+        tx: Transaction,
+        community: Community,
+        pairs: Sequence[Pair],
+        as_of: datetime,
+        *,
+        foreseen_days: int = FORESEEN_DAYS,
     ) -> dict[Pair, TrainingTask]:
         """What each pair would learn from; those without readings are left out."""
         day = TimeGrid(floor_to_step(as_of, 60), 1440 // RESOLUTION_MINUTES, RESOLUTION_MINUTES)
         request = ForecastRequest(day, model=pairs[0][1], as_of=as_of)
         gathered = await self._forecasts.gather(tx, community, request)
-        gathered = replace(gathered, weather=await as_foreseen(tx, gathered.weather, as_of))
+        gathered = replace(gathered, weather=await as_foreseen(tx, gathered.weather, as_of, days=foreseen_days))
         foreseen: dict[str, History] = {}
         for variable in gathered.histories:
             history = gathered.task(variable, day).foreseen
@@ -214,7 +220,7 @@ def _version(model: str, task: TrainingTask, payload: bytes, run_id: str, traine
         as_of=task.as_of,
         data_start=history.grid.start,
         data_end=history.grid.end,
-        data_sha256=fingerprint_of([history.values, *(history.weather[name] for name in sorted(history.weather))]),
+        data_sha256=fingerprint(task),
         resolution_minutes=history.grid.step_minutes,
         code_version=CODE_VERSION,
         payload_format=FORMAT,
@@ -222,6 +228,12 @@ def _version(model: str, task: TrainingTask, payload: bytes, run_id: str, traine
         scores=_scores(scores),
         ensemble=worth_of(fitted.fitted),
     )
+
+
+def fingerprint(task: TrainingTask) -> str:
+    """Of everything that it holds to learn from."""
+    history = task.history
+    return fingerprint_of([history.values, *(history.weather[name] for name in sorted(history.weather))])
 
 
 def _scores(scores: Scores) -> dict[str, Any]:

@@ -21,17 +21,20 @@ FORESEEN_DAYS = 120
 DAY = timedelta(days=1)
 
 
-async def as_foreseen(tx: Transaction, weather: Mapping[str, SeriesValues], as_of: datetime) -> dict[str, SeriesValues]:
+async def as_foreseen(
+    tx: Transaction, weather: Mapping[str, SeriesValues], as_of: datetime, *, days: int = FORESEEN_DAYS
+) -> dict[str, SeriesValues]:
     """Each series with the values that were known when their UTC day began, where any were.
 
     Args:
         weather: the community's own series as known at `as_of`, by name.
+        days: so many of the latest are looked up.
     """
     changed = {name: series.values.copy() for name, series in weather.items()}
     keys = [series.key for series in weather.values()]
     first = min((series.grid.start for series in weather.values()), default=as_of)
     day = floor_to_step(as_of, 1440)
-    oldest = max(first, day - FORESEEN_DAYS * DAY)
+    oldest = max(first, day - days * DAY)
     while day >= oldest and keys:
         try:
             known = await believed_readings(tx, keys, day, day + DAY, day)
