@@ -142,7 +142,7 @@ def load_features(inputs: FeatureInputs, lags: Lags, design: FeatureDesign) -> A
     columns = [*lags.of_slot.values(), lags.of_slot["past"] * is_weekend, lags.day_mean]
     columns += [np.broadcast_to(one[:, None], shape) for one in of_days]
     columns += weather_with_hinges(inputs.weather, design.knots, first=lags.first)
-    return np.stack(columns, axis=-1).transpose(1, 0, 2)
+    return np.stack([one.T for one in columns], axis=-1)
 
 
 def calendar_of(inputs: FeatureInputs, *, has_season: bool) -> list[Array]:

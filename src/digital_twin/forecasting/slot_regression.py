@@ -5,15 +5,17 @@ moves the load at ten moves it much alike at nine. Of several penalties the one 
 forecast best.
 
 Source: closed-form leave-one-out residuals e_i / (1 - h_ii) of ridge regression, Hastie, Tibshirani and Friedman
-(2009), The Elements of Statistical Learning, section 7.10; penalties from one eigendecomposition, section 3.4.1.
+(2009), The Elements of Statistical Learning, section 7.10.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.local_days import Flags
+from digital_twin.forecasting.tridiagonal import TOGETHER, forms_of, reduce_to_tridiagonal, solve_tridiagonal
 
 HALF_LIFE_DAYS = 240.0
 NEIGHBOURS = (0.5, 0.25)
@@ -34,15 +36,6 @@ class FittedSlots:
     residuals: Array  # (S, D) NaN where unknown
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Standardised:
-    """Days before a fit in the form that it is solved in."""
-
-    design: Array  # (S, D, P)
-    target: Array  # (S, D) from its mean, 0 where unknown
-    weight: Array  # (S, D) 0 where unknown
-
-
 def fit_slots(features: Array, table: Array, *, until: int, penalties: tuple[float, ...] = PENALTIES) -> FittedSlots:
     """Weighted ridge regression on the days before `until`; days without a value do not count.
 
@@ -50,22 +43,24 @@ def fit_slots(features: Array, table: Array, *, until: int, penalties: tuple[flo
         features: finite everywhere.  # (S, D, P)
         table: the series, NaN where unknown.  # (D, S)
     """
-    target = table[:until].T  # (S, D')
+    target = np.ascontiguousarray(table[:until].T)  # (S, D')
     known = np.isfinite(target)
     weight = np.where(known, 0.5 ** (np.arange(until)[::-1] / HALF_LIFE_DAYS), 0.0)
-    total = np.maximum(weight.sum(axis=1), _SMALLEST)[:, None]
-    x, y = features[:, :until], np.where(known, target, 0.0)
+    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), _SMALLEST)
     is_seen = known.sum(axis=1) > 0
-    center = _as_others((weight[:, None] @ x)[:, 0] / total, is_seen)
-    design = x - center[:, None]
-    # one scale for all slots: a slope that a slot takes over from its neighbour must mean the same
-    scale = np.sqrt(((weight[:, None] @ design**2)[:, 0] / total).mean(axis=0)) + _SMALLEST
-    design /= scale
-    intercept = _as_others((weight * y).sum(axis=1) / total[:, 0], is_seen)
-    moved = np.where(known, y - intercept[:, None], 0.0)
-    slopes, error = _best_penalty(_Standardised(design, moved, weight), penalties)
-    residuals = np.where(known, error, np.nan)
-    return FittedSlots(center, scale, np.concatenate([slopes, intercept[:, None]], axis=1), residuals)
+    intercept = _as_others((share * np.where(known, target, 0.0)).sum(axis=1), is_seen)
+    moved = np.where(known, target - intercept[:, None], 0.0)
+    features = np.ascontiguousarray(features)
+    center, scale = _center_and_scale(features, share)
+    # leaving a day out takes its neighbouring slots with it, whose rows are much like its own
+    rows = 1 + 2 * sum(NEIGHBOURS)
+    standard = (features, center, scale)
+    gram, moment = _sums(standard, np.sqrt(weight), np.sqrt(weight) * moved)
+    slopes, fitted, leverage = _under_penalties(standard, (gram, moment), rows * np.asarray(penalties), until)
+    error = (moved - fitted) / (1 - np.minimum(rows * weight * leverage + share, LARGEST_LEVERAGE))
+    best = int(np.einsum("sd,ksd->k", weight, np.abs(error)).argmin())
+    coefficients = np.concatenate([slopes[best], intercept[:, None]], axis=1)
+    return FittedSlots(_as_others(center, is_seen), scale, coefficients, np.where(known, error[best], np.nan))
 
 
 def _as_others(means: Array, is_seen: Flags) -> Array:
@@ -74,38 +69,85 @@ def _as_others(means: Array, is_seen: Flags) -> Array:
     return means
 
 
-def _best_penalty(days: _Standardised, penalties: tuple[float, ...]) -> tuple[Array, Array]:
-    """The slopes of the penalty with the least loss on days left out, and their errors on these."""  # (S, P), (S, D)
-    root = np.sqrt(days.weight)[:, :, None]
-    weighted = days.design * root
-    gram = _with_neighbours(weighted.transpose(0, 2, 1) @ weighted)
-    moment = _with_neighbours((weighted.transpose(0, 2, 1) @ (days.target[:, :, None] * root))[:, :, 0])
-    rows = 1 + 2 * sum(NEIGHBOURS)
-    values, vectors = np.linalg.eigh(gram)
-    turned = days.design @ vectors
-    turned_moment = (vectors.transpose(0, 2, 1) @ moment[:, :, None])[:, :, 0]
-    squared = turned**2
-    share = days.weight / np.maximum(days.weight.sum(axis=1, keepdims=True), _SMALLEST)
-    best: tuple[float, Array, Array] | None = None
-    for penalty in penalties:
-        inverse = 1 / (np.maximum(values, 0.0) + penalty * rows)
-        slopes = turned_moment * inverse
-        fitted = (turned @ slopes[:, :, None])[:, :, 0]
-        # leaving a day out takes its neighbouring slots with it, whose rows are much like its own
-        leverage = rows * days.weight * (squared @ inverse[:, :, None])[:, :, 0] + share
-        error = (days.target - fitted) / (1 - np.minimum(leverage, LARGEST_LEVERAGE))
-        loss = float((days.weight * np.abs(error)).sum())
-        if best is None or loss < best[0]:
-            best = (loss, slopes, error)
-    assert best is not None
-    return (vectors @ best[1][:, :, None])[:, :, 0], best[2]
+@njit(cache=True)
+def _center_and_scale(features: Array, share: Array) -> tuple[Array, Array]:
+    """The mean of each slot, and how far days lie from it in all slots together.
+
+    One scale serves all: a slope that a slot takes over from its neighbour must mean the same.
+    """  # (S, P), (P,)
+    slots, days = share.shape
+    center, variance = np.zeros((slots, features.shape[2])), np.zeros(features.shape[2])
+    for slot in range(slots):
+        for day in range(days):
+            for column in range(variance.size):
+                center[slot, column] += share[slot, day] * features[slot, day, column]
+        for day in range(days):
+            for column in range(variance.size):
+                apart = features[slot, day, column] - center[slot, column]
+                variance[column] += share[slot, day] / slots * apart * apart
+    return center, np.sqrt(variance) + _SMALLEST
 
 
-def _with_neighbours(of_slots: Array) -> Array:
-    """Each slot's sums with those of the slots around it."""
-    total = of_slots.copy()
-    for distance, weight in enumerate(NEIGHBOURS, start=1):
-        total += weight * (np.roll(of_slots, distance, axis=0) + np.roll(of_slots, -distance, axis=0))
+@njit(cache=True)
+def _sums(standard: tuple[Array, Array, Array], root: Array, target: Array) -> tuple[Array, Array]:
+    """Of each slot design' design and design' target, days times the roots of their weights."""  # (S, R, R), (S, R)
+    slots, days = root.shape
+    room = _room(standard[2].size)
+    gram, moment, design = np.empty((slots, room, room)), np.empty((slots, room)), np.zeros((days, room))
+    for slot in range(slots):
+        _standardise(standard[0][slot], standard[1][slot], standard[2], design)
+        for day in range(days):
+            design[day] *= root[slot, day]
+        np.dot(design.T, design, gram[slot])
+        moment[slot] = design.T @ target[slot]
+    return gram, moment
+
+
+@njit(cache=True)
+def _under_penalties(
+    standard: tuple[Array, Array, Array], sums: tuple[Array, Array], shifts: Array, days: int
+) -> tuple[Array, Array, Array]:
+    """The slopes under each penalty, the regression's values, and the leverage of a row of weight 1."""
+    gram, moment = sums
+    size, kinds, (slots, room) = standard[2].size, shifts.size, moment.shape
+    slopes, fitted = np.empty((kinds, slots, size)), np.empty((kinds, slots, days))
+    leverage = np.empty(fitted.shape)
+    diagonal, beside, basis = np.empty(room), np.empty(room), np.empty((room, room))
+    design, turned = np.zeros((days, room)), np.empty((room, days))
+    for slot in range(slots):
+        reduce_to_tridiagonal(_with_neighbours(gram, slot), diagonal, beside, basis)
+        _standardise(standard[0][slot], standard[1][slot], standard[2], design)
+        np.dot(basis.T, design.T, turned)
+        target = basis.T @ _with_neighbours(moment, slot)
+        for kind in range(kinds):
+            moved = diagonal + shifts[kind]
+            forms_of(turned, target, moved, beside, fitted[kind, slot], leverage[kind, slot])
+            slopes[kind, slot] = (basis @ solve_tridiagonal(target, moved, beside))[:size]
+    return slopes, fitted, leverage
+
+
+@njit(cache=True)
+def _room(size: int) -> int:
+    return -(-size // TOGETHER) * TOGETHER
+
+
+@njit(cache=True)
+def _standardise(features: Array, center: Array, scale: Array, design: Array) -> None:
+    """Fill in the standardised days; what a row has room for beyond them stays 0."""
+    inverse = 1 / scale
+    for day in range(design.shape[0]):
+        for column in range(center.size):
+            design[day, column] = (features[day, column] - center[column]) * inverse[column]
+
+
+@njit(cache=True)
+def _with_neighbours(of_slots: Array, slot: int) -> Array:
+    """A slot's sums with those of the slots around it."""
+    slots = of_slots.shape[0]
+    total = of_slots[slot].copy()
+    for distance, weight in enumerate(NEIGHBOURS):
+        before, after = of_slots[(slot - distance - 1) % slots], of_slots[(slot + distance + 1) % slots]
+        total += weight * (before + after)
     return total
 
 
