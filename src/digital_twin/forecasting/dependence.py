@@ -80,7 +80,7 @@ def normal_scores(actual: Array, quantiles: Array, levels: tuple[float, ...]) ->
 
 
 def learn_dependence(load: Array, generation: Array, step_hours: float) -> Dependence:
-    """The dependence of past errors, drawn towards the typical one by as much as they are few.
+    """The dependence of past errors, drawn towards the typical one by as much as they are few; typical where unknown.
 
     Args:
         load: normal scores of past forecasts, each of equal length, NaN where unknown.  # (D, T)
@@ -89,16 +89,17 @@ def learn_dependence(load: Array, generation: Array, step_hours: float) -> Depen
     steps = min(load.shape[1], round(REACH_HOURS / step_hours))
     lags = np.unique(np.concatenate([np.arange(min(steps, 13)), np.linspace(0, steps - 1, 25).astype(np.int64)]))
     own = [_products(scores, scores, lags) for scores in (load, generation)]
-    if min(pairs[0] for _, pairs in own) < FEWEST_PAIRS:
+    told = [place for place, (_, pairs) in enumerate(own) if pairs[0] >= FEWEST_PAIRS]
+    if not told:
         return TYPICAL
-    days = np.isfinite(load).any(axis=1).sum() * load.shape[1] * step_hours / 24
+    days = (np.isfinite(load) | np.isfinite(generation)).any(axis=1).sum() * load.shape[1] * step_hours / 24
     trust = days / (days + PRIOR_DAYS)
     shares = _fading(lags * step_hours)
     covariances = TYPICAL.covariances.copy()
-    variances = [_fit_own(covariances[:, place, place], found, shares, trust) for place, found in enumerate(own)]
+    variances = [_fit_own(covariances[:, place, place], own[place], shares, trust) for place in told]
     forward, backward = _products(load, generation, lags), _products(generation, load, lags)
     pairs = forward[1] + backward[1]
-    if pairs[0] >= FEWEST_PAIRS:
+    if len(told) == 2 and pairs[0] >= FEWEST_PAIRS:
         moment = (forward[0] * forward[1] + backward[0] * backward[1]) / np.maximum(pairs, 1)
         _fit_shared(covariances, trust * moment / np.sqrt(np.prod(variances)), pairs, shares)
     return Dependence(covariances)

@@ -6,7 +6,7 @@ import numpy as np
 
 from digital_twin.forecasting.dependence import TYPICAL, Dependence
 from digital_twin.forecasting.forecast import Forecast
-from digital_twin.forecasting.paths import values_at
+from digital_twin.forecasting.paths import Paths, sample_paths, values_at
 
 POINTS = 41
 
@@ -58,3 +58,15 @@ def split_net_load(net_load: Forecast, pv: Forecast) -> tuple[Forecast, Forecast
         assumptions=("load and generation are not metered apart: load is net load plus the estimated generation",),
     )
     return load, generation
+
+
+def split_net_paths(
+    net_load: Forecast, pv: Forecast, *, count: int, dependence: Dependence = TYPICAL, seed: int = 0
+) -> Paths:
+    """Courses behind net meters: their differences are courses of the net load.
+
+    Generation is what is expected, or what is fed in where that is more.
+    """
+    net_kw = sample_paths(net_load, pv, count=count, dependence=dependence, seed=seed).load_kw
+    pv_kw = np.maximum(pv.mean, -net_kw)
+    return Paths(net_kw + pv_kw, pv_kw)

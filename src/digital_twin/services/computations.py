@@ -8,8 +8,10 @@ from digital_twin.domain.errors import Infeasible
 
 if TYPE_CHECKING:
     from digital_twin.domain.units import Array
+    from digital_twin.forecasting.dependence import Dependence
     from digital_twin.forecasting.forecast import Forecast, ForecastTask
     from digital_twin.forecasting.forecaster import TrainingTask
+    from digital_twin.forecasting.paths import Paths
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
     from digital_twin.optimization.tariff_distribution import Distribution
     from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem
@@ -50,6 +52,16 @@ def forecast_all(
 
     fitted = {variable: from_bytes(*payload)[0] for variable, payload in trained.items()}
     return [make_forecast(task, model=model, levels=tuple(levels), fitted=fitted.get(task.variable)) for task in tasks]
+
+
+def sample_courses(load: "Forecast", pv: "Forecast", count: int, dependence: "Dependence", seed: int) -> "Paths":
+    """Equally likely courses of load, or of net load, and generation."""
+    from digital_twin.forecasting.net_load import split_net_paths
+    from digital_twin.forecasting.paths import sample_paths
+
+    if load.variable == "net_load_kw":
+        return split_net_paths(load, pv, count=count, dependence=dependence, seed=seed)
+    return sample_paths(load, pv, count=count, dependence=dependence, seed=seed)
 
 
 def train_model(model: str, task: "TrainingTask") -> bytes:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,15 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.auto import AUTO, FEWEST_DAYS, LONGEST_GAP_DAYS, is_enough
 from digital_twin.forecasting.forecast import VARIABLES, Forecast, ForecastTask, History, Site
+from digital_twin.forecasting.intraday import REACH_HOURS, DaySoFar, lead_on
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
+from digital_twin.forecasting.paths import Paths
 from digital_twin.services.access import Grant
-from digital_twin.services.computations import forecast_all
+from digital_twin.services.computations import forecast_all, sample_courses
 from digital_twin.services.countries import country_of
 from digital_twin.services.history import KnownSeries, community_series, history_of
+from digital_twin.services.past_errors import FEWEST_DAYS as FEWEST_SHARED_DAYS
+from digital_twin.services.past_errors import ErrorMemory, PastErrors, day_so_far
 from digital_twin.services.ports import Clock, ComputePool, Store, Transaction
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.trained_models import TrainedModel, trained_for
@@ -28,6 +32,9 @@ from digital_twin.telemetry import FORECAST_DURATION
 
 WEATHER = ("temperature_c", "ghi_wm2", "dni_wm2", "dhi_wm2", "wind_speed_ms")
 QUANTILE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+
+TAIL_LEVELS = (0.005, 0.025, 0.975, 0.995)
+"""Asked of models besides, for what is made of their forecasts: differences, paths, and what the day has shown."""
 
 DEFAULT_PLACE = (48.2, 16.4)
 """Vienna: near the population centre of the countries with energy-community laws; assumed until a place is given."""
@@ -65,6 +72,7 @@ class ForecastService:
         self._store = store
         self._clock = clock
         self._pool = pool
+        self._errors = ErrorMemory()
 
     async def generate(self, grant: Grant, request: ForecastRequest) -> dict[str, Any]:
         """The forecast as a document. Raises InvalidInput for an unknown model or variable."""
@@ -93,36 +101,64 @@ class ForecastService:
         }
         provenance.sources |= {name: known.source for name, known in known_weather.items()}
         weather = {name: known.values for name, known in known_weather.items()}
-        gathered = GatheredHistory(site, histories, weather, provenance)
+        until = min(as_of, request.grid.start)
+        past_errors = await self._errors.before(tx, community, until)
+        gathered = GatheredHistory(site, histories, weather, provenance, past_errors)
         if request.model != AUTO:
             return gathered
+        if request.grid.start - until < timedelta(hours=REACH_HOURS):
+            so_far = await day_so_far(tx, community, past_errors, until, as_of)
+            gathered = replace(gathered, so_far=so_far)
         tasks = [gathered.task(name, request.grid) for name in gathered.needed(request)]
         trained = {task.variable: found for task in tasks if (found := await trained_for(tx, task)) is not None}
         return replace(gathered, trained=trained)
 
     async def compute(self, gathered: "GatheredHistory", request: ForecastRequest) -> CommunityForecast:
         """The forecasts, made in a warm process."""
+        return _answered(gathered, request, await self._made(gathered, request))
+
+    async def sample(
+        self, gathered: "GatheredHistory", request: ForecastRequest, *, count: int, seed: int
+    ) -> tuple[CommunityForecast, Paths]:
+        """The forecasts, and so many courses of load and generation that they make possible.
+
+        Behind net meters it is the net load whose courses differ: generation is what is expected, or what is fed in
+        where that is more.
+        """
+        demand = "net_load_kw" if gathered.is_net_metered else "load_kw"
+        both = (demand, "pv_kw")
+        made = await self._made(gathered, replace(request, variables=tuple({*request.variables, *both})))
+        paths = await self._pool.call(
+            sample_courses,
+            made[demand],
+            made["pv_kw"],
+            count,
+            gathered.past_errors.dependence_for(demand),
+            seed,
+            timeout_s=TIMEOUT_S,
+        )
+        gathered.tell_of_errors()
+        return _answered(gathered, request, made), paths
+
+    async def _made(self, gathered: "GatheredHistory", request: ForecastRequest) -> dict[str, Forecast]:
+        """The wanted forecasts and those that they rest on, at more levels than are wanted."""
         names = gathered.needed(request)
         tasks = [gathered.task(name, request.grid) for name in names]
-        levels = _levels(request.confidence_level)
+        levels = sorted({*_levels(request.confidence_level), *TAIL_LEVELS})
         started = time.perf_counter()
         payloads = {name: one.payload for name, one in gathered.trained.items()}
-        made = await self._pool.call(forecast_all, tasks, request.model, levels, payloads, timeout_s=TIMEOUT_S)
-        for forecast in made:
+        said = await self._pool.call(forecast_all, tasks, request.model, levels, payloads, timeout_s=TIMEOUT_S)
+        for forecast in said:
             FORECAST_DURATION.labels(forecast.variable, forecast.model).observe(time.perf_counter() - started)
-        provenance = gathered.provenance
-        named = [gathered.named(forecast) for forecast in made]
-        forecasts = {forecast.variable: _on_grid(forecast, request.grid, provenance) for forecast in named}
-        if "net_load_kw" in request.variables and "net_load_kw" not in forecasts:
-            forecasts["net_load_kw"] = combine_net_load(forecasts["load_kw"], forecasts["pv_kw"])
-        if "load_kw" in request.variables and "load_kw" not in forecasts:
-            forecasts["load_kw"], forecasts["pv_kw"] = split_net_load(forecasts["net_load_kw"], forecasts["pv_kw"])
-        wanted = {name: forecasts[name] for name in request.variables}
-        for name, forecast in wanted.items():
-            provenance.models[name] = forecast.model
-            provenance.assume(*forecast.assumptions)
-            provenance.cover(forecast.data_start, forecast.data_end)
-        return CommunityForecast(provenance.as_of, request.grid, wanted, gathered.is_net_metered, provenance)
+        now = [gathered.led_on(gathered.named(forecast)) for forecast in said]
+        made = {forecast.variable: _on_grid(forecast, request.grid, gathered.provenance) for forecast in now}
+        if "net_load_kw" in request.variables and "net_load_kw" not in made:
+            dependence = gathered.past_errors.dependence
+            made["net_load_kw"] = combine_net_load(made["load_kw"], made["pv_kw"], dependence=dependence)
+            gathered.tell_of_errors()
+        if "load_kw" in request.variables and "load_kw" not in made:
+            made["load_kw"], made["pv_kw"] = split_net_load(made["net_load_kw"], made["pv_kw"])
+        return made
 
     def _known_at(self, request: ForecastRequest) -> datetime:
         now = self._clock.now()
@@ -139,6 +175,8 @@ class GatheredHistory:
     histories: Mapping[str, KnownSeries]
     weather: Mapping[str, SeriesValues]
     provenance: Provenance
+    past_errors: PastErrors
+    so_far: Mapping[str, DaySoFar] = field(default_factory=dict[str, DaySoFar])
     trained: Mapping[str, TrainedModel] = field(default_factory=dict[str, TrainedModel])
 
     @property
@@ -165,6 +203,24 @@ class GatheredHistory:
             return forecast
         return replace(forecast, model=self.trained[forecast.variable].label)
 
+    def led_on(self, forecast: Forecast) -> Forecast:
+        """The forecast given what has come of the day that is under way."""
+        day = self.so_far.get(forecast.variable)
+        return forecast if day is None else lead_on(forecast, day, self.past_errors.dependence_for(forecast.variable))
+
+    def tell_of_errors(self) -> None:
+        """Name what says how errors of load and generation hang together."""
+        if self.is_net_metered:
+            return
+        if self.past_errors.shared_days:
+            days = self.past_errors.shared_days
+            self.provenance.sources["net_load_kw"] = f"load_kw less pv_kw, whose errors were related on {days} days"
+        else:
+            self.provenance.assume(
+                "errors of load and generation are unrelated until there are "
+                f"{FEWEST_SHARED_DAYS} days of issued forecasts with readings of both"
+            )
+
     def task(self, name: str, grid: TimeGrid) -> ForecastTask:
         """The task of one variable, on the resolution of its data where that is coarser than the grid."""
         known = self.histories.get(name)
@@ -182,6 +238,22 @@ class GatheredHistory:
         future = {name: resample(values, grid).values for name, values in self.weather.items()}
         whole = {name: values for name, values in future.items() if np.isfinite(values).all()}
         return whole or None
+
+
+def _answered(gathered: GatheredHistory, request: ForecastRequest, made: Mapping[str, Forecast]) -> CommunityForecast:
+    """What was asked for of what was made."""
+    provenance, levels = gathered.provenance, _levels(request.confidence_level)
+    wanted = {name: _at_levels(made[name], levels) for name in request.variables}
+    for name, forecast in wanted.items():
+        provenance.models[name] = forecast.model
+        provenance.assume(*forecast.assumptions)
+        provenance.cover(forecast.data_start, forecast.data_end)
+    return CommunityForecast(provenance.as_of, request.grid, wanted, gathered.is_net_metered, provenance)
+
+
+def _at_levels(forecast: Forecast, levels: tuple[float, ...]) -> Forecast:
+    places = [forecast.levels.index(level) for level in levels]
+    return replace(forecast, levels=levels, quantiles=forecast.quantiles[:, places])
 
 
 async def _weather(
