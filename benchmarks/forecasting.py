@@ -89,6 +89,12 @@ class FittedRaw:
     def update(self, task: TrainingTask) -> "FittedRaw":
         return FittedRaw(self.fitted.update(task))
 
+    def lesson(self) -> Arrays:
+        return self.fitted.lesson()
+
+    def after(self, lesson: Arrays) -> "FittedRaw":
+        return FittedRaw(self.fitted.after(lesson))
+
     def to_arrays(self) -> Arrays:
         return self.fitted.to_arrays()
 
