@@ -16,6 +16,7 @@ from tests.test_forecasting import VIENNA, history
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.conformal import DAY_PARTS, calibrate, day_parts
 from digital_twin.forecasting.ensemble import LEVELS, Ensemble, FittedEnsemble
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction
@@ -24,6 +25,7 @@ from digital_twin.forecasting.naive import seasonal_naive
 from digital_twin.forecasting.past_days import ask_days, whole_days
 from digital_twin.forecasting.regression import ridge
 from digital_twin.forecasting.scores import pinball_losses
+from digital_twin.forecasting.training import FittedModel
 from digital_twin.forecasting.weights import GROUPS, combine, learn_weights, level_groups
 
 ENSEMBLE = Ensemble({"ridge": ridge, "naive": seasonal_naive})
@@ -167,6 +169,20 @@ def test_a_past_day_is_asked_for_as_it_was_at_its_beginning() -> None:
     np.testing.assert_array_equal(
         ask_days(fitted, training(replace(past, values=changed)), days, LEVELS)[:7], found[:7]
     )
+
+
+@pytest.mark.parametrize("variable", ["load_kw", "net_load_kw"])
+def test_a_past_day_is_answered_as_production_would_have_answered(variable: str) -> None:
+    near_zero = replace(history(60), values=np.maximum(history(60).values - 55, 0))
+    task = training(near_zero, variable)
+    day = whole_days(near_zero.grid, VIENNA.timezone).latest(1)
+    known = first_steps(near_zero, int(day.first[0]))
+    model = FittedModel("ridge", variable, VIENNA, 60, known.grid.end, ridge.fit(training(known, variable)))
+    asked = asked_after(known, variable=variable)
+    assert model.fitted.predict(asked, LEVELS).quantiles.min() < 0
+    served = make_forecast(asked, model="ridge", levels=LEVELS, fitted=model).quantiles
+    np.testing.assert_array_equal(ask_days(model.fitted, task, day, LEVELS)[0], served)
+    assert (served.min() < 0) == (variable == "net_load_kw")
 
 
 # The ensemble

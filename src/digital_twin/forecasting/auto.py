@@ -8,7 +8,7 @@ from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.readings import TEMPERATURE
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Prediction
-from digital_twin.forecasting.forecaster import TrainingTask
+from digital_twin.forecasting.forecaster import TrainingTask, ask
 from digital_twin.forecasting.local_days import days_ahead
 from digital_twin.forecasting.registry import BEST, DEFAULT_LEVELS, describe_model, find_forecaster
 from digital_twin.forecasting.training import FittedModel, suits
@@ -46,18 +46,17 @@ def make_forecast(
     is_fitted = fitted is not None and fitted.model == name and suits(fitted, task)
     ordered = tuple(sorted(levels))
     if fitted is not None and is_fitted:
-        prediction = fitted.fitted.predict(task, ordered)
+        prediction = ask(fitted.fitted, task, ordered)
     else:
         prediction = _fit_and_predict(name, task, ordered)
     history = task.history
-    low = -np.inf if task.variable.startswith("net_") else 0.0
     return Forecast(
         variable=task.variable,
         grid=task.grid,
         issued_at=task.issued_at,
-        mean=np.maximum(prediction.mean, low),
+        mean=prediction.mean,
         levels=ordered,
-        quantiles=np.maximum(prediction.quantiles, low),
+        quantiles=prediction.quantiles,
         model=name,
         assumptions=prediction.assumptions,
         was_fitted_before=is_fitted,
@@ -116,7 +115,7 @@ def _fit_and_predict(name: str, task: ForecastTask, levels: tuple[float, ...]) -
     history = (task.history if name == LONG else task.foreseen) or _nothing_known(task)
     back = days_ahead(task.grid, history.grid, task.site.timezone)
     wanted = TrainingTask(task.variable, task.site, history, history.grid.end, tuple(sorted(set(back.tolist()))))
-    return find_forecaster(name).fit(wanted).predict(task, levels)
+    return ask(find_forecaster(name).fit(wanted), task, levels)
 
 
 def _nothing_known(task: ForecastTask) -> History:

@@ -16,8 +16,8 @@ from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.boosting import boosting
 from digital_twin.forecasting.conformal import Calibration, calibrate, day_parts
-from digital_twin.forecasting.forecast import ForecastTask, Prediction
-from digital_twin.forecasting.forecaster import Arrays, FittedForecaster, Forecaster, TrainingTask, first_steps
+from digital_twin.forecasting.forecast import ForecastTask, Prediction, least_of
+from digital_twin.forecasting.forecaster import Arrays, FittedForecaster, Forecaster, TrainingTask, ask, first_steps
 from digital_twin.forecasting.local_days import Indices, cells_of
 from digital_twin.forecasting.lstm import lstm
 from digital_twin.forecasting.naive import seasonal_naive
@@ -90,9 +90,9 @@ class FittedEnsemble:
         of_row = weights[part, GROUPS.index("middle")]  # (T, M)
         mean = np.einsum("mt,tm->t", np.stack([one.mean for one in answers.values()]), of_row)
         mean = mean + shifted[:, _MEDIAN] - np.sort(quantiles, axis=1)[:, _MEDIAN]
-        low = -np.inf if task.variable.startswith("net_") else 0.0
+        least = least_of(task.variable)
         said = (*self.left_out, *notes, self._worth())
-        return Prediction(np.maximum(mean, low), np.maximum(shifted @ _between_levels(levels), low), said)
+        return Prediction(np.maximum(mean, least), np.maximum(shifted @ _between_levels(levels), least), said)
 
     def ask(self, task: ForecastTask) -> tuple[dict[str, Prediction], list[str]]:
         """What each member says at LEVELS, and why others say nothing.
@@ -105,7 +105,7 @@ class FittedEnsemble:
         for name, member in self.members.items():
             try:
                 if member.suits(task):
-                    answers[name] = member.predict(task, LEVELS)
+                    answers[name] = ask(member, task, LEVELS)
                 else:
                     notes.append(f"{name} was left out: it was not fitted for this forecast")
             except InsufficientData as error:

@@ -14,6 +14,11 @@ VARIABLES = ("load_kw", "pv_kw", "net_load_kw")
 """What is forecast of a community."""
 
 
+def least_of(variable: str) -> float:
+    """What a value of this variable is at least: a net load may be negative, load and generation may not."""
+    return -np.inf if variable.startswith("net_") else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where the community is and how large."""

@@ -1,7 +1,7 @@
 """What a forecasting model is: it learns once from a history, then answers many questions with what it learned."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid, as_utc
-from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
+from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site, least_of
 
 BACK_DAYS = (1, 2, 3)
 """Enough for two days ahead from any hour of the day; who asks for more has the model fitted for it."""
@@ -73,6 +73,16 @@ class Forecaster(Protocol):
     def from_arrays(self, arrays: Arrays) -> FittedForecaster:
         """What `to_arrays` gave, again."""
         ...
+
+
+def ask(fitted: FittedForecaster, task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
+    """What a fitted model says of what can be; every answer that counts is asked for here.
+
+    Raises:
+        InsufficientData: it cannot answer.
+    """
+    said, least = fitted.predict(task, levels), least_of(task.variable)
+    return replace(said, mean=np.maximum(said.mean, least), quantiles=np.maximum(said.quantiles, least))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.forecast import ForecastTask
-from digital_twin.forecasting.forecaster import FittedForecaster, TrainingTask, first_steps
+from digital_twin.forecasting.forecaster import FittedForecaster, TrainingTask, ask, first_steps
 from digital_twin.forecasting.local_days import Indices, cells_of
 
 
@@ -68,7 +68,7 @@ def ask_days(fitted: FittedForecaster, task: TrainingTask, days: WholeDays, leve
         if not fitted.suits(asked):
             continue
         try:
-            predicted = fitted.predict(asked, wanted).quantiles
+            predicted = ask(fitted, asked, wanted).quantiles
         except InsufficientData:
             continue
         table[row, days.slot[days.first[row] : days.last[row]]] = predicted

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.dependence import FADING_HOURS, TYPICAL, Dependence
-from digital_twin.forecasting.forecast import Forecast
+from digital_twin.forecasting.forecast import Forecast, least_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,8 +55,7 @@ def values_at(forecast: Forecast, probabilities: Array) -> Array:
     weight = np.zeros((levels.size, probabilities.size))
     place = np.arange(probabilities.size)
     weight[upper - 1, place], weight[upper, place] = 1 - share, share
-    values = forecast.quantiles @ weight
-    return values if forecast.variable.startswith("net_") else np.maximum(values, 0.0)
+    return np.maximum(forecast.quantiles @ weight, least_of(forecast.variable))
 
 
 def _scores(
