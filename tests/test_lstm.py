@@ -18,14 +18,16 @@ from tests.builders import MONDAY
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.forecasting.auto import make_forecast, preferred_models
 from digital_twin.forecasting.forecast import ForecastTask, History, Site
 from digital_twin.forecasting.forecaster import TrainingTask
-from digital_twin.forecasting.lstm import FittedLstm, Lstm, lstm
+from digital_twin.forecasting.lstm import FittedLstm, lstm
 from digital_twin.forecasting.lstm_inputs import (
     DAYS,
     HOURS,
     WEATHER,
     WINDOW,
+    HourlySeries,
     Windows,
     hourly_series,
     windows_of,
@@ -47,8 +49,8 @@ from digital_twin.forecasting.lstm_training import (
     network_of,
     series_of,
     train,
-    train_base,
 )
+from digital_twin.forecasting.registry import models_to_train
 from digital_twin.forecasting.within_hours import NORMAL_WIDTH, quantiles_within_hours
 
 VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
@@ -244,17 +246,19 @@ def test_a_forecast_needs_no_more_history_than_its_window(year: History, taught:
 # What it learned
 
 
-def test_teaching_makes_the_base_better_at_what_it_is_taught(year: History, taught: FittedLstm) -> None:
-    windows = draw_windows([series_of(training(year))], (1,), np.random.default_rng(7))
-    days, hours, target, weight = (one[0] for one in windows)
+def loss_of(weights: Weights, series: HourlySeries) -> float:
+    """The mean loss over windows of this series, as teaching counts it."""
+    days, hours, target, weight = (one[0] for one in draw_windows([series], (1,), np.random.default_rng(7)))
     plain = np.ones(days.shape[1])
-    loss: dict[str, float] = {}
-    for name, weights in (("base", shipped_base()), ("taught", taught.weights), ("nothing", fresh_weights(0))):
-        said = quantiles_of(weights, Windows(days, hours, np.zeros((HOURS, plain.size)), plain)).transpose(1, 0, 2)
-        error = target[..., None] - said
-        promised = np.array(LEVELS)
-        loss[name] = float((weight[..., None] * np.maximum(promised * error, (promised - 1) * error)).mean())
-    assert loss["taught"] < loss["base"] < loss["nothing"]
+    said = quantiles_of(weights, Windows(days, hours, np.zeros((HOURS, plain.size)), plain)).transpose(1, 0, 2)
+    error, promised = target[..., None] - said, np.array(LEVELS)
+    return float((weight[..., None] * np.maximum(promised * error, (promised - 1) * error)).mean())
+
+
+def test_teaching_makes_the_base_better_at_what_it_is_taught(year: History, taught: FittedLstm) -> None:
+    series = series_of(training(year))
+    nothing, base, after = (loss_of(one, series) for one in (fresh_weights(0), shipped_base(), taught.weights))
+    assert after < base < nothing
 
 
 def test_warmth_that_lowers_the_load_is_learned(year: History, taught: FittedLstm) -> None:
@@ -278,17 +282,11 @@ def test_nothing_after_as_of_is_learned(year: History) -> None:
     np.testing.assert_array_equal(one.recurrent, same.recurrent)
 
 
-def test_a_base_is_learned_from_several_communities() -> None:
-    tasks = [training(history(60, seed=seed)) for seed in range(3)]
-    teaching = Teaching(portions=2, learning_rate=3e-3)
-    base = train_base(tasks, fresh_weights(0), teaching)
-    fitted = Lstm(base).fit(training(history(60, seed=9)))
-    assert (
-        np.abs(fitted.weights.recurrent - base.recurrent).mean()
-        < np.abs(fitted.weights.recurrent - shipped_base().recurrent).mean()
-    )
-    with pytest.raises(InsufficientData, match="at least one community"):
-        train_base([], fresh_weights(0), teaching)
+def test_what_several_communities_teach_is_true_of_another() -> None:
+    several = [series_of(training(history(60, seed=seed))) for seed in range(3)]
+    together = train(fresh_weights(0), several, (1,), Teaching(portions=8, learning_rate=3e-3))
+    another = series_of(training(history(60, seed=9)))
+    assert loss_of(together, another) < 0.9 * loss_of(fresh_weights(0), another)
 
 
 def test_the_base_that_comes_along_says_where_it_is_from() -> None:
@@ -448,6 +446,15 @@ def test_what_steps_of_the_day_are_off_the_line_of_late_comes_again() -> None:
     at = (local_clock(asked(past).grid, VIENNA.timezone).hour * 4).astype(int) == 50
     assert (found - plain)[at] > 5
     assert np.abs((found - plain)[~at]).max() < 3
+
+
+@pytest.mark.parametrize("model", ["lstm", "ensemble"])
+def test_nothing_offers_it_for_generation_which_its_base_never_saw(model: str) -> None:
+    past = history(60)
+    with pytest.raises(InvalidInput, match=f"{model} forecasts load_kw, net_load_kw only"):
+        make_forecast(asked(past, variable="pv_kw"), model=model)
+    assert models_to_train("pv_kw", [model]) == []
+    assert preferred_models(asked(past, variable="pv_kw")) == ("pvwatts",)
 
 
 # Bytes and frameworks

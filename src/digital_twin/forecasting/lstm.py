@@ -7,7 +7,6 @@ that line of late, and are as much less certain as they scattered around it.
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +28,6 @@ from digital_twin.forecasting.lstm_inputs import (
 )
 from digital_twin.forecasting.lstm_network import LEVELS, Weights, quantiles_of, shipped_base
 from digital_twin.forecasting.within_hours import days_of_late, quantiles_within_hours
-
-if TYPE_CHECKING:
-    from digital_twin.forecasting.lstm_training import Teaching
 
 FEWEST_RECENT_DAYS = 7.0
 """Of the last four weeks, from which level and spread are taken."""
@@ -99,9 +95,7 @@ class FittedLstm:
 
 @dataclass(frozen=True, slots=True)
 class Lstm:
-    """Fine-tunes a base: the one that comes along, or one learned from an installation's own communities."""
-
-    base: Weights | None = None
+    """Fine-tunes the base that comes along."""
 
     @property
     def needed_days(self) -> float:
@@ -113,9 +107,12 @@ class Lstm:
         Raises:
             InsufficientData: less than three weeks of readings, or hardly any of late.
         """
-        from digital_twin.forecasting.lstm_training import FIRST
+        from digital_twin.forecasting.lstm_training import FIRST, series_of, train
 
-        return _taught(self.base or shipped_base(), task, FIRST)
+        enough_history(task.history, "lstm")
+        weights = train(shipped_base(), [series_of(task)], task.back, FIRST)
+        weather, step_minutes = foreseen_weather(task.history), task.history.grid.step_minutes
+        return FittedLstm(weights, weather, step_minutes, max(task.back))
 
     def from_arrays(self, arrays: Arrays) -> FittedLstm:
         weather = tuple(name for name, sees in zip(WEATHER, arrays["sees"], strict=True) if sees)
@@ -123,14 +120,6 @@ class Lstm:
 
 
 lstm = Lstm()
-
-
-def _taught(start: Weights, task: TrainingTask, teaching: "Teaching") -> FittedLstm:
-    from digital_twin.forecasting.lstm_training import series_of, train
-
-    enough_history(task.history, "lstm")
-    weights = train(start, [series_of(task)], task.back, teaching)
-    return FittedLstm(weights, foreseen_weather(task.history), task.history.grid.step_minutes, max(task.back))
 
 
 def _days_of_late(history: History) -> float:

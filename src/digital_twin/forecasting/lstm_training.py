@@ -5,7 +5,7 @@ process compiles it once. The gradient is JAX's, through one loop over days and 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from digital_twin.domain.errors import InsufficientData
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.lstm_inputs import (
     DAYS,
@@ -29,7 +28,7 @@ from digital_twin.forecasting.lstm_inputs import (
     hourly_series,
     windows_of,
 )
-from digital_twin.forecasting.lstm_network import LEVELS, MEDIAN, SHAPES, UNITS, Weights, shipped_base
+from digital_twin.forecasting.lstm_network import LEVELS, MEDIAN, SHAPES, UNITS, Weights
 
 BATCH, PORTION = 64, 16
 """Windows to a step and steps to a portion."""
@@ -66,11 +65,6 @@ class Teaching:
 FIRST = Teaching(portions=5, learning_rate=1e-3, hold=3.0, half_life_days=180.0)
 """On the development days of nine real series twice the rate or eight portions lost 1 %, half the rate or three
 portions 1 to 2 %; begun with weights that know nothing, 24 portions lost nearly half as much again."""
-
-TOGETHER = Teaching(portions=60, learning_rate=5e-4, hold=1.0, half_life_days=365.0)
-MOST_COMMUNITIES, WINDOWS_A_DAY = 256, 4
-"""So many, chosen by chance, teach a base, and of each of their days so many windows are drawn at most: thirteen short
-series that were seen eight times as often were learned by heart and left a worse base."""
 
 
 class Network(equinox.Module):
@@ -123,25 +117,6 @@ def fresh_weights(seed: int) -> Weights:
 def series_of(task: TrainingTask) -> HourlySeries:
     """What a task has to teach."""
     return hourly_series(task.history, task.site, foreseen_weather(task.history))
-
-
-def train_base(tasks: Sequence[TrainingTask], start: Weights | None = None, teaching: Teaching = TOGETHER) -> Weights:
-    """One set of weights for all these communities, with which the fit of each can begin.
-
-    Args:
-        start: what is known before; the base that comes along unless given.
-
-    Raises:
-        InsufficientData: there is nothing to learn from.
-    """
-    if not tasks:
-        raise InsufficientData("training needs the readings of at least one community", needed=1, found=0)
-    chance = np.random.default_rng(teaching.seed)
-    chosen = [tasks[place] for place in np.sort(chance.permutation(len(tasks))[:MOST_COMMUNITIES])]
-    back = tuple(sorted({days for task in chosen for days in task.back}))
-    enough = round(sum(task.history.days for task in chosen) * WINDOWS_A_DAY / (BATCH * PORTION))
-    shorter = replace(teaching, portions=min(max(enough, 1), teaching.portions))
-    return train(start or shipped_base(), [series_of(task) for task in chosen], back, shorter)
 
 
 def train(start: Weights, series: Sequence[HourlySeries], back: tuple[int, ...], teaching: Teaching) -> Weights:
