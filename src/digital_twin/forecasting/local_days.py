@@ -5,6 +5,7 @@ A slot that a 23-hour day lacks is NaN; the one that a 25-hour day has twice hol
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +27,13 @@ class Cells:
     slots: int
 
 
+@lru_cache(maxsize=16)
 def cells_of(grid: TimeGrid, zone: str) -> Cells:
-    """The cell of every interval."""
+    """The cell of every interval; kept for the next models and communities that are asked about the same grids."""
     clock = local_clock(grid, zone)
-    return Cells(clock.day, (clock.hour * 60 // grid.step_minutes).astype(np.int64), 1440 // grid.step_minutes)
+    cells = Cells(clock.day, (clock.hour * 60 // grid.step_minutes).astype(np.int64), 1440 // grid.step_minutes)
+    cells.day.flags.writeable = cells.slot.flags.writeable = False
+    return cells
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from digital_twin.forecasting.local_days import days_back, local_days_of
 NEEDED_DAYS = 2.0
 KEPT_DAYS = 56
 WEEK = 7
+FEWEST_RESIDUALS = 10
 
 
 def predict_as_last_week(task: ForecastTask, levels: tuple[float, ...]) -> Prediction:
@@ -74,14 +75,16 @@ def residual_quantiles(residuals: Array, levels: tuple[float, ...]) -> Array:
     reach = max(1, slots // 24)
     around = (np.arange(slots)[:, None] + np.arange(-reach, reach + 1)) % slots
     pooled = residuals[:, around].transpose(1, 0, 2).reshape(slots, -1)
+    scarce = np.isfinite(pooled).sum(axis=1) < FEWEST_RESIDUALS
+    if not scarce.any():
+        return _quantiles_of_rows(pooled, levels)
     everything = residuals[np.isfinite(residuals)]
     if not everything.size:
         return np.zeros((slots, len(levels)))
-    scarce = np.isfinite(pooled).sum(axis=1) < 10
     result = np.empty((slots, len(levels)))
+    result[scarce] = np.quantile(everything, levels)
     if not scarce.all():
         result[~scarce] = _quantiles_of_rows(pooled[~scarce], levels)
-    result[scarce] = np.quantile(everything, levels)
     return result
 
 
