@@ -23,7 +23,7 @@ from digital_twin.domain.time import TimeGrid, floor_to_step
 CHROMIUM = Path("/usr/bin/chromium")
 COMMUNITY = "bright_street"
 PATIENCE_MS = 90_000
-PAGES = {"Now": 1, "Forecast": 3, "Patterns": 1, "Dispatch": 4, "Tariff": 4, "Scenarios": 6}
+PAGES = {"Now": 1, "Forecast": 3, "Model lab": 4, "Patterns": 1, "Dispatch": 4, "Tariff": 4, "Scenarios": 6}
 """Page -> how many charts it has at least."""
 
 
@@ -44,7 +44,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def community(installation: Installation) -> None:
-    """A street with thirty days of readings, a plan, a tariff and a simulation; its operator and a viewer."""
+    """A street with thirty days of readings and a result of every kind; its operator and a viewer."""
     with TwinClient(installation.url) as client:
         client.login("root_admin", PASSWORD)
         for name, role in (("oda", "operator"), ("vic", "viewer"), ("newcomer", "viewer")):
@@ -67,6 +67,7 @@ def community(installation: Installation) -> None:
         ]
         run = client.run_multiple(COMMUNITY, scenarios, simulation_duration_days=5, monte_carlo_runs=4, seed=1)
         client.wait_for(run)
+        client.wait_for(client.backtest(COMMUNITY, ["ridge"], variables=["load_kw"], days=2))
 
 
 def _readings() -> list[SeriesValues]:
@@ -214,6 +215,39 @@ def test_an_operator_makes_a_plan_and_a_simulation_with_the_forms(
         newest = next(client.runs(COMMUNITY))
         assert len(list(client.runs(COMMUNITY))) == runs + 1
         assert newest["state"] == "cancelled"
+        assert seen.complaints == []
+
+
+@pytest.mark.usefixtures("community")
+def test_an_operator_backtests_models_and_stops_a_training_in_the_model_lab(
+    chromium: Browser, dashboard: str, installation: Installation, tmp_path: Path
+) -> None:
+    with TwinClient(installation.url) as client, watched(chromium, dashboard, tmp_path / "failed.png") as seen:
+        client.login("oda", PASSWORD)
+        page = seen.page
+        log_in(page, dashboard, "oda")
+        settled(page, "Now")
+        page.get_by_role("link", name="Model lab").click()
+        settled(page, "Model lab")
+        backtests = [one for one in client.runs(COMMUNITY) if one["kind"] == "backtest"]
+        page.get_by_role("combobox", name="Days").click()
+        page.get_by_role("option", name="7", exact=True).click()
+        page.get_by_role("button", name="Backtest", exact=True).click()
+        page.get_by_text("Calibrated ridge did best").or_(page.get_by_text("No model lost less")).first.wait_for(
+            timeout=PATIENCE_MS
+        )
+        newest = next(one for one in client.runs(COMMUNITY) if one["kind"] == "backtest")
+        assert newest["run_id"] not in {one["run_id"] for one in backtests}
+        result = client.backtest_result(COMMUNITY, newest["run_id"])
+        assert (result["days"], list(result["variables"])) == (7, ["load_kw"])
+        with installation.asleep():
+            page.get_by_role("button", name="Train now").click()
+            cancel = page.get_by_role("button", name="Cancel")
+            cancel.wait_for(timeout=PATIENCE_MS)
+            cancel.click()
+            cancel.wait_for(state="detached", timeout=PATIENCE_MS)
+        newest = next(client.runs(COMMUNITY))
+        assert (newest["kind"], newest["state"]) == ("training", "cancelled")
         assert seen.complaints == []
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.guard import LOGOUT_PATH, session_key
 from digital_twin.dashboard.layout import ask_to_sign_in, told_problems
-from digital_twin.dashboard.pages import dispatch, forecast, now, patterns, scenarios, tariff
+from digital_twin.dashboard.pages import dispatch, forecast, models, now, patterns, scenarios, tariff
 from digital_twin.dashboard.session import SESSIONS, Session
 from digital_twin.dashboard.visit import Visit, display_name, may_run
 
@@ -17,6 +17,7 @@ Page = tuple[str, str, str, Callable[[Visit], None]]
 PAGES: tuple[Page, ...] = (
     ("Now", ":material/sensors:", "now", now.show),
     ("Forecast", ":material/query_stats:", "forecast", forecast.show),
+    ("Model lab", ":material/biotech:", "models", models.show),
     ("Patterns", ":material/pattern:", "patterns", patterns.show),
     ("Dispatch", ":material/bolt:", "dispatch", dispatch.show),
     ("Tariff", ":material/sell:", "tariff", tariff.show),

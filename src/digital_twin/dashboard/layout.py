@@ -1,6 +1,6 @@
 """The parts that every page is made of: a picture with its finding and its numbers, problems with a way on."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 KEPT_FOR_S = 300
 TABLE_HEIGHT = 320
+IN_A_ROW = 3
+
+Small = tuple[str, Any]
+"""A caption and the picture under it."""
 
 
 def heading(visit: Visit, title: str, question: str) -> None:
@@ -34,6 +38,19 @@ def picture(title: str, finding: str, chart: Any, table: pd.DataFrame, *, descri
     st.markdown(plain(finding))
     st.altair_chart(chart, width="stretch", theme=None, alt=f"{description} {finding}")
     numbers(title, table)
+
+
+def small_multiples(title: str, finding: str, pictures: Sequence[Small], table: pd.DataFrame) -> None:
+    """Small pictures of one kind side by side under one sentence, with their numbers as one table."""
+    st.subheader(title, anchor=False)
+    st.markdown(plain(finding))
+    for first in range(0, len(pictures), IN_A_ROW):
+        row = zip(st.columns(IN_A_ROW), pictures[first : first + IN_A_ROW], strict=False)
+        for column, (caption, chart) in row:
+            column.markdown(f"**{plain(caption)}**")
+            column.altair_chart(chart, width="stretch", theme=None, alt=f"{title}: {caption}.")
+    if len(table):
+        numbers(title, table)
 
 
 def numbers(title: str, table: pd.DataFrame) -> None:

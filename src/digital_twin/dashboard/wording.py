@@ -23,6 +23,10 @@ NAMES = {
     "minimize_emissions": "Lowest emissions",
     "minimize_peak": "Lowest peak",
     "maximize_self_consumption": "Most own use",
+    "ridge_conformal": "Calibrated ridge",
+    "standard_load": "Standard profile",
+    "lstm": "LSTM",
+    "pvwatts": "PVWatts",
 }
 
 

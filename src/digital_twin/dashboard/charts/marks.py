@@ -43,6 +43,9 @@ STYLES: Mapping[str, tuple[str, list[int]]] = {
 }
 """Meaning -> colour and dash; the same on every page."""
 
+LINES = ((BLUE, SOLID), (VERMILION, DASHED), (GREEN, DOTTED), (PURPLE, DASH_DOT), (BLACK, SOLID), (ORANGE, DASHED))
+"""Colours and dashes of what has no meaning of its own: scenarios, models."""
+
 Picture = alt.Chart | alt.LayerChart | alt.FacetChart
 
 HEIGHT = 260
@@ -52,7 +55,12 @@ LABELLED_EVERY_HOURS = ((14, 3), (30, 6), (60, 12), (10_000, 24))
 
 def scales(series: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
     """Colour and dash of these series, told by one legend above the picture."""
-    styles = [STYLES[one] for one in series]
+    return named_scales(series, [STYLES[one] for one in series])
+
+
+def named_scales(series: Sequence[str], styles: Sequence[tuple[str, list[int]]]) -> tuple[alt.Color, alt.StrokeDash]:
+    """The same in these colours and dashes, in turn."""
+    styles = [styles[place % len(styles)] for place in range(len(series))]
     legend = alt.Legend(
         title=None, orient="top", columns=2, labelLimit=0, offset=24,
         symbolType="stroke", symbolStrokeWidth=2.5, symbolSize=500, symbolOpacity=1,

@@ -9,16 +9,11 @@ import pandas as pd
 from digital_twin.dashboard.charts.marks import (
     BLACK,
     BLUE,
-    DASH_DOT,
-    DASHED,
-    DOTTED,
-    GREEN,
     GREY,
-    PURPLE,
-    SOLID,
-    VERMILION,
+    LINES,
     Picture,
     finished,
+    named_scales,
     value_axis,
 )
 from digital_twin.dashboard.frames import Document
@@ -35,8 +30,6 @@ KPIS: dict[str, tuple[str, str, float]] = {
     "imported_kwh": ("From the grid", "MWh", 1e-3),
 }
 """Figure -> its name, its unit, and what turns the API's unit into it."""
-
-LINES = ((BLUE, SOLID), (VERMILION, DASHED), (GREEN, DOTTED), (PURPLE, DASH_DOT))
 
 
 def scenarios_of(result: Document) -> list[Document]:
@@ -137,23 +130,18 @@ def cash_frame(result: Document) -> pd.DataFrame:
 
 def cash_chart(result: Document, currency: str) -> Picture:
     """Lines that begin at the investment and cross zero when it has paid back."""
-    frame = cash_frame(result)
+    frame = cash_frame(result).rename(columns={"scenario": "series"})
     titles = [title for title, _ in economics_of(result)]
-    styles = [LINES[index % len(LINES)] for index in range(len(titles))]
-    legend = alt.Legend(title=None, orient="top", labelLimit=0, offset=24, symbolType="stroke", symbolSize=500)
+    colour, dash = named_scales(titles, LINES)
     lines = (
         alt.Chart(frame)
         .mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=25))
         .encode(
             x=alt.X("year:Q", title="years", axis=alt.Axis(tickMinStep=1)),
             y=value_axis("total", currency),
-            color=alt.Color(
-                "scenario:N", scale=alt.Scale(domain=titles, range=[one for one, _ in styles]), legend=legend
-            ),
-            strokeDash=alt.StrokeDash(
-                "scenario:N", scale=alt.Scale(domain=titles, range=[one for _, one in styles]), legend=legend
-            ),
-            tooltip=["scenario:N", "year:Q", alt.Tooltip("total:Q", format=",.0f")],
+            color=colour,
+            strokeDash=dash,
+            tooltip=[alt.Tooltip("series:N", title="scenario"), "year:Q", alt.Tooltip("total:Q", format=",.0f")],
         )
     )
     zero = alt.Chart(pd.DataFrame({"at": [0.0]})).mark_rule(color=GREY).encode(y="at:Q")

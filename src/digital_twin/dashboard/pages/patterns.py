@@ -1,23 +1,17 @@
 """What is typical: kinds of homes and of days, what homes seem to have, and days unlike others."""
 
-from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from digital_twin.dashboard.charts import patterns as charts
 from digital_twin.dashboard.findings import patterns as findings
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import asked, heading, numbers, plain, provenance
+from digital_twin.dashboard.layout import Small, asked, heading, numbers, plain, provenance, small_multiples
 from digital_twin.dashboard.visit import Visit
 
-IN_A_ROW = 3
 MOST_UNUSUAL = 6
 MOST_HOMES = 1_000
-
-Picture = tuple[str, Any]
 
 
 def show(visit: Visit) -> None:
@@ -75,24 +69,11 @@ def _days(own: Document, *, of_one: bool) -> None:
     )
 
 
-def small_multiples(title: str, finding: str, pictures: Sequence[Picture], table: pd.DataFrame) -> None:
-    """Small pictures side by side under one sentence, with their numbers as one table."""
-    st.subheader(title, anchor=False)
-    st.markdown(plain(finding))
-    for first in range(0, len(pictures), IN_A_ROW):
-        row = zip(st.columns(IN_A_ROW), pictures[first : first + IN_A_ROW], strict=False)
-        for column, (caption, chart) in row:
-            column.markdown(f"**{plain(caption)}**")
-            column.altair_chart(chart, width="stretch", theme=None, alt=f"Course of a day: {caption}.")
-    if len(table):
-        numbers(title, table)
-
-
-def _group_picture(group: Document, counted: str) -> Picture:
+def _group_picture(group: Document, counted: str) -> Small:
     caption = f"{group['name'].capitalize()}: {group['count']} {counted if group['count'] != 1 else counted[:-1]}"
     return caption, charts.day_chart(charts.courses_of(group), "x mean")
 
 
-def _unusual_picture(one: Document) -> Picture:
+def _unusual_picture(one: Document) -> Small:
     caption = f"{date.fromisoformat(one['day']):%a %d %b}: {one['because']}"
     return caption, charts.day_chart({charts.THAT_DAY: one["kw"], charts.USUAL: one["usual_kw"]}, "kW")

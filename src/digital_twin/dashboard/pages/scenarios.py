@@ -1,23 +1,19 @@
 """What if: scenarios defined, simulated as a Run, and laid beside each other."""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import streamlit as st
 
 from digital_twin.dashboard.charts import scenarios as charts
-from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import scenarios as findings
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import heading, numbers, only_looking, picture, plain, provenance, told_problems
+from digital_twin.dashboard.layout import heading, numbers, only_looking, picture, plain, provenance
+from digital_twin.dashboard.runs import choose, runs_of, succeeded, tell_newest
 from digital_twin.dashboard.visit import Visit
 from digital_twin.dashboard.wording import percent
 
 MOST_SCENARIOS = 4
-UNFINISHED = ("queued", "running")
-REFRESH_S = 1
-LOOKED_AT = 100
 
 IDEAS: tuple[tuple[str, dict[str, float]], ...] = (
     ("More PV", {"total_pv_capacity_kw": 1.5}),
@@ -42,15 +38,13 @@ def show(visit: Visit) -> None:
         _definer(visit)
     else:
         only_looking("simulate")
-    runs = [one for one in islice(visit.client.runs(visit.community_id), LOOKED_AT) if one["kind"] == "simulation"]
-    if runs and runs[0]["state"] in UNFINISHED:
-        _follow(visit, runs[0]["run_id"])
-    elif runs and runs[0]["state"] == "failed":
-        st.error(plain(f"The last simulation failed: {runs[0]['problem']['detail']}."), icon=":material/error:")
-    result = _chosen(visit, [one for one in runs if one["state"] == "succeeded"])
-    if result is None:
+    runs = runs_of(visit, "simulation")
+    tell_newest(visit, runs, "Simulating")
+    chosen = choose(visit, succeeded(runs), "Shown simulation", "Simulated")
+    if chosen is None:
         st.info("No scenario has been simulated yet.", icon=":material/science:")
         return
+    result = visit.client.simulation_result(visit.community_id, chosen)
     _pictures(visit, result)
     provenance(result)
 
@@ -103,35 +97,6 @@ def _scenario(visit: Visit, index: int, place: Any) -> Document:
             "investment": investment, "lifetime_years": int(lifetime), "discount_rate": interest / 100,
         }  # fmt: skip
     return scenario
-
-
-def _follow(visit: Visit, run_id: str) -> None:
-    """How far the Run is, until it ends; leaving the page does not end it."""
-
-    @st.fragment(run_every=REFRESH_S)
-    def progress() -> None:
-        with told_problems():
-            run = visit.client.run(run_id)
-            if run["state"] not in UNFINISHED:
-                st.rerun()
-            done, total = run["progress"]["done"], max(1, run["progress"]["total"])
-            words = "Waiting for a worker" if run["state"] == "queued" else f"Simulating: {percent(done / total)}"
-            st.progress(min(1.0, done / total), text=words)
-            if visit.may_run and st.button("Cancel", key="cancel"):
-                visit.client.cancel(run_id)
-
-    progress()
-
-
-def _chosen(visit: Visit, runs: list[Document]) -> Document | None:
-    titles = {one["run_id"]: f"Simulated {local_text(parsed(one['created_at']), visit.zone)}" for one in runs}
-    if not titles:
-        return None
-    newest = next(iter(titles))
-    if st.session_state.get("newest_run") != newest:
-        st.session_state["newest_run"] = st.session_state["simulation"] = newest
-    chosen = st.selectbox("Shown simulation", list(titles), format_func=titles.__getitem__, key="simulation")
-    return visit.client.simulation_result(visit.community_id, str(chosen))
 
 
 def _pictures(visit: Visit, result: Document) -> None:
