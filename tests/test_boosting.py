@@ -1,10 +1,7 @@
 """Boosting: its trees are LightGBM's, it sees nothing before its time, and it learns what the ridge cannot."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import NormalDist
 
 import lightgbm
@@ -156,19 +153,3 @@ def test_forecasts_follow_the_size_of_the_load() -> None:
     grown = replace(past, values=4 * past.values)
     small, large = (boosting.fit(learn(one)).predict(task(one), LEVELS) for one in (past, grown))
     np.testing.assert_allclose(large.quantiles, 4 * small.quantiles, rtol=0.02)
-
-
-def test_what_was_learned_answers_without_the_framework_that_learned_it(tmp_path: Path) -> None:
-    np.savez(tmp_path / "kept.npz", **boosting.fit(learn(history(30))).to_arrays(), allow_pickle=False)
-    program = f"""
-import sys
-import numpy as np
-from tests.test_forecasting import history, task
-from digital_twin.forecasting.boosting import boosting
-with np.load({str(tmp_path / "kept.npz")!r}) as kept:
-    made = boosting.from_arrays(dict(kept)).predict(task(history(30)), (0.1, 0.9))
-print(np.isfinite(made.quantiles).all(), sorted({{"lightgbm", "sklearn", "jax", "prophet"}} & set(sys.modules)))
-"""
-    root = Path(__file__).parents[1]
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
-    assert ran.stdout.split("\n")[0] == "True []"

@@ -3,8 +3,6 @@
 import io
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -457,7 +455,7 @@ def test_nothing_offers_it_for_generation_which_its_base_never_saw(model: str) -
     assert preferred_models(asked(past, variable="pv_kw")) == ("pvwatts",)
 
 
-# Bytes and frameworks
+# Arrays
 
 
 def test_a_fit_comes_back_from_its_arrays_whole(year: History, taught: FittedLstm) -> None:
@@ -470,24 +468,3 @@ def test_a_fit_comes_back_from_its_arrays_whole(year: History, taught: FittedLst
     one, same = (each.predict(asked(year, 48), LEVELS) for each in (taught, again))
     np.testing.assert_array_equal(one.quantiles, same.quantiles)
     assert again.suits(asked(year))
-
-
-def test_a_forecast_imports_no_framework() -> None:
-    script = """
-import sys
-from datetime import UTC, datetime, timedelta
-import numpy as np
-from digital_twin.domain.time import TimeGrid
-from digital_twin.forecasting import ForecastTask, History, Site
-from digital_twin.forecasting.lstm import FittedLstm, lstm, shipped_base
-grid = TimeGrid(datetime(2026, 1, 1, tzinfo=UTC), 960, 60)
-site = Site(48.2, 16.4, "Europe/Vienna", 10, 0.0, "AT")
-past = History(grid, np.arange(960.0) % 24, {})
-task = ForecastTask("load_kw", TimeGrid(grid.end, 24, 60), grid.end, site, past, None)
-again = lstm.from_arrays(FittedLstm(shipped_base(), (), 60, 3).to_arrays())
-assert again.suits(task)
-again.predict(task, (0.1, 0.5, 0.9))
-print([name for name in ("jax", "equinox", "optax", "lightgbm", "prophet", "sklearn", "pandas") if name in sys.modules])
-"""
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr

@@ -1,11 +1,8 @@
 """Prophet: its curve is Prophet's own, what it missed lately goes on, and it answers without Prophet."""
 
 import logging
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,19 +168,3 @@ def test_learning_says_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
     assert not logging.getLogger("cmdstanpy").disabled
-
-
-def test_what_was_learned_answers_without_the_framework_that_learned_it(tmp_path: Path) -> None:
-    np.savez(tmp_path / "kept.npz", allow_pickle=False, **prophet.fit(learn(history(30))).to_arrays())
-    program = f"""
-import sys
-import numpy as np
-from tests.test_forecasting import history, task
-from digital_twin.forecasting.prophet import prophet
-with np.load({str(tmp_path / "kept.npz")!r}) as kept:
-    made = prophet.from_arrays(dict(kept)).predict(task(history(30)), (0.1, 0.9))
-print(np.isfinite(made.quantiles).all(), sorted({{"prophet", "cmdstanpy", "lightgbm", "jax"}} & set(sys.modules)))
-"""
-    root = Path(__file__).parents[1]
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
-    assert ran.stdout.split("\n")[0] == "True []"
