@@ -1,4 +1,4 @@
-"""Conformal shifts: what they promise holds on any stream, a change is followed, and few days narrow nothing."""
+"""Conformal intervals: what they promise holds on any stream, a change is followed, and few days narrow nothing."""
 
 from statistics import NormalDist
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from digital_twin.domain.units import Array
 from digital_twin.forecasting import conformal
-from digital_twin.forecasting.conformal import calibrate
+from digital_twin.forecasting.conformal import Calibration, adaptive_shifts, calibrate
+from digital_twin.forecasting.day_scale import day_scale
 
 LEVELS = (0.025, 0.05, 0.1, 0.5, 0.9, 0.95, 0.975)
 SLOTS = 24
@@ -68,64 +69,115 @@ def test_an_interval_that_was_right_is_left_about_as_it_is() -> None:
     assert np.abs(learned.shifts).max() < 0.25
 
 
-def test_a_change_of_regime_is_followed_within_weeks() -> None:
+def test_a_change_of_regime_is_followed_within_days() -> None:
     actual = np.concatenate([stream(60, seed=1), stream(80, seed=2, scale=2.5)])
     predicted = claims(140)
-    at_once = held(actual[:70], predicted[:70], 60)
-    later = held(actual, predicted, 90)
-    assert at_once[1] < 0.85
-    assert later[1] == pytest.approx(0.9, abs=0.03)
+    on_the_first_day = held(actual[:61], predicted[:61], 60)
+    a_week_later = held(actual[:81], predicted[:81], 67)
+    much_later = held(actual, predicted, 90)
+    assert on_the_first_day[1] < 0.8
+    assert a_week_later[1] > 0.86
+    assert much_later[1] == pytest.approx(0.9, abs=0.03)
 
 
-def test_shifts_are_those_of_a_plain_loop_over_days_slots_and_levels() -> None:
+def test_a_calm_spell_narrows_and_a_rough_one_widens_by_the_day_after_the_next() -> None:
+    calm, rough = stream(60, seed=7), stream(60, seed=7)
+    calm[-2:] *= 0.3
+    rough[-2:] *= 3.0
+    usual, calmer, rougher = (calibrate(one, claims(60), LEVELS).stretch for one in (stream(60, seed=7), calm, rough))
+    assert calmer < 0.9 * usual
+    assert rougher > 1.3 * usual
+
+
+def gappy_days() -> tuple[Array, Array]:
+    """Twenty days of six slots; one is not known at all, of some others a slot."""
     generator = np.random.default_rng(3)
     actual = generator.normal(0, 2, (20, 6))
     actual[4, 2:5] = np.nan
     actual[9] = np.nan
     predicted = np.sort(generator.normal(0, 1, (20, 6, len(LEVELS))), axis=2)
     predicted[13, 1] = np.nan
-    found = calibrate(actual, predicted, LEVELS)
+    return actual, predicted
 
+
+def shifts_by_plain_loop(actual: Array, predicted: Array, width: Array, *, is_level_kept: bool) -> Array:
+    """What `_follow` gives, one number after the other."""
     normal = NormalDist()
     spread = normal.inv_cdf(0.9) - normal.inv_cdf(0.1)
-    usual = [np.nanmean([predicted[d, s, 4] - predicted[d, s, 2] for d in range(20)]) for s in range(6)]
-    days = 19
-    middle = [
-        (actual[d, s] - predicted[d, s, 3])
-        / max(predicted[d, s, 4] - predicted[d, s, 2], conformal.LEAST_WIDTH * usual[s])
-        for d, s in np.ndindex(20, 6)
-        if np.isfinite(actual[d, s] + predicted[d, s, 3])
-    ]
-    stretch = max(1.0, float(np.quantile(middle, 0.9) - np.quantile(middle, 0.1)))
-    shifts = np.empty((3, len(LEVELS)))
-    for level_at, level in enumerate(LEVELS):
-        aim = 0.5 + (level - 0.5) * (1 + conformal.WIDENING_DAYS / days)
-        shift = [0.0, 0.0, 0.0]
-        for d in range(20):
-            lacking: dict[int, list[float]] = {0: [], 1: [], 2: []}
+    density = [normal.pdf(normal.inv_cdf(level)) for level in LEVELS]
+    middle = [(actual[d, s] - predicted[d, s, 3]) / width[d, s] for d, s in np.ndindex(20, 6)]
+    known = [one for one in middle if np.isfinite(one)]
+    step = conformal.LEARNING_RATE / spread * max(1.0, float(np.quantile(known, 0.9) - np.quantile(known, 0.1)))
+    shifts = np.zeros((3, len(LEVELS)))
+    for d in range(20):
+        lacking = np.zeros((3, len(LEVELS)))
+        for level_at, level in enumerate(LEVELS):
+            of_part: dict[int, list[float]] = {0: [], 1: [], 2: []}
             for s in range(6):
-                quantile = predicted[d, s, level_at]
-                if np.isnan(actual[d, s]) or np.isnan(quantile):
-                    continue
-                width = max(predicted[d, s, 4] - predicted[d, s, 2], conformal.LEAST_WIDTH * usual[s])
-                below = actual[d, s] <= quantile + shift[s // 2] * width + 1e-12
-                lacking[s // 2].append(aim - below)
-            everything = [one for part in lacking.values() for one in part]
-            if not everything:
-                continue
-            step = stretch * conformal.LEARNING_RATE / (normal.pdf(normal.inv_cdf(level)) * spread)
-            for part, own in lacking.items():
-                shift[part] += step * conformal.SHARED * float(np.mean(everything))
+                if np.isfinite(middle[6 * d + s]):
+                    at = predicted[d, s, level_at] + shifts[s // 2, level_at] * width[d, s]
+                    of_part[s // 2].append(level - float(actual[d, s] <= at + 1e-12))
+            everything = [one for part in of_part.values() for one in part]
+            for part, own in of_part.items():
+                if everything:
+                    lacking[part, level_at] += conformal.SHARED * float(np.mean(everything))
                 if own:
-                    shift[part] += step * (1 - conformal.SHARED) * float(np.mean(own))
-        shifts[:, level_at] = shift
+                    lacking[part, level_at] += (1 - conformal.SHARED) * float(np.mean(own))
+        for part in range(3):
+            alike = sum(f * one for f, one in zip(density, lacking[part], strict=True)) / sum(f * f for f in density)
+            for level_at, f in enumerate(density):
+                shifts[part, level_at] += step * (lacking[part, level_at] / f - (alike if is_level_kept else 0.0))
+    return shifts
+
+
+def cautious_by_plain_loop(shifts: Array, days: int) -> Array:
     trust = days / (days + conformal.TRUSTED_DAYS)
+    expected = np.empty_like(shifts)
     for part, level_at in np.ndindex(shifts.shape):
         of_all = shifts[part, 3]
         own = shifts[part, level_at] - of_all
         narrows = (own > 0 and level_at < 3) or (own < 0 and level_at > 3)
-        expected = trust * of_all + (trust * own if narrows else own)
-        assert found.shifts[part, level_at] == pytest.approx(expected, abs=1e-9)
+        expected[part, level_at] = trust * of_all + (trust * own if narrows else own)
+    return expected
+
+
+def widths_by_plain_loop(predicted: Array) -> Array:
+    usual = [np.nanmean([predicted[d, s, 4] - predicted[d, s, 2] for d in range(20)]) for s in range(6)]
+    least = conformal.LEAST_WIDTH * np.array(usual)
+    return np.array([[max(predicted[d, s, 4] - predicted[d, s, 2], least[s]) for s in range(6)] for d in range(20)])
+
+
+def test_shifts_of_a_rule_are_those_of_a_plain_loop_over_days_slots_and_levels() -> None:
+    actual, predicted = gappy_days()
+    width = widths_by_plain_loop(predicted)
+    shifts = shifts_by_plain_loop(actual, predicted, width, is_level_kept=False)
+    usual = [np.nanmean(predicted[:, s, 4] - predicted[:, s, 2]) for s in range(6)]
+    expected = np.array([cautious_by_plain_loop(shifts, 19)[s // 2] * usual[s] for s in range(6)])
+    np.testing.assert_allclose(adaptive_shifts(actual, predicted, LEVELS), expected, atol=1e-9)
+
+
+def test_a_calibration_is_a_plain_loop_over_what_recent_days_stretch() -> None:
+    actual, predicted = gappy_days()
+    width = widths_by_plain_loop(predicted)
+    bias, stretch = day_scale((actual - predicted[:, :, 3]) / width, 19 / (19 + conformal.TRUSTED_DAYS))
+    moved = np.empty_like(predicted)
+    for d, s, q in np.ndindex(predicted.shape):
+        middle = predicted[d, s, 3]
+        moved[d, s, q] = middle + bias[d] * width[d, s] + stretch[d] * (predicted[d, s, q] - middle)
+    stretched = stretch[:-1, None] * width
+    shifts = cautious_by_plain_loop(shifts_by_plain_loop(actual, moved, stretched, is_level_kept=True), 19)
+    found = calibrate(actual, predicted, LEVELS)
+    np.testing.assert_allclose(found.shifts, shifts, atol=1e-9)
+    made = found.apply(predicted[0], np.arange(6), LEVELS)
+    for s in range(6):
+        middle = predicted[0, s, 3]
+        by_hand = [
+            middle
+            + bias[-1] * width[0, s]
+            + stretch[-1] * (predicted[0, s, q] - middle + shifts[s // 2, q] * width[0, s])
+            for q in range(len(LEVELS))
+        ]
+        np.testing.assert_allclose(made[s], np.sort(by_hand), atol=1e-9)
 
 
 @given(seed=st.integers(0, 999), days=st.integers(1, conformal.FEWEST_DAYS - 1), width=st.floats(0.1, 10))
@@ -134,11 +186,14 @@ def test_few_days_never_narrow_an_interval(seed: int, days: int, width: float) -
     assert (learned.shifts[:, :3] <= 0).all()
     assert (learned.shifts[:, 3] == 0).all()
     assert (learned.shifts[:, 4:] >= 0).all()
+    assert learned.bias == 0
+    assert learned.stretch >= 1
 
 
 def test_no_day_teaches_nothing() -> None:
     learned = calibrate(np.full((5, SLOTS), np.nan), claims(5), LEVELS)
     np.testing.assert_array_equal(learned.shifts, 0)
+    assert (learned.bias, learned.stretch) == (0, 1)
     np.testing.assert_array_equal(learned.apply(claims(1)[0], np.arange(SLOTS), LEVELS), claims(1)[0])
 
 
@@ -162,3 +217,14 @@ def test_what_is_claimed_to_be_certain_and_is_stays_so() -> None:
     learned = calibrate(constant, np.full((40, SLOTS, len(LEVELS)), 7.0), LEVELS)
     made = learned.apply(np.full((SLOTS, len(LEVELS)), 7.0), np.arange(SLOTS), LEVELS)
     np.testing.assert_allclose(made, 7.0, atol=1e-6)
+
+
+def test_a_calibration_survives_as_arrays() -> None:
+    learned = calibrate(stream(40, scale=2, seed=6), claims(40, middle=0.8), LEVELS)
+    assert learned.bias < 0
+    assert learned.stretch != 1
+    arrays = learned.to_arrays()
+    assert all(array.dtype.kind == "f" for array in arrays.values())
+    again = Calibration.from_arrays(arrays)
+    slots = np.arange(SLOTS)
+    np.testing.assert_array_equal(again.apply(claims(1)[0], slots, LEVELS), learned.apply(claims(1)[0], slots, LEVELS))

@@ -127,14 +127,13 @@ class FittedEnsemble:
     def lesson(self) -> Arrays:
         return {
             "weights": self.weights,
-            "shifts": self.calibration.shifts,
-            "least_width": self.calibration.least_width,
+            **self.calibration.to_arrays(),
             "judged_days": np.array(self.judged_days),
         }
 
     def after(self, lesson: Arrays) -> "FittedEnsemble":
-        calibration = Calibration(lesson["shifts"], lesson["least_width"])
         days = int(lesson["judged_days"])
+        calibration = Calibration.from_arrays(lesson)
         return replace(self, weights=lesson["weights"], calibration=calibration, judged_days=days)
 
     def to_arrays(self) -> Arrays:
@@ -211,7 +210,7 @@ class Ensemble:
             Past(arrays["day"], arrays["actual"], arrays["members"]),
             int(arrays["learned_until"]),
             arrays["weights"],
-            Calibration(arrays["shifts"], arrays["least_width"]),
+            Calibration.from_arrays(arrays),
             tuple(text.split("\n")) if text else (),
             arrays["day"].size,
         )

@@ -16,7 +16,7 @@ from digital_twin.forecasting.held_out import Score, Scores
 from digital_twin.forecasting.registry import find_forecaster
 from digital_twin.forecasting.training import FittedModel
 
-FORMAT = 2
+FORMAT = 3
 """Goes up whenever a change of the code gives these bytes another meaning; models of other formats are not used."""
 
 _HEADER = "header"
