@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,24 +10,20 @@ import numpy as np
 
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.domain.readings import SeriesValues
-from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid
-from digital_twin.domain.units import Array
 from digital_twin.forecasting.auto import AUTO, FEWEST_DAYS, LONGEST_GAP_DAYS, is_enough
-from digital_twin.forecasting.forecast import VARIABLES, Forecast, ForecastTask, History, Site
-from digital_twin.forecasting.intraday import REACH_HOURS, DaySoFar, lead_on
+from digital_twin.forecasting.forecast import VARIABLES, Forecast, History
+from digital_twin.forecasting.intraday import REACH_HOURS
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.paths import Paths
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import forecast_all, sample_courses
-from digital_twin.services.countries import country_of
+from digital_twin.services.forecast_inputs import GatheredHistory, site_of
 from digital_twin.services.history import KnownSeries, community_series, history_of
-from digital_twin.services.past_errors import FEWEST_DAYS as FEWEST_SHARED_DAYS
-from digital_twin.services.past_errors import ErrorMemory, PastErrors, day_so_far
+from digital_twin.services.past_errors import ErrorMemory, day_so_far
 from digital_twin.services.ports import Clock, ComputePool, Store, Transaction
 from digital_twin.services.provenance import Provenance
-from digital_twin.services.trained_models import TrainedModel, trained_for
+from digital_twin.services.trained_models import trained_for
 from digital_twin.telemetry import FORECAST_DURATION
 
 WEATHER = ("temperature_c", "ghi_wm2", "dni_wm2", "dhi_wm2", "wind_speed_ms")
@@ -35,9 +31,6 @@ QUANTILE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 TAIL_LEVELS = (0.005, 0.025, 0.975, 0.995)
 """Asked of models besides, for what is made of their forecasts: differences, paths, and what the day has shown."""
-
-DEFAULT_PLACE = (48.2, 16.4)
-"""Vienna: near the population centre of the countries with energy-community laws; assumed until a place is given."""
 
 TIMEOUT_S = 60.0
 
@@ -82,7 +75,7 @@ class ForecastService:
         forecast = await self.compute(gathered, request)
         return _document(forecast, request)
 
-    async def gather(self, tx: Transaction, community: Community, request: ForecastRequest) -> "GatheredHistory":
+    async def gather(self, tx: Transaction, community: Community, request: ForecastRequest) -> GatheredHistory:
         """Everything that was known, read inside the caller's transaction."""
         as_of = self._known_at(request)
         provenance = Provenance(as_of)
@@ -109,16 +102,16 @@ class ForecastService:
         if request.grid.start - until < timedelta(hours=REACH_HOURS):
             so_far = await day_so_far(tx, community, past_errors, until, as_of)
             gathered = replace(gathered, so_far=so_far)
-        tasks = [gathered.task(name, request.grid) for name in gathered.needed(request)]
+        tasks = [gathered.task(name, request.grid) for name in gathered.needed(request.variables, request.model)]
         trained = {task.variable: found for task in tasks if (found := await trained_for(tx, task)) is not None}
         return replace(gathered, trained=trained)
 
-    async def compute(self, gathered: "GatheredHistory", request: ForecastRequest) -> CommunityForecast:
+    async def compute(self, gathered: GatheredHistory, request: ForecastRequest) -> CommunityForecast:
         """The forecasts, made in a warm process."""
         return _answered(gathered, request, await self._made(gathered, request))
 
     async def sample(
-        self, gathered: "GatheredHistory", request: ForecastRequest, *, count: int, seed: int
+        self, gathered: GatheredHistory, request: ForecastRequest, *, count: int, seed: int
     ) -> tuple[CommunityForecast, Paths]:
         """The forecasts, and so many courses of load and generation that they make possible.
 
@@ -127,7 +120,7 @@ class ForecastService:
         """
         demand = "net_load_kw" if gathered.is_net_metered else "load_kw"
         both = (demand, "pv_kw")
-        made = await self._made(gathered, replace(request, variables=tuple({*request.variables, *both})))
+        made = await self._made(gathered, replace(request, variables=tuple(dict.fromkeys((*request.variables, *both)))))
         paths = await self._pool.call(
             sample_courses,
             made[demand],
@@ -140,9 +133,9 @@ class ForecastService:
         gathered.tell_of_errors()
         return _answered(gathered, request, made), paths
 
-    async def _made(self, gathered: "GatheredHistory", request: ForecastRequest) -> dict[str, Forecast]:
+    async def _made(self, gathered: GatheredHistory, request: ForecastRequest) -> dict[str, Forecast]:
         """The wanted forecasts and those that they rest on, at more levels than are wanted."""
-        names = gathered.needed(request)
+        names = gathered.needed(request.variables, request.model)
         tasks = [gathered.task(name, request.grid) for name in names]
         levels = sorted({*_levels(request.confidence_level), *TAIL_LEVELS})
         started = time.perf_counter()
@@ -165,79 +158,6 @@ class ForecastService:
         if request.as_of is not None and request.as_of > now:
             raise InvalidInput("as_of must not lie in the future", field="as_of")
         return request.as_of or min(now, request.grid.start)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GatheredHistory:
-    """What was known of a community at one instant."""
-
-    site: Site
-    histories: Mapping[str, KnownSeries]
-    weather: Mapping[str, SeriesValues]
-    provenance: Provenance
-    past_errors: PastErrors
-    so_far: Mapping[str, DaySoFar] = field(default_factory=dict[str, DaySoFar])
-    trained: Mapping[str, TrainedModel] = field(default_factory=dict[str, TrainedModel])
-
-    @property
-    def is_net_metered(self) -> bool:
-        """Only net meters report: load and generation behind them are not known apart."""
-        return "net_load_kw" in self.histories and "load_kw" not in self.histories
-
-    def needed(self, request: ForecastRequest) -> list[str]:
-        """The variables to forecast directly.
-
-        Net load is the difference of the others, unless it is what the meters show: then the load is estimated from
-        it, except by a model that was asked for by name.
-        """
-        direct = [name for name in request.variables if name != "net_load_kw"]
-        if "net_load_kw" in request.variables:
-            direct += ["net_load_kw"] if self.is_net_metered else ["load_kw", "pv_kw"]
-        if self.is_net_metered and request.model == AUTO and "load_kw" in direct:
-            direct = ["net_load_kw", "pv_kw"]
-        return list(dict.fromkeys(direct))
-
-    def named(self, forecast: Forecast) -> Forecast:
-        """The forecast with the version of its model, where it was trained."""
-        if not forecast.was_fitted_before:
-            return forecast
-        return replace(forecast, model=self.trained[forecast.variable].label)
-
-    def led_on(self, forecast: Forecast) -> Forecast:
-        """The forecast given what has come of the day that is under way."""
-        day = self.so_far.get(forecast.variable)
-        return forecast if day is None else lead_on(forecast, day, self.past_errors.dependence_for(forecast.variable))
-
-    def tell_of_errors(self) -> None:
-        """Name what says how errors of load and generation hang together."""
-        if self.is_net_metered:
-            return
-        if self.past_errors.shared_days:
-            days = self.past_errors.shared_days
-            self.provenance.sources["net_load_kw"] = f"load_kw less pv_kw, whose errors were related on {days} days"
-        else:
-            self.provenance.assume(
-                "errors of load and generation are unrelated until there are "
-                f"{FEWEST_SHARED_DAYS} days of issued forecasts with readings of both"
-            )
-
-    def task(self, name: str, grid: TimeGrid) -> ForecastTask:
-        """The task of one variable, on the resolution of its data where that is coarser than the grid."""
-        known = self.histories.get(name)
-        if known is None:
-            return ForecastTask(name, grid, self.provenance.as_of, self.site, None, self._future(grid))
-        self.provenance.sources[name] = known.source
-        step_minutes = known.values.grid.step_minutes
-        if step_minutes != grid.step_minutes:
-            grid = _covering(grid, step_minutes)
-        weather = {name: resample(values, known.values.grid).values for name, values in self.weather.items()}
-        history = History(known.values.grid, known.values.values, weather)
-        return ForecastTask(name, grid, self.provenance.as_of, self.site, history, self._future(grid))
-
-    def _future(self, grid: TimeGrid) -> dict[str, Array] | None:
-        future = {name: resample(values, grid).values for name, values in self.weather.items()}
-        whole = {name: values for name, values in future.items() if np.isfinite(values).all()}
-        return whole or None
 
 
 def _answered(gathered: GatheredHistory, request: ForecastRequest, made: Mapping[str, Forecast]) -> CommunityForecast:
@@ -281,35 +201,9 @@ def _drop_short_net_load(histories: dict[str, KnownSeries], grid: TimeGrid, prov
         )
 
 
-def site_of(community: Community, provenance: Provenance) -> Site:
-    """Where the community is; what is assumed is named."""
-    latitude, longitude = community.latitude, community.longitude
-    if latitude is None or longitude is None:
-        latitude, longitude = DEFAULT_PLACE
-        provenance.assume(f"the place is {latitude} N, {longitude} E until latitude and longitude are given")
-    if community.timezone is None:
-        provenance.assume("the time zone is UTC until timezone is given")
-    return Site(
-        latitude,
-        longitude,
-        community.timezone or "UTC",
-        community.num_prosumers,
-        community.total_pv_capacity_kw,
-        None if community.timezone is None else country_of(community.timezone),
-    )
-
-
 def _levels(confidence_level: float) -> tuple[float, ...]:
     tail = round((1 - confidence_level) / 2, 6)
     return tuple(sorted({*QUANTILE_LEVELS, tail, round(1 - tail, 6)}))
-
-
-def _covering(grid: TimeGrid, step_minutes: int) -> TimeGrid:
-    """The shortest grid of another step that covers this one."""
-    seconds = 60 * step_minutes
-    first = int(grid.start.timestamp()) // seconds * seconds
-    steps = -(-(int(grid.end.timestamp()) - first) // seconds)
-    return TimeGrid(datetime.fromtimestamp(first, grid.start.tzinfo), steps, step_minutes)
 
 
 def _on_grid(forecast: Forecast, grid: TimeGrid, provenance: Provenance) -> Forecast:

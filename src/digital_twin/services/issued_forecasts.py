@@ -11,7 +11,8 @@ from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid, local_date, local_midnight
 from digital_twin.forecasting.auto import LONGEST_GAP_DAYS
 from digital_twin.forecasting.forecast import Forecast
-from digital_twin.services.forecasts import ForecastRequest, ForecastService, GatheredHistory
+from digital_twin.services.forecast_inputs import GatheredHistory
+from digital_twin.services.forecasts import ForecastRequest, ForecastService
 from digital_twin.services.ports import IssuedForecast, Store
 
 RESOLUTION_MINUTES = 15

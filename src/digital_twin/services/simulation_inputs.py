@@ -16,7 +16,7 @@ from digital_twin.domain.tariff import BillingPeriod
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME
-from digital_twin.services.forecasts import site_of
+from digital_twin.services.forecast_inputs import site_of
 from digital_twin.services.history import believed_readings, community_series
 from digital_twin.services.ports import Transaction
 from digital_twin.services.prices import PriceRequest, prices_of

@@ -15,7 +15,7 @@ from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.macro_twin import OBSERVED, Metering, Plant
-from digital_twin.services.forecasts import site_of
+from digital_twin.services.forecast_inputs import site_of
 from digital_twin.services.history import believed_readings, source_of
 from digital_twin.services.ports import Transaction
 from digital_twin.services.provenance import Provenance
