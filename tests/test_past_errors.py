@@ -83,7 +83,7 @@ class World:
         request = ForecastRequest(grid, ("load_kw", "pv_kw"), model=model)
         async with self.store.community(HERE) as tx:
             gathered = await self.forecasts.gather(tx, community(HERE), request)
-        return await self.forecasts.sample(gathered, request, count=count, seed=seed)
+        return await self.forecasts.sample_paths(gathered, request, count=count, seed=seed)
 
 
 @pytest.fixture
@@ -218,20 +218,20 @@ async def test_without_a_forecast_of_the_day_none_is_led_on(world: World) -> Non
     assert not any("since the day began" in one for one in found.provenance.assumptions)
 
 
-# Courses for a planner
+# Paths for a planner
 
 
 @pytest.mark.parametrize("correlation", [-0.8, 0.8])
-async def test_courses_are_distributed_as_forecast_and_related_as_errors_were(world: World, correlation: float) -> None:
+async def test_paths_are_distributed_as_forecast_and_related_as_errors_were(world: World, correlation: float) -> None:
     load, pv = drawn(DAYS, correlation, seed=1)
     await world.open(load_kw=load, pv_kw=pv)
     forecast, paths = await world.sample(count=400)
     assert set(forecast.variables) == {"load_kw", "pv_kw"}
     assert paths.load_kw.shape == paths.pv_kw.shape == (400, 24)
-    for name, courses in (("load_kw", paths.load_kw), ("pv_kw", paths.pv_kw)):
+    for name, drawn_kw in (("load_kw", paths.load_kw), ("pv_kw", paths.pv_kw)):
         said = forecast.variables[name]
         np.testing.assert_allclose(
-            np.quantile(courses, said.levels, axis=0).T, said.quantiles, atol=0.05 * DEVIATION_KW
+            np.quantile(drawn_kw, said.levels, axis=0).T, said.quantiles, atol=0.05 * DEVIATION_KW
         )
     apart = (one - one.mean(axis=0) for one in (paths.load_kw, paths.pv_kw))
     found = np.corrcoef(*(one.ravel() for one in apart))[0, 1]
@@ -240,7 +240,7 @@ async def test_courses_are_distributed_as_forecast_and_related_as_errors_were(wo
     assert "net_load_kw" in forecast.provenance.sources
 
 
-async def test_the_same_seed_gives_the_same_courses(world: World) -> None:
+async def test_the_same_seed_gives_the_same_paths(world: World) -> None:
     load, pv = drawn(DAYS, 0.0, seed=1)
     await world.open(load_kw=load, pv_kw=pv)
     one, same, other = [(await world.sample(count=20, seed=seed))[1].net_load_kw for seed in (7, 7, 8)]
@@ -248,7 +248,7 @@ async def test_the_same_seed_gives_the_same_courses(world: World) -> None:
     assert (one != other).any()
 
 
-async def test_behind_net_meters_courses_are_those_of_the_net_load(world: World) -> None:
+async def test_behind_net_meters_paths_are_those_of_the_net_load(world: World) -> None:
     load, pv = drawn(DAYS, 0.0, seed=1)
     await world.open(net_load_kw=load - pv - 30)
     forecast, paths = await world.sample(count=400, model="auto")

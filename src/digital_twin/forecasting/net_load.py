@@ -63,7 +63,7 @@ def split_net_load(net_load: Forecast, pv: Forecast) -> tuple[Forecast, Forecast
 def split_net_paths(
     net_load: Forecast, pv: Forecast, *, count: int, dependence: Dependence = TYPICAL, seed: int = 0
 ) -> Paths:
-    """Courses behind net meters: their differences are courses of the net load.
+    """Sample paths behind net meters: their differences are paths of the net load.
 
     Generation is what is expected, or what is fed in where that is more.
     """

@@ -54,8 +54,8 @@ def forecast_all(
     return [make_forecast(task, model=model, levels=tuple(levels), fitted=fitted.get(task.variable)) for task in tasks]
 
 
-def sample_courses(load: "Forecast", pv: "Forecast", count: int, dependence: "Dependence", seed: int) -> "Paths":
-    """Equally likely courses of load, or of net load, and generation."""
+def draw_paths(load: "Forecast", pv: "Forecast", count: int, dependence: "Dependence", seed: int) -> "Paths":
+    """Sample paths of load and generation, also where it is net load that is forecast."""
     from digital_twin.forecasting.net_load import split_net_paths
     from digital_twin.forecasting.paths import sample_paths
 

@@ -17,7 +17,7 @@ from digital_twin.forecasting.intraday import REACH_HOURS
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.paths import Paths
 from digital_twin.services.access import Grant
-from digital_twin.services.computations import forecast_all, sample_courses
+from digital_twin.services.computations import draw_paths, forecast_all
 from digital_twin.services.forecast_inputs import GatheredHistory, site_of
 from digital_twin.services.history import KnownSeries, community_series, history_of
 from digital_twin.services.past_errors import ErrorMemory, day_so_far
@@ -110,19 +110,19 @@ class ForecastService:
         """The forecasts, made in a warm process."""
         return _answered(gathered, request, await self._made(gathered, request))
 
-    async def sample(
+    async def sample_paths(
         self, gathered: GatheredHistory, request: ForecastRequest, *, count: int, seed: int
     ) -> tuple[CommunityForecast, Paths]:
-        """The forecasts, and so many courses of load and generation that they make possible.
+        """The forecasts, and so many sample paths of load and generation.
 
-        Behind net meters it is the net load whose courses differ: generation is what is expected, or what is fed in
-        where that is more.
+        Behind net meters the paths are those of the net load: generation is what is expected, or what is fed in where
+        that is more.
         """
         demand = "net_load_kw" if gathered.is_net_metered else "load_kw"
         both = (demand, "pv_kw")
         made = await self._made(gathered, replace(request, variables=tuple(dict.fromkeys((*request.variables, *both)))))
         paths = await self._pool.call(
-            sample_courses,
+            draw_paths,
             made[demand],
             made["pv_kw"],
             count,
