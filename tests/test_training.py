@@ -14,12 +14,14 @@ from tests.test_forecasting import VIENNA, history, pv_history, task
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid
 from digital_twin.forecasting.auto import make_forecast
+from digital_twin.forecasting.ensemble import Ensemble
 from digital_twin.forecasting.forecast import ForecastTask, History
 from digital_twin.forecasting.forecaster import TrainingTask, first_steps
 from digital_twin.forecasting.held_out import HELD_OUT_DAYS, Scores, held_out_from, judge, require_history, task_at
 from digital_twin.forecasting.model_bytes import from_bytes, to_bytes
-from digital_twin.forecasting.naive import residual_quantiles
+from digital_twin.forecasting.naive import residual_quantiles, seasonal_naive
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, find_forecaster, require_learning
+from digital_twin.forecasting.regression import ridge
 from digital_twin.forecasting.scores import coverage, pinball_loss
 from digital_twin.forecasting.solar import Orientation
 from digital_twin.forecasting.training import STALE_AFTER, FittedModel, fit, suits
@@ -167,13 +169,13 @@ def test_the_scores_are_those_of_forecasts_made_by_hand() -> None:
     wanted = training(past=history(60, seed=3))
     scores = judge("ridge", wanted)
     past, first = wanted.history, (60 - HELD_OUT_DAYS) * 24
-    model = fit("ridge", training(past=first_steps(past, first)))
+    weeks = [fit("ridge", training(past=first_steps(past, first + 7 * 24 * week))) for week in (0, 1)]
     losses: dict[str, list[float]] = {"ridge": [], "seasonal_naive": []}
     inside: list[float] = []
     squares: list[float] = []
     for origin in range(first, 60 * 24, 24):
         actual = past.values[origin : origin + 24]
-        asked = task(first_steps(past, origin))
+        asked, model = task(first_steps(past, origin)), weeks[(origin - first) // (7 * 24)]
         for name, found in losses.items():
             made = make_forecast(asked, model=name, fitted=model)
             found.append(pinball_loss(actual, made.quantiles, DEFAULT_LEVELS))
@@ -187,6 +189,55 @@ def test_the_scores_are_those_of_forecasts_made_by_hand() -> None:
     assert scores.model.coverage_90 == pytest.approx(np.mean(inside))
     assert (scores.start, scores.end) == (MONDAY - timedelta(days=HELD_OUT_DAYS), MONDAY)
     assert scores.model.pinball_loss_kw < scores.seasonal_naive.pinball_loss_kw
+
+
+@pytest.mark.parametrize("model", ["ridge", "ensemble"])
+def test_a_model_is_judged_with_the_weather_as_it_was_foreseen(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if model == "ensemble":
+        quick = Ensemble({"ridge": ridge, "seasonal_naive": seasonal_naive})
+        monkeypatch.setattr("digital_twin.forecasting.ensemble.ensemble", quick)
+    past = with_weather(70)
+    scores = judge(model, training(past=past))
+    blind = judge(model, training(past=replace(past, weather={})))
+    assert scores.days == blind.days == HELD_OUT_DAYS
+    assert scores.model.pinball_loss_kw < 0.95 * blind.model.pinball_loss_kw
+    assert scores.seasonal_naive == blind.seasonal_naive
+    wrong = {name: np.roll(one, 24 * 9) for name, one in past.weather.items()}
+    foreseen = {
+        name: np.where(np.arange(past.grid.steps) >= 56 * 24, wrong[name], one) for name, one in past.weather.items()
+    }
+    badly = judge(model, training(past=replace(past, weather=foreseen)))
+    assert badly.model.pinball_loss_kw > 1.1 * scores.model.pinball_loss_kw, "what was foreseen counts, not what came"
+
+
+def test_a_day_whose_weather_was_not_foreseen_does_not_count() -> None:
+    past = with_weather(70)
+    begins = held_out_from(training(past=past))
+
+    def without(days: list[int]) -> History:
+        weather = {name: one.copy() for name, one in past.weather.items()}
+        for day in days:
+            weather["temperature_c"][begins + 24 * day + 5] = np.nan
+        return replace(past, weather=weather)
+
+    some = judge("ridge", training(past=without([3, 9])))
+    assert some.days == HELD_OUT_DAYS - 2
+    most = judge("ridge", training(past=without(list(range(2, 12)))))
+    assert most == judge("ridge", training(past=replace(past, weather={})))
+    assert most.days == HELD_OUT_DAYS
+
+
+def test_weather_after_a_day_changes_nothing_of_how_it_is_forecast() -> None:
+    past = with_weather(70)
+    origin = held_out_from(training(past=past)) + 24 * 4
+    changed = {
+        name: np.where(np.arange(past.grid.steps) >= origin + 24, 99.0, one) for name, one in past.weather.items()
+    }
+    one, other = (
+        make_forecast(task_at(training(past=each), origin), model="ridge")
+        for each in (past, replace(past, weather=changed))
+    )
+    np.testing.assert_array_equal(one.quantiles, other.quantiles)
 
 
 def test_days_without_readings_are_not_scored_and_nights_do_not_count_as_covered() -> None:

@@ -4,7 +4,7 @@ For each day a model knows what was known at its beginning, no more: it was fitt
 many days ago, and one that learns daily without fitting has done so each morning.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,16 +88,22 @@ def backtest(
 
 def _follow(forecaster: Forecaster, task: TrainingTask, judged: WholeDays, refit_days: int) -> Array:
     """One model through the days."""  # (D, S, Q)
-    rows: list[Array] = []
+    serving = in_service(forecaster, task, judged.first.tolist(), refit_days)
+    return np.concatenate([ask_days(fitted, task, judged.only(place), LEVELS) for place, fitted in enumerate(serving)])
+
+
+def in_service(
+    forecaster: Forecaster, task: TrainingTask, begins: Iterable[int], refit_days: int = REFIT_DAYS
+) -> Iterator[FittedForecaster]:
+    """A model as it would have served on days that begin with these intervals, from what was known by then."""
     fitted: FittedForecaster | None = None
-    for place in range(judged.day.size):
-        known = known_at(task, int(judged.first[place]))
+    for place, step in enumerate(begins):
+        known = known_at(task, step)
         if fitted is None or place % refit_days == 0:
             fitted = forecaster.fit(known)
         elif isinstance(fitted, UpdatedDaily):
             fitted = fitted.update(known)
-        rows.append(ask_days(fitted, task, judged.only(place), LEVELS))
-    return np.concatenate(rows)
+        yield fitted
 
 
 def known_at(task: TrainingTask, step: int) -> TrainingTask:

@@ -1,11 +1,11 @@
 """How good a model is, told by days that its fit did not see.
 
-The model is fitted on everything before the last two weeks, then asked at the beginning of each of these days for the
-24 hours that follow, with the readings up to there; the seasonal naive is asked the same. Weather forecasts that were
-made in time are not kept, so that the scores are those of forecasts without.
+The last two weeks are gone through as if they came: fitted on everything before them, and on everything before the
+second one, the model is asked at the beginning of each day for the 24 hours that follow, with the readings up to there
+and the weather as it was foreseen; the seasonal naive is asked the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -14,11 +14,13 @@ from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.auto import make_forecast
+from digital_twin.forecasting.backtest import in_service
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History
 from digital_twin.forecasting.forecaster import TrainingTask, first_steps
+from digital_twin.forecasting.past_days import task_between
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, find_forecaster
 from digital_twin.forecasting.scores import coverage, pinball_loss, root_mean_square_error
-from digital_twin.forecasting.training import fit
+from digital_twin.forecasting.training import FittedModel, suits
 
 HELD_OUT_DAYS = 14
 FEWEST_JUDGED_DAYS = 7
@@ -74,26 +76,30 @@ def held_out_from(task: TrainingTask) -> int:
 def judge(model: str, task: TrainingTask) -> Scores:
     """The scores of a model on the last days of the history.
 
+    A day for which the weather that the fit needs was not foreseen does not count, unless hardly any other is left:
+    then all are forecast without weather.
+
     Raises:
         InsufficientData: there is too little to learn from and be judged on.
     """
     require_history(model, task)
     first = held_out_from(task)
-    known = History(first_steps(task.history, first).grid, task.history.values[:first], {})
-    fitted = fit(model, TrainingTask(task.variable, task.site, known, known.grid.end))
-    lit = _lit_slots(task.variable, known)
+    begins = range(first, task.history.grid.steps, task.steps_a_day)
+    lit = _lit_slots(task.variable, first_steps(task.history, first))
     ours: list[Forecast] = []
     naive: list[Forecast] = []
     actual: list[Array] = []
     seen: list[Array] = []
-    for origin in range(first, task.history.grid.steps, task.steps_a_day):
-        day = task.history.values[origin : origin + task.steps_a_day]
-        if np.isfinite(day).any():
-            asked = task_at(task, origin)
-            ours.append(make_forecast(asked, model=model, fitted=fitted))
+    for origin, fitted in zip(begins, in_service(find_forecaster(model), task, begins), strict=True):
+        day, asked = task.history.values[origin : origin + task.steps_a_day], task_at(task, origin)
+        serving = FittedModel(model, task.variable, task.site, asked.grid.step_minutes, asked.issued_at, fitted)
+        if np.isfinite(day).any() and (suits(serving, asked) or not task.history.weather):
+            ours.append(make_forecast(asked, model=model, fitted=serving))
             naive.append(make_forecast(asked, model=YARDSTICK))
             actual.append(day)
             seen.append(np.where(lit[_slots(asked.grid)], day, np.nan))
+    if len(actual) < FEWEST_JUDGED_DAYS and task.history.weather:
+        return judge(model, replace(task, history=replace(task.history, weather={})))
     return Scores(
         task.history.grid.instant(first),
         task.history.grid.end,
@@ -105,8 +111,7 @@ def judge(model: str, task: TrainingTask) -> Scores:
 
 def task_at(task: TrainingTask, origin: int) -> ForecastTask:
     """The day from this interval on, with the readings before it."""
-    grid = TimeGrid(task.history.grid.instant(origin), task.steps_a_day, task.history.grid.step_minutes)
-    return ForecastTask(task.variable, grid, grid.start, task.site, first_steps(task.history, origin), None)
+    return task_between(task, origin, origin + task.steps_a_day)
 
 
 def _score(forecasts: list[Forecast], actual: Array, seen: Array) -> Score:

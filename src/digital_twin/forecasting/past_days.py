@@ -76,10 +76,19 @@ def ask_days(fitted: FittedForecaster, task: TrainingTask, days: WholeDays, leve
 
 
 def tasks_of(task: TrainingTask, days: WholeDays) -> Iterator[ForecastTask]:
-    """The question at each midnight: the readings before it, and the day's weather as it was foreseen."""
-    history = task.history
+    """The question at each midnight."""
     for first, last in zip(days.first.tolist(), days.last.tolist(), strict=True):
-        grid = TimeGrid(history.grid.instant(first), last - first, history.grid.step_minutes)
-        foreseen = {name: values[first:last] for name, values in history.weather.items()}
-        known = first_steps(history, first) if first else None
-        yield ForecastTask(task.variable, grid, grid.start, task.site, known, foreseen or None)
+        yield task_between(task, first, last)
+
+
+def task_between(task: TrainingTask, first: int, last: int) -> ForecastTask:
+    """The question about these intervals as the first begins: the readings before it, and the weather as foreseen.
+
+    As in service, weather that was not foreseen for all of them counts for nothing.
+    """
+    history = task.history
+    grid = TimeGrid(history.grid.instant(first), last - first, history.grid.step_minutes)
+    foreseen = {name: values[first:last] for name, values in history.weather.items()}
+    whole = {name: one for name, one in foreseen.items() if one.size == grid.steps and np.isfinite(one).all()}
+    known = first_steps(history, first) if first else None
+    return ForecastTask(task.variable, grid, grid.start, task.site, known, whole or None)

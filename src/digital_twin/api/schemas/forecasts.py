@@ -130,7 +130,7 @@ class ModelAnswer(Answer):
 
 
 class ScoreAnswer(Answer):
-    """Over the days held out, of forecasts for the day ahead made without weather forecasts."""
+    """Over the days held out, of forecasts for the day ahead made with the weather as it was foreseen."""
 
     pinball_loss_kw: float = Field(description="Mean over the intervals and the quantiles from 5 to 95 %")
     rmse_kw: float = Field(description="Root mean square error of the mean")
@@ -140,7 +140,7 @@ class ScoreAnswer(Answer):
 
 
 class ScoresAnswer(Answer):
-    """How good a model was on the last days before `as_of`, fitted on what came before them."""
+    """How good a model was on the last days before `as_of`, fitted on what came before each of two weeks."""
 
     start: Instant
     end: Instant
