@@ -29,7 +29,8 @@ from digital_twin.optimization.baseline import idle, self_consumption_rule
 from digital_twin.optimization.blocks import IDLE_WEIGHT, Shape, build, numbers_of, prices_of
 from digital_twin.optimization.check import violations
 from digital_twin.optimization.compiled import CompiledModel
-from digital_twin.optimization.dispatch import MODE_GAP, plan_dispatch
+from digital_twin.optimization.dispatch import plan_dispatch
+from digital_twin.optimization.modes import MODE_GAP
 
 COST = OBJECTIVES["minimize_cost"]
 
@@ -142,7 +143,8 @@ def test_the_plan_costs_what_another_solver_finds(
     plan = plan_dispatch(problem, COST)
     assert plan.cost == pytest.approx(by_linprog(problem), abs=1e-6)
     assert violations(problem, plan) == []
-    assert plan.cost <= idle(problem).cost + 1e-9
+    # HiGHS keeps its constraints to 1e-7
+    assert plan.cost <= idle(problem).cost + 1e-6
 
 
 @settings(max_examples=25)

@@ -1,11 +1,14 @@
-"""What a use of the storage and the PV means for the registers and the bill: plain numpy, no solver."""
+"""What a use of the storage, the PV and the devices means for the registers and the bill: plain numpy, no solver."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from digital_twin.domain.sharing import Registers, SharingRule, allocate
 from digital_twin.domain.units import Array
+from digital_twin.optimization.device_accounting import figures_of, storage_cost, stored_kwh
+from digital_twin.optimization.devices import DeviceUse
 from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
 
 ENERGY_TOLERANCE_KWH = 1e-6
@@ -14,7 +17,7 @@ ENERGY_TOLERANCE_KWH = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flows:
-    """Everything that follows from charge, discharge and curtailment."""
+    """Everything that follows from charge, discharge, curtailment and the use of the devices."""
 
     soc_kwh: Array  # (T,)
     import_kw: Array  # (T,)
@@ -23,28 +26,33 @@ class Flows:
     shared_kwh: Array | None  # (K,)
 
 
-def flows(problem: DispatchProblem, charge_kw: Array, discharge_kw: Array, curtailed_kw: Array) -> Flows:
+def flows(
+    problem: DispatchProblem,
+    charge_kw: Array,
+    discharge_kw: Array,
+    curtailed_kw: Array,
+    devices: Sequence[DeviceUse] = (),
+) -> Flows:
     """Registers, state of charge and shared energy of a use of the devices."""
-    outlook, storage = problem.outlook, problem.storage
-    stored_kwh = charge_kw * storage.charge_efficiency - discharge_kw / storage.discharge_efficiency
-    soc_kwh = storage.initial_kwh + outlook.grid.step_hours * np.cumsum(stored_kwh)
-    # rounding leaves -1e-13; anything larger that is clipped here fails the independent check
-    soc_kwh = np.clip(soc_kwh, 0.0, storage.capacity_kwh)
-    net_kw = outlook.load_kw - outlook.pv_kw + curtailed_kw + charge_kw - discharge_kw
+    outlook, hours = problem.outlook, problem.outlook.grid.step_hours
+    soc_kwh = stored_kwh(problem.storage, charge_kw, discharge_kw, hours)
+    taken_kw = sum((use.charge_kw for use in devices), start=charge_kw)
+    given_kw = sum((use.discharge_kw for use in devices), start=discharge_kw)
+    net_kw = outlook.load_kw - outlook.pv_kw + curtailed_kw + taken_kw - given_kw
     if problem.exchange is None:
         return Flows(soc_kwh, np.maximum(net_kw, 0.0), np.maximum(-net_kw, 0.0), net_kw, None)
-    registers = _with_storage(problem, charge_kw, discharge_kw)
+    registers = _with_storage(problem, taken_kw, given_kw)
     shared = _allocated(problem, registers)
-    hours = outlook.grid.step_hours
     return Flows(soc_kwh, registers.import_kwh.sum(0) / hours, registers.export_kwh.sum(0) / hours, net_kw, shared)
 
 
-def _with_storage(problem: DispatchProblem, charge_kw: Array, discharge_kw: Array) -> Registers:
+def _with_storage(problem: DispatchProblem, taken_kw: Array, given_kw: Array) -> Registers:
+    """Storage and devices as one more connection point."""
     assert problem.exchange is not None
     hours = problem.outlook.grid.step_hours
     return Registers(
-        import_kwh=hours * np.vstack([problem.exchange.import_kw, charge_kw]),
-        export_kwh=hours * np.vstack([problem.exchange.export_kw, discharge_kw]),
+        import_kwh=hours * np.vstack([problem.exchange.import_kw, taken_kw]),
+        export_kwh=hours * np.vstack([problem.exchange.export_kw, given_kw]),
     )
 
 
@@ -65,15 +73,25 @@ def gain_per_settlement(problem: DispatchProblem) -> Array:
 
 
 def cost_of(problem: DispatchProblem, made: Flows, charge_kw: Array, discharge_kw: Array) -> float:
-    """Imports less exports less the gain on shared energy, plus wear and the charge on a new peak."""
-    outlook, storage, hours = problem.outlook, problem.storage, problem.outlook.grid.step_hours
+    """Imports less exports less the gain on shared energy, plus what the storage, new peaks and passed limits cost."""
+    outlook, hours = problem.outlook, problem.outlook.grid.step_hours
     energy = outlook.import_price_per_kwh @ made.import_kw - outlook.export_price_per_kwh @ made.export_kw
-    cost = hours * (energy + storage.wear_per_kwh * (charge_kw.sum() + discharge_kw.sum()))
+    moved_kwh = hours * float(charge_kw.sum() + discharge_kw.sum())
+    cost = hours * float(energy) + storage_cost(problem.storage, made.soc_kwh, moved_kwh)
     if made.shared_kwh is not None:
-        cost -= gain_per_settlement(problem) @ made.shared_kwh
+        cost -= float(gain_per_settlement(problem) @ made.shared_kwh)
     if problem.peak is not None:
         cost += problem.peak.per_kw * max(0.0, _peak(made) - problem.peak.so_far_kw)
-    return float(cost)
+    if problem.limits.beyond_per_kwh is not None:
+        cost += problem.limits.beyond_per_kwh * _beyond_limits_kwh(problem, made)
+    return cost
+
+
+def _beyond_limits_kwh(problem: DispatchProblem, made: Flows) -> float:
+    limits = problem.limits
+    beyond_kw = np.maximum(made.net_import_kw - limits.import_kw, 0.0)
+    beyond_kw = beyond_kw + np.maximum(-made.net_import_kw - limits.export_kw, 0.0)
+    return problem.outlook.grid.step_hours * float(beyond_kw.sum())
 
 
 def _peak(made: Flows) -> float:
@@ -81,15 +99,21 @@ def _peak(made: Flows) -> float:
 
 
 def account(
-    problem: DispatchProblem, weights: Weights, charge_kw: Array, discharge_kw: Array, curtailed_kw: Array
+    problem: DispatchProblem,
+    weights: Weights,
+    charge_kw: Array,
+    discharge_kw: Array,
+    curtailed_kw: Array,
+    devices: tuple[DeviceUse, ...] = (),
 ) -> Schedule:
     """The schedule with its figures, evaluated exactly.
 
     Reported emissions are import x factor without credit for exports; deciding ones are factor x (import - export).
     """
-    made = flows(problem, charge_kw, discharge_kw, curtailed_kw)
+    made = flows(problem, charge_kw, discharge_kw, curtailed_kw, devices)
     outlook, hours = problem.outlook, problem.outlook.grid.step_hours
-    cost = cost_of(problem, made, charge_kw, discharge_kw)
+    figures = figures_of(problem.devices, devices, hours)
+    cost = cost_of(problem, made, charge_kw, discharge_kw) + figures.cost
     deciding_kg = hours * float(outlook.emission_factor_kg_per_kwh @ made.net_import_kw)
     exported_kwh = hours * float(made.export_kw.sum() + curtailed_kw.sum())
     objective = (
@@ -97,6 +121,7 @@ def account(
         + weights.emissions * deciding_kg
         + weights.peak * _peak(made)
         + weights.exported * exported_kwh
+        + figures.discomfort_cost
     )
     left = _left_after_sharing(problem, made)
     return Schedule(
@@ -111,8 +136,11 @@ def account(
         emissions_kg=float(left.factor @ left.import_kwh),
         peak_kw=_peak(made),
         self_consumption=left.self_consumption(curtailed_kw),
-        self_sufficiency=left.self_sufficiency(),
+        self_sufficiency=left.self_sufficiency(figures.consumed_kwh),
         objective_value=objective,
+        devices=devices,
+        beyond_limits_kwh=_beyond_limits_kwh(problem, made) if problem.limits.beyond_per_kwh is not None else 0.0,
+        discomfort_c_hours=figures.discomfort_c_hours,
     )
 
 
@@ -137,9 +165,9 @@ class _Left:
         exported = np.minimum(self.export_kwh, self.pv_kwh - curtailed)
         return float(np.clip(1 - (exported.sum() + curtailed.sum()) / available, 0.0, 1.0))
 
-    def self_sufficiency(self) -> float:
-        """Share of the load that needs no import; 1 without load."""
-        load = self.load_kwh.sum()
+    def self_sufficiency(self, devices_kwh: float) -> float:
+        """Share of the load, that of devices among it, that needs no import; 1 without load."""
+        load = self.load_kwh.sum() + devices_kwh
         return 1.0 if load <= ENERGY_TOLERANCE_KWH else float(1 - self.import_kwh.sum() / load)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from digital_twin.optimization.device_check import device_violations
 from digital_twin.optimization.plan import DispatchProblem, Schedule
 
 POWER_TOLERANCE_KW = 1e-5
@@ -10,33 +11,55 @@ POWER_TOLERANCE_KW = 1e-5
 
 def violations(problem: DispatchProblem, schedule: Schedule) -> list[str]:
     """What the plan breaks, in words; empty for a plan that may be carried out."""
-    outlook, storage, limits = problem.outlook, problem.storage, problem.limits
-    hours, power, tolerance = outlook.grid.step_hours, storage.power_kw, POWER_TOLERANCE_KW
+    outlook = problem.outlook
+    hours, tolerance = outlook.grid.step_hours, POWER_TOLERANCE_KW
     energy_tolerance = tolerance * max(1.0, hours * outlook.grid.steps)
-    before_kwh = np.concatenate([[storage.initial_kwh], schedule.soc_kwh[:-1]])
-    stored_kwh = hours * (
-        schedule.charge_kw * storage.charge_efficiency - schedule.discharge_kw / storage.discharge_efficiency
-    )
     supply_kw = (
         schedule.import_kw - schedule.export_kw + outlook.pv_kw - schedule.curtailed_kw
         + schedule.discharge_kw - schedule.charge_kw
     )  # fmt: skip
+    for use in schedule.devices:
+        supply_kw = supply_kw + use.discharge_kw - use.charge_kw
     net_kw = schedule.import_kw - schedule.export_kw
+    is_hard = problem.limits.beyond_per_kwh is None
     broken = {
         "the energy balance": np.abs(supply_kw - outlook.load_kw).max() > tolerance,
-        "the state of charge": np.abs(schedule.soc_kwh - before_kwh - stored_kwh).max() > energy_tolerance,
-        "the storage capacity": _outside(schedule.soc_kwh, storage.capacity_kwh, energy_tolerance),
-        "the storage power": _outside(schedule.charge_kw, power, tolerance)
-        or _outside(schedule.discharge_kw, power, tolerance),
-        "the final energy": schedule.soc_kwh[-1] < storage.final_min_kwh - energy_tolerance,
         "the available generation": _outside(schedule.curtailed_kw, outlook.pv_kw, tolerance),
-        "grid_import_limit_kw": net_kw.max() > limits.import_kw + tolerance,
-        "grid_export_limit_kw": (-net_kw).max() > limits.export_kw + tolerance,
-        "charging while discharging": np.minimum(schedule.charge_kw, schedule.discharge_kw).max() > tolerance,
+        "grid_import_limit_kw": is_hard and net_kw.max() > problem.limits.import_kw + tolerance,
+        "grid_export_limit_kw": is_hard and (-net_kw).max() > problem.limits.export_kw + tolerance,
         "curtailment where there is none": not problem.curtailable and schedule.curtailed_kw.max() > tolerance,
         "finite numbers": not np.isfinite(schedule.objective_value),
+        "the devices": [use.device_id for use in schedule.devices] != [one.device_id for one in problem.devices],
+    } | _storage(problem, schedule, hours, tolerance, energy_tolerance)
+    found = [name for name, is_broken in broken.items() if is_broken]
+    for device, use in zip(problem.devices, schedule.devices, strict=False):
+        found += device_violations(
+            device, use, step_hours=hours, power_tolerance_kw=tolerance, energy_tolerance_kwh=energy_tolerance
+        )
+    return found
+
+
+def _storage(
+    problem: DispatchProblem, schedule: Schedule, hours: float, tolerance: float, energy_tolerance: float
+) -> dict[str, bool | np.bool_]:
+    storage = problem.storage
+    before_kwh = np.concatenate([[storage.initial_kwh], schedule.soc_kwh[:-1]])
+    stored_kwh = hours * (
+        schedule.charge_kw * storage.charge_efficiency - schedule.discharge_kw / storage.discharge_efficiency
+    )
+    could_have_kwh = storage.initial_kwh + storage.power_kw * storage.charge_efficiency * hours * (
+        1 + np.arange(schedule.soc_kwh.size)
+    )
+    reserve_kwh = np.minimum(storage.reserve_kwh, could_have_kwh)
+    return {
+        "the state of charge": np.abs(schedule.soc_kwh - before_kwh - stored_kwh).max() > energy_tolerance,
+        "the storage capacity": _outside(schedule.soc_kwh, storage.capacity_kwh, energy_tolerance),
+        "the storage power": _outside(schedule.charge_kw, storage.power_kw, tolerance)
+        or _outside(schedule.discharge_kw, storage.power_kw, tolerance),
+        "the reserve": (schedule.soc_kwh < reserve_kwh - energy_tolerance).any(),
+        "the final energy": schedule.soc_kwh[-1] < storage.final_min_kwh - energy_tolerance,
+        "charging while discharging": np.minimum(schedule.charge_kw, schedule.discharge_kw).max() > tolerance,
     }
-    return [name for name, is_broken in broken.items() if is_broken]
 
 
 def _outside(values: np.ndarray, high: np.ndarray | float, tolerance: float) -> bool:  # type: ignore[type-arg]

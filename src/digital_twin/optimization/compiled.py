@@ -10,7 +10,7 @@ stages so far (Ehrgott 2005, Multicriteria Optimization, section 5.1). Where tha
 skipped. One thread only: never share an instance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,30 +19,24 @@ import highspy
 import numpy as np
 import scipy.sparse as sp
 
-from digital_twin.domain.errors import Unavailable
 from digital_twin.domain.units import Array
-from digital_twin.optimization.blocks import Model, Numbers
+from digital_twin.optimization.linear_program import LinearProgram, OutOfTime, run
+from digital_twin.optimization.model import Model, Numbers, Prices
 
 FACE_TOLERANCE = 1e-9
 """Reduced costs and duals below this, relative to the largest price, count as zero."""
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
-Prices = Mapping[str, Array]
-"""What each variable costs; missing ones cost nothing."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """The optimal values and, of the first stage, what each bound is worth."""
+    """The optimal values and, of the first stage, what each bound is worth and the cost that its duals prove."""
 
     values: dict[str, Array]
     reduced_costs: dict[str, Array]
-    objective: float
-
-
-class NoFeasiblePoint(Exception):
-    """The constraints contradict each other."""
+    bound: float
+    ties_are_broken: bool = True
 
 
 class CompiledModel:
@@ -82,54 +76,66 @@ class CompiledModel:
         self._limit_map = stacked[first:]
 
     def _load(self, data: dict[str, Any]) -> highspy.Highs:
-        matrix = data["A"].tocsc()
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = self._size, self._rows
-        lp.col_cost_ = np.zeros(self._size)
-        lp.col_lower_, lp.col_upper_ = np.zeros(self._size), np.zeros(self._size)
-        lp.row_lower_, lp.row_upper_ = np.zeros(self._rows), np.zeros(self._rows)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
+        self._matrix = sp.csc_array(data["A"])
+        columns, rows = np.zeros(self._size), np.zeros(self._rows)
         highs = highspy.Highs()
         for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
             highs.setOptionValue(option, value)
-        highs.passModel(lp)
+        highs.passModel(LinearProgram(columns, columns, columns, self._matrix, rows, rows).to_highs())
         self._columns = np.arange(self._size, dtype=np.int32)
         self._row_indices = np.arange(self._rows, dtype=np.int32)
         return highs
+
+    def program(self, numbers: Numbers, prices: Prices) -> LinearProgram:
+        """The problem of these numbers and prices."""
+        lower, upper, row_lower, row_upper = self._limits(numbers)
+        return LinearProgram(self._cost(prices), lower, upper, self._matrix, row_lower, row_upper)
+
+    def columns_of(self, name: str) -> slice:
+        """Where a variable stands."""
+        return self._variable_slices[name]
 
     def solve(self, numbers: Numbers, stages: Sequence[Prices], *, time_limit_s: float) -> Solution:
         """Minimise the first stage's prices, then the next among the optimal plans, and so on.
 
         Raises:
             NoFeasiblePoint: the constraints contradict each other.
-            Unavailable: no optimum within the time limit.
+            OutOfTime: the first stage has no optimum within the time limit.
         """
         self._highs.setOptionValue("time_limit", float(time_limit_s) + self._highs.getRunTime())
-        lower, upper, row_lower, row_upper = self._set_limits(numbers)
-        first: Solution | None = None
-        x = np.zeros(self._size)
-        for index, prices in enumerate(stages):
-            cost = self._set_prices(prices)
-            self._run()
-            solution = self._highs.getSolution()
-            x, reduced = np.asarray(solution.col_value), np.asarray(solution.col_dual)
-            if first is None:
-                first = Solution(self._named(x), self._named(reduced), float(cost @ x))
-            if index + 1 < len(stages):
-                tolerance = FACE_TOLERANCE * max(1e-6, np.abs(cost).max(initial=0.0))
-                held = np.abs(reduced) > tolerance
-                bound = np.abs(np.asarray(solution.row_dual)) > tolerance
-                if self._is_only_optimum(held | (lower == upper), bound | (row_lower == row_upper)):
-                    break
-                lower, upper = np.where(held, x, lower), np.where(held, x, upper)
-                activity = np.asarray(solution.row_value)
-                row_lower = np.where(bound, activity, row_lower)
-                row_upper = np.where(bound, activity, row_upper)
-                self._highs.changeColsBounds(self._size, self._columns, lower, upper)
-                self._change_rows(row_lower, row_upper)
-        assert first is not None, "a plan has at least one stage"
-        return Solution(self._named(x), first.reduced_costs, first.objective)
+        program = self.program(numbers, stages[0])
+        lower, upper, row_lower, row_upper = program.lower, program.upper, program.row_lower, program.row_upper
+        self._change_columns(lower, upper)
+        self._change_rows(row_lower, row_upper)
+        solution = self._stage(program.cost)
+        if solution is None:
+            raise OutOfTime(program.bound(np.asarray(self._highs.getSolution().row_dual)))
+        first, cost = solution, program.cost
+        bound = program.bound(np.asarray(first.row_dual))
+        reduced_costs = self.named(np.asarray(first.col_dual))
+        for prices in stages[1:]:
+            x, reduced, activity = (
+                np.asarray(one) for one in (solution.col_value, solution.col_dual, solution.row_value)
+            )
+            tolerance = FACE_TOLERANCE * max(1e-6, np.abs(cost).max(initial=0.0))
+            held, binding = np.abs(reduced) > tolerance, np.abs(np.asarray(solution.row_dual)) > tolerance
+            if self._is_only_optimum(held | (lower == upper), binding | (row_lower == row_upper)):
+                break
+            lower, upper = np.where(held, x, lower), np.where(held, x, upper)
+            row_lower, row_upper = np.where(binding, activity, row_lower), np.where(binding, activity, row_upper)
+            self._change_columns(lower, upper)
+            self._change_rows(row_lower, row_upper)
+            cost = self._cost(prices)
+            better = self._stage(cost)
+            if better is None:
+                return Solution(self.named(x), reduced_costs, bound, ties_are_broken=False)
+            solution = better
+        return Solution(self.named(np.asarray(solution.col_value)), reduced_costs, bound)
+
+    def _stage(self, cost: Array) -> highspy.HighsSolution | None:
+        """The optimum of these costs; None when the time is over."""
+        self._highs.changeColsCost(self._size, self._columns, cost)
+        return self._highs.getSolution() if run(self._highs) else None
 
     def _is_only_optimum(self, columns: Mask, rows: Mask) -> bool:
         """Whether nothing that is out of the basis can leave its bound without a price, so that no tie is left.
@@ -145,48 +151,34 @@ class CompiledModel:
         settled[np.where(basic >= 0, basic, self._size - 1 - basic)] = True
         return bool(settled.all())
 
-    def _set_limits(self, numbers: Numbers) -> tuple[Array, Array, Array, Array]:
+    def _limits(self, numbers: Numbers) -> tuple[Array, Array, Array, Array]:
         for name, where in self._parameter_slices.items():
             self._theta[where] = numbers.right_hand_sides[name]
         lower, upper = np.zeros(self._size), np.full(self._size, highspy.kHighsInf)
         for bounds, given in ((lower, numbers.lower), (upper, numbers.upper)):
             for name, values in given.items():
-                bounds[self._variable_slices[name]] = values
+                if name in self._variable_slices:
+                    bounds[self._variable_slices[name]] = values
         limits = np.zeros(self._rows)
         limits[self._limit_rows] = self._limit_map @ self._theta
         row_lower = limits.copy()
         row_lower[self._equalities :] = -highspy.kHighsInf
-        self._highs.changeColsBounds(self._size, self._columns, lower, upper)
-        self._change_rows(row_lower, limits)
         return lower, upper, row_lower, limits
 
-    def _set_prices(self, prices: Prices) -> Array:
+    def _cost(self, prices: Prices) -> Array:
         cost = np.zeros(self._size)
         for name, values in prices.items():
             cost[self._variable_slices[name]] = values
-        self._highs.changeColsCost(self._size, self._columns, cost)
         return cost
+
+    def _change_columns(self, lower: Array, upper: Array) -> None:
+        self._highs.changeColsBounds(self._size, self._columns, lower, upper)
 
     def _change_rows(self, lower: Array, upper: Array) -> None:
         self._highs.changeRowsBounds(self._rows, self._row_indices, lower, upper)  # type: ignore[attr-defined]
 
-    def _run(self) -> None:
-        if self._highs.run() == highspy.HighsStatus.kError:
-            # HiGHS refuses our one thread where others in this process have started its shared ones in another number
-            highspy.Highs.resetGlobalScheduler(True)
-            self._highs.run()
-        status = self._highs.getModelStatus()
-        if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
-            raise NoFeasiblePoint
-        if status == highspy.HighsModelStatus.kTimeLimit:
-            raise Unavailable(
-                "no optimal plan was found in time; ask for a shorter horizon or raise OPTIMIZATION_TIMEOUT_MINUTES",
-                retry_after_s=5,
-            )
-        if status != highspy.HighsModelStatus.kOptimal:
-            raise RuntimeError(f"HiGHS ended with {self._highs.modelStatusToString(status)}")
-
-    def _named(self, x: Array) -> dict[str, Array]:
+    def named(self, x: Array) -> dict[str, Array]:
+        """The values of the columns by variable."""
         return {name: x[where] for name, where in self._variable_slices.items()}
 
 

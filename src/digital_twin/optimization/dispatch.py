@@ -3,34 +3,32 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-import cvxpy as cp
 import numpy as np
-from cvxpy.settings import INFEASIBLE_OR_UNBOUNDED
 
-from digital_twin.domain.errors import TwinError, Unavailable
+from digital_twin.domain.errors import Infeasible, TwinError, Unavailable
 from digital_twin.domain.units import Array
 from digital_twin.optimization.accounting import account
-from digital_twin.optimization.blocks import (
-    IDLE_WEIGHT,
-    Numbers,
-    Shape,
-    apply_numbers,
-    build,
-    constant_of,
-    numbers_of,
-    prices_of,
-)
-from digital_twin.optimization.check import POWER_TOLERANCE_KW, violations
-from digital_twin.optimization.compiled import CompiledModel, NoFeasiblePoint, Prices, Solution
+from digital_twin.optimization.baseline import idle, self_consumption_rule
+from digital_twin.optimization.blocks import IDLE_WEIGHT, Shape, build, constant_of, numbers_of, prices_of
+from digital_twin.optimization.check import violations
+from digital_twin.optimization.compiled import CompiledModel, Solution
+from digital_twin.optimization.device_accounting import use_of
+from digital_twin.optimization.device_blocks import device_powers
 from digital_twin.optimization.explain import explain_infeasible
+from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
+from digital_twin.optimization.model import Prices
+from digital_twin.optimization.modes import MODE_GAP, choose_modes, modes_of
 from digital_twin.optimization.plan import BindingLimit, DispatchProblem, Schedule, Weights
 
 KEPT_SHAPES = 8
-MODE_GAP = 1e-6
 OBJECTIVE_TOLERANCE = 1e-6
+LEAST_TIME_S = 2.0
+"""What is granted to the linear program that makes a plan of modes that were found when the time was over."""
+TIES_LEFT = "the time was over before ties were broken: other plans of this objective may be cheaper or use less"
 _LIMITS = {
     # limit: the variables whose upper bound it is
     "grid_import_limit_kw": ("import_kw",),
@@ -38,7 +36,6 @@ _LIMITS = {
     "max_storage_power_kw": ("charge_kw", "discharge_kw"),
     "total_storage_capacity_kwh": ("soc_kwh",),
 }
-_PAIRS = (("charge_kw", "discharge_kw"), ("import_kw", "export_kw"))
 _local = threading.local()
 
 
@@ -51,36 +48,81 @@ class PlanRefused(TwinError):
 def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: float = 60.0) -> Schedule:
     """The plan that minimises the weighted sum; ties go to the cheapest, then to the least use of the devices.
 
+    When the time is over it is the best plan that is known by then, with the gap that is left.
+
     Raises:
         Infeasible: no plan respects the limits; the facts name those in the way and what relaxing each would take.
-        Unavailable: not solved within the time limit.
+        Unavailable: the time was over before any plan was known.
         PlanRefused: the independent check found a fault.
     """
-    shape = Shape.of(problem, weights)
-    compiled = _compiled(shape)
-    numbers = numbers_of(problem)
-    stages = _stages(problem, weights)
     try:
-        solution = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
-        solver_gap, solver = 0.0, "HiGHS simplex"
-        if _uses_both_directions(solution):
-            numbers, solver_gap = _one_way(shape, stages[0], numbers, time_limit_s), MODE_GAP
-            solution = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
-            solver = "HiGHS MIP, then simplex"
+        found = _solve(problem, weights, time_limit_s)
     except NoFeasiblePoint as error:
         raise explain_infeasible(problem) from error
-    schedule = _schedule(problem, weights, solution)
+    except OutOfTime as stopped:
+        return _best_known(problem, weights, stopped.bound + constant_of(problem, weights))
+    schedule = _schedule(problem, weights, found.solution)
     broken = violations(problem, schedule)
     if broken:
         raise PlanRefused(f"the plan failed the independent check of {', '.join(broken)}; please report the request")
-    gap = max(solver_gap, _gap(schedule, solution.objective + constant_of(problem, weights)))
+    gap = _gap(schedule, found.bound + constant_of(problem, weights))
     return replace(
         schedule,
         gap=gap,
         status="optimal" if gap <= MODE_GAP else "feasible",
-        solver=solver,
-        binding=_binding(problem, solution),
-        notes=_notes(problem),
+        solver=found.solver,
+        binding=_binding(problem, found.solution),
+        notes=(*_notes(problem), *(() if found.solution.ties_are_broken else (TIES_LEFT,))),
+        water_value_per_kwh=_water_value(problem, weights, found.solution),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    solution: Solution
+    bound: float  # no plan costs less
+    solver: str
+
+
+def _solve(problem: DispatchProblem, weights: Weights, time_limit_s: float) -> _Found:
+    compiled = _compiled(Shape.of(problem, weights))
+    numbers, stages, modes = numbers_of(problem), _stages(problem, weights), modes_of(problem)
+    relaxed = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
+    if not any(mode.is_broken_by(relaxed.values) for mode in modes):
+        return _Found(relaxed, relaxed.bound, "HiGHS simplex")
+    try:
+        chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=time_limit_s)
+    except OutOfTime as stopped:
+        raise OutOfTime(max(stopped.bound, relaxed.bound)) from stopped
+    try:
+        solution = compiled.solve(chosen.numbers, stages, time_limit_s=max(time_limit_s, LEAST_TIME_S))
+    except NoFeasiblePoint as error:
+        raise PlanRefused("the modes of the plan could not be carried out; please report the request") from error
+    if any(mode.is_broken_by(solution.values) for mode in modes):
+        raise OutOfTime(max(chosen.bound, relaxed.bound))
+    return _Found(solution, max(chosen.bound, relaxed.bound), "HiGHS MIP, then simplex")
+
+
+def _best_known(problem: DispatchProblem, weights: Weights, bound: float) -> Schedule:
+    """The better of the plans that need no solver, each of which has passed the check."""
+    known: dict[str, Schedule] = {}
+    for name, rule in (("the self-consumption rule", self_consumption_rule), ("idle storage", idle)):
+        with suppress(Infeasible):
+            made = rule(problem)
+            known[name] = account(problem, weights, made.charge_kw, made.discharge_kw, made.curtailed_kw, made.devices)
+    if not known:
+        raise Unavailable(
+            "no plan was found in time; ask for a shorter horizon or raise OPTIMIZATION_TIMEOUT_MINUTES",
+            retry_after_s=5,
+        )
+    name, schedule = min(known.items(), key=lambda one: one[1].objective_value)
+    gap = _gap(schedule, bound)
+    return replace(
+        schedule,
+        gap=gap,
+        status="optimal" if gap <= MODE_GAP else "feasible",
+        solver=f"out of time, {name}",
+        notes=(*_notes(problem), f"the time was over before the best plan was found: this is {name}"),
     )
 
 
@@ -110,46 +152,26 @@ def _compiled(shape: Shape) -> CompiledModel:
     return kept[shape]
 
 
-def _uses_both_directions(solution: Solution) -> bool:
-    """The linear model may burn energy by charging while discharging, or by importing while exporting."""
-    values = solution.values
-    storage = np.minimum(values["charge_kw"], values["discharge_kw"]).max()
-    grid = np.minimum(values["import_kw"], values["export_kw"]).max()
-    return bool(max(storage, grid) > POWER_TOLERANCE_KW)
-
-
-def _one_way(shape: Shape, prices: Prices, numbers: Numbers, time_limit_s: float) -> Numbers:
-    """Upper bounds that leave one direction per interval: those of the best plan of the same model with binaries."""
-    model = build(shape)
-    apply_numbers(model, numbers)
-    forward = {pair: cp.Variable(shape.steps, boolean=True) for pair in _PAIRS}
-    for (one, other), is_forward in forward.items():
-        model.constraints.append(model.variables[one] <= cp.multiply(numbers.upper[one], is_forward))
-        model.constraints.append(model.variables[other] <= cp.multiply(numbers.upper[other], 1 - is_forward))
-    cost = sum(values @ model.variables[name] for name, values in prices.items())
-    mixed = cp.Problem(cp.Minimize(cost), model.constraints)
-    mixed.solve(cp.HIGHS, time_limit=time_limit_s, mip_rel_gap=MODE_GAP, threads=1)
-    if mixed.status in (cp.INFEASIBLE, INFEASIBLE_OR_UNBOUNDED):
-        raise NoFeasiblePoint
-    if mixed.status != cp.OPTIMAL:
-        raise Unavailable(
-            "no certified plan was found in time; ask for a shorter horizon or raise OPTIMIZATION_TIMEOUT_MINUTES",
-            retry_after_s=5,
-        )
-    upper = dict(numbers.upper)
-    for (one, other), is_forward in forward.items():
-        chosen = np.round(np.asarray(is_forward.value))
-        upper[one] = upper[one] * chosen
-        upper[other] = upper[other] * (1 - chosen)
-    return Numbers(numbers.right_hand_sides, numbers.lower, upper)
-
-
 def _schedule(problem: DispatchProblem, weights: Weights, solution: Solution) -> Schedule:
     """The plan's figures, evaluated without the solver."""
     charge, discharge, curtailed = (
         np.clip(solution.values[name], 0.0, None) for name in ("charge_kw", "discharge_kw", "curtailed_kw")
     )
-    return account(problem, weights, charge, discharge, curtailed)
+    hours = problem.outlook.grid.step_hours
+    devices = tuple(
+        use_of(device, *device_powers(index, device, solution.values), hours)
+        for index, device in enumerate(problem.devices)
+    )
+    return account(problem, weights, charge, discharge, curtailed, devices)
+
+
+def _water_value(problem: DispatchProblem, weights: Weights, solution: Solution) -> Array:
+    """What one more kWh in the storage at the end of each interval would lower the objective by.
+
+    The duals of the storage's balance, summed up from the reduced costs of the energy that is stored.
+    """  # (T,)
+    after = np.cumsum(solution.reduced_costs["soc_kwh"][::-1])[::-1]
+    return after + weights.cost * problem.storage.end_value_per_kwh
 
 
 def _binding(problem: DispatchProblem, solution: Solution) -> tuple[BindingLimit, ...]:

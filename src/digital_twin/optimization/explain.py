@@ -1,16 +1,68 @@
 """Why no plan exists: which limits are in the way, and what relaxing each would take."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import cvxpy as cp
 import numpy as np
 
 from digital_twin.domain.errors import Infeasible
-from digital_twin.optimization.blocks import Shape, apply_numbers, build, numbers_of
+from digital_twin.domain.units import Array
+from digital_twin.optimization.blocks import Shape, build, numbers_of
+from digital_twin.optimization.device_blocks import prefix_of
+from digital_twin.optimization.devices import Battery, ElectricVehicle, ShiftableLoad
+from digital_twin.optimization.model import Numbers, apply_numbers
 from digital_twin.optimization.plan import DispatchProblem
 
-_UNITS = {"grid_import_limit_kw": "kW", "grid_export_limit_kw": "kW", "final_soc_min_kwh": "kWh"}
 SIGNIFICANT = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limit:
+    """A bound of a variable in some intervals that could be relaxed."""
+
+    name: str
+    unit: str
+    now: float
+    variable: str
+    where: Array  # (T,) 1 where it holds
+    is_upper: bool = True
+
+
+def relaxable_limits(problem: DispatchProblem) -> list[Limit]:
+    """The limits that a plan may fail on; a limit that has a price is none."""
+    steps = problem.outlook.grid.steps
+    always, end = np.ones(steps), _at([steps - 1], steps)
+    found: list[Limit] = []
+    if problem.limits.beyond_per_kwh is None:
+        found.append(Limit("grid_import_limit_kw", "kW", problem.limits.import_kw, "import_kw", always))
+        found.append(Limit("grid_export_limit_kw", "kW", problem.limits.export_kw, "export_kw", always))
+    found.append(Limit("final_soc_min_kwh", "kWh", problem.storage.final_min_kwh, "soc_kwh", end, is_upper=False))
+    for index, device in enumerate(problem.devices):
+        name, prefix = f"devices.{device.device_id}.", prefix_of(index)
+        match device:
+            case Battery():
+                final_kwh = device.storage.final_min_kwh
+                found.append(
+                    Limit(f"{name}final_soc_min_kwh", "kWh", final_kwh, f"{prefix}soc_kwh", end, is_upper=False)
+                )
+            case ElectricVehicle():
+                departures = _at([stay.end - 1 for stay in device.stays], steps)
+                most_kwh = max((stay.departure_min_kwh for stay in device.stays), default=0.0)
+                limit = f"{name}departure_soc_min_kwh"
+                found.append(Limit(limit, "kWh", most_kwh, f"{prefix}soc_kwh", departures, is_upper=False))
+            case ShiftableLoad():
+                window = _at(range(device.first, device.end), steps)
+                found.append(Limit(f"{name}power_kw", "kW", device.power_kw, f"{prefix}charge_kw", window))
+            case _:
+                pass
+    return found
+
+
+def _at(steps: Any, size: int) -> Array:
+    where = np.zeros(size)
+    where[list(steps)] = 1.0
+    return where
 
 
 def explain_infeasible(problem: DispatchProblem) -> Infeasible:
@@ -19,46 +71,54 @@ def explain_infeasible(problem: DispatchProblem) -> Infeasible:
     Each limit is relaxed alone first: the least amount that suffices is reported. If none suffices alone, the
     smallest relaxation of all together is. The facts list `limits` as {limit, relax_by, unit, alone}.
     """
-    alone = {name: _least_relaxation(problem, (name,)) for name in _UNITS}
-    suffices = {name: found[name] for name, found in alone.items() if found is not None and found[name] > SIGNIFICANT}
+    limits = relaxable_limits(problem)
+    suffices: list[tuple[Limit, float]] = []
+    for limit in limits:
+        found = _least_relaxation(problem, [limit])
+        if found is not None and found[0] > SIGNIFICANT:
+            suffices.append((limit, found[0]))
     if suffices:
-        limits = [_entry(name, amount, alone=True) for name, amount in suffices.items()]
-        words = " or ".join(_words(problem, name, amount) for name, amount in suffices.items())
-    else:
-        together = _least_relaxation(problem, tuple(_UNITS)) or {}
-        needed = {name: amount for name, amount in together.items() if amount > SIGNIFICANT}
-        limits = [_entry(name, amount, alone=False) for name, amount in needed.items()]
-        words = " and ".join(_words(problem, name, amount) for name, amount in needed.items())
+        words = " or ".join(_words(limit, amount) for limit, amount in suffices)
+        return _infeasible(words, suffices, alone=True)
+    together = _least_relaxation(problem, limits) or [0.0] * len(limits)
+    needed = [(limit, amount) for limit, amount in zip(limits, together, strict=True) if amount > SIGNIFICANT]
+    if not needed:
+        return Infeasible("no schedule keeps to every limit and to the minimum powers of the devices", limits=[])
+    return _infeasible(" and ".join(_words(limit, amount) for limit, amount in needed), needed, alone=False)
+
+
+def _infeasible(words: str, relaxed: list[tuple[Limit, float]], *, alone: bool) -> Infeasible:
+    limits = [
+        {"limit": limit.name, "relax_by": round(amount, 6), "unit": limit.unit, "alone": alone}
+        for limit, amount in relaxed
+    ]
     return Infeasible(f"no schedule respects every limit; it would take {words}", limits=limits)
 
 
-def _entry(name: str, amount: float, *, alone: bool) -> dict[str, Any]:
-    return {"limit": name, "relax_by": round(amount, 6), "unit": _UNITS[name], "alone": alone}
+def _words(limit: Limit, amount: float) -> str:
+    direction, target = ("more", limit.now + amount) if limit.is_upper else ("less", limit.now - amount)
+    return f"{amount:.6g} {limit.unit} {direction} of {limit.name} ({limit.now:.6g} -> {target:.6g})"
 
 
-def _words(problem: DispatchProblem, name: str, amount: float) -> str:
-    now = {
-        "grid_import_limit_kw": problem.limits.import_kw,
-        "grid_export_limit_kw": problem.limits.export_kw,
-        "final_soc_min_kwh": problem.storage.final_min_kwh,
-    }[name]
-    direction, target = ("less", now - amount) if name == "final_soc_min_kwh" else ("more", now + amount)
-    return f"{amount:.6g} {_UNITS[name]} {direction} of {name} ({now:.6g} -> {target:.6g})"
-
-
-def _least_relaxation(problem: DispatchProblem, relaxed: tuple[str, ...]) -> dict[str, float] | None:
+def _least_relaxation(problem: DispatchProblem, relaxed: list[Limit]) -> list[float] | None:
     """The smallest sum of uniform relaxations of these limits that admits a plan; None when none does."""
     model, numbers = build(Shape.of(problem)), numbers_of(problem)
-    slack = {name: cp.Variable(nonneg=True) for name in relaxed}
-    for limit, variable in (("grid_import_limit_kw", "import_kw"), ("grid_export_limit_kw", "export_kw")):
-        if limit in slack:
-            model.constraints.append(model.variables[variable] <= numbers.upper.pop(variable) + slack[limit])
-    if "final_soc_min_kwh" in slack:
-        final_kwh = numbers.lower.pop("soc_kwh")[-1]
-        model.constraints.append(model.variables["soc_kwh"][-1] >= final_kwh - slack["final_soc_min_kwh"])
-    apply_numbers(model, numbers)
-    relaxation = cp.Problem(cp.Minimize(sum(slack.values())), model.constraints)
+    lower, upper = dict(numbers.lower), dict(numbers.upper)
+    upper.pop("peak_kw", None)  # as high as the import limit, which may be relaxed
+    upper.pop("billed_peak_kw", None)
+    slack = [cp.Variable(nonneg=True) for _ in relaxed]
+    for limit, by in zip(relaxed, slack, strict=True):
+        variable = model.variables[limit.variable]
+        # the bounds that the solver is given make way where the limit holds, and only there
+        if limit.is_upper:
+            model.constraints.append(variable <= upper[limit.variable] + limit.where * by)
+            upper[limit.variable] = np.where(limit.where > 0, np.inf, upper[limit.variable])
+        else:
+            model.constraints.append(variable >= lower[limit.variable] - limit.where * by)
+            lower[limit.variable] = np.where(limit.where > 0, 0.0, lower[limit.variable])
+    apply_numbers(model, Numbers(numbers.right_hand_sides, lower, upper))
+    relaxation = cp.Problem(cp.Minimize(sum(slack)), model.constraints)
     relaxation.solve(cp.HIGHS, threads=1)
     if relaxation.status != cp.OPTIMAL:
         return None
-    return {name: float(np.asarray(variable.value)) for name, variable in slack.items()}
+    return [float(np.asarray(by.value)) for by in slack]

@@ -10,7 +10,15 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.sharing import SharingRule
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.optimization.devices import Device, DeviceUse, Storage, check_devices, check_number, check_series
+from digital_twin.optimization.devices import (
+    Battery,
+    Device,
+    DeviceUse,
+    Storage,
+    check_devices,
+    check_number,
+    check_series,
+)
 
 DEFAULT_CARBON_PRICE_PER_KG = 0.165
 """Shadow cost of carbon for 2025 (European Investment Bank, Climate Bank Roadmap 2020: 165 EUR/t)."""
@@ -112,6 +120,11 @@ class DispatchProblem:
                 "minutes",
                 field="horizon_hours",
             )
+
+    @property
+    def storages(self) -> tuple[Storage, ...]:
+        """The community's storage and every battery beside it."""
+        return (self.storage, *(device.storage for device in self.devices if isinstance(device, Battery)))
 
     @property
     def settlement_steps(self) -> int:

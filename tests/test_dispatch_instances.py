@@ -1,0 +1,158 @@
+"""Hundreds of random questions, each judged by the same model written out by hand for another solver."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.builders import MONDAY
+from tests.dispatch_by_hand import least_objective
+
+from digital_twin.domain.errors import Infeasible, InvalidInput, Unavailable
+from digital_twin.domain.time import TimeGrid
+from digital_twin.optimization import (
+    OBJECTIVES,
+    Battery,
+    Device,
+    DispatchProblem,
+    ElectricVehicle,
+    GridLimits,
+    HeatPump,
+    Outlook,
+    PeakCharge,
+    Schedule,
+    ShiftableLoad,
+    ShiftableRun,
+    Stay,
+    Storage,
+    Weights,
+)
+from digital_twin.optimization.check import violations
+from digital_twin.optimization.dispatch import plan_dispatch
+
+SEEDS, PARTS = 500, 10
+STEPS = 8
+SAME = 2e-6
+"""Relative: plans with binaries are solved to 1e-6, powers hold to 1e-7."""
+WEIGHTS = (*OBJECTIVES.values(), Weights(cost=1.0, peak=0.3, emissions=0.1), Weights(cost=1.0, exported=0.05))
+
+
+def random_problem(generator: np.random.Generator) -> DispatchProblem:
+    """Small, with some of everything: ties, negative prices, tight limits, devices that may not fit."""
+    minutes = int(generator.choice([15, 60]))
+    price = {
+        "smooth": lambda: generator.uniform(0.05, 0.5, STEPS),
+        "ties": lambda: generator.choice([0.2, 0.3], STEPS),
+        "flat": lambda: np.full(STEPS, 0.25),
+        "negative": lambda: generator.uniform(-0.4, 0.4, STEPS),
+    }[str(generator.choice(["smooth", "ties", "flat", "negative"]))]()
+    export = price - generator.uniform(-0.02, 0.2) if generator.random() < 0.5 else np.full(STEPS, 0.08)
+    outlook = Outlook(
+        TimeGrid(MONDAY, STEPS, minutes),
+        generator.choice([0.0, 5, 10], STEPS) if generator.random() < 0.3 else generator.uniform(0, 12, STEPS),
+        generator.uniform(0, 15, STEPS) * (generator.random(STEPS) < 0.5),
+        price,
+        export,
+        generator.uniform(0.1, 0.5, STEPS),
+    )
+    tight = generator.random() < 0.4
+    beyond = float(generator.choice([0.0, 0.5, 3.0])) if generator.random() < 0.3 else None
+    limits = GridLimits(*generator.uniform(*((6, 14) if tight else (25, 60)), 2).tolist(), beyond)
+    peak = PeakCharge(0.4, float(generator.choice([0.0, 8.0]))) if generator.random() < 0.3 else None
+    devices = random_devices(generator, outlook)
+    return DispatchProblem(
+        outlook, random_storage(generator), limits, peak, None, bool(generator.random() < 0.8), devices
+    )
+
+
+def random_storage(generator: np.random.Generator) -> Storage:
+    if generator.random() < 0.15:
+        return Storage(0, 0, 1, 1, 0, 0)
+    capacity = float(generator.uniform(4, 20))
+    return Storage(
+        capacity,
+        float(generator.uniform(1, 8)),
+        float(generator.choice([0.9, 1.0])),
+        float(generator.choice([0.85, 1.0])),
+        capacity * float(generator.random()),
+        capacity * float(generator.choice([0.0, 0.5])),
+        float(generator.choice([0.0, 0.02])),
+        capacity * float(generator.choice([0.0, 0.2])),
+        float(generator.choice([0.0, 0.25])),
+    )
+
+
+def random_devices(generator: np.random.Generator, outlook: Outlook) -> tuple[Device, ...]:
+    makers = (random_vehicle, random_heat_pump, random_load, random_run, random_battery)
+    chosen = [maker for maker in makers if generator.random() < 0.3]
+    return tuple(maker(generator, outlook.grid.step_hours) for maker in chosen)
+
+
+def random_battery(generator: np.random.Generator, hours: float) -> Device:
+    return Battery("attic", random_storage(generator))
+
+
+def random_vehicle(generator: np.random.Generator, hours: float) -> Device:
+    power = float(generator.choice([3.7, 11.0]))
+    reachable = 0.9 * power * 3 * hours
+    return ElectricVehicle(
+        "car",
+        40.0,
+        power,
+        (
+            Stay(0, 3, 5.0, 5.0 + reachable * float(generator.uniform(0, 1.1))),
+            Stay(4, int(generator.integers(5, STEPS + 1)), 10.0, 10.0),
+        ),
+        float(generator.choice([0.0, 1.38])),
+        vehicle_to_grid=bool(generator.random() < 0.5),
+    )
+
+
+def random_heat_pump(generator: np.random.Generator, hours: float) -> Device:
+    outdoor = generator.uniform(-8, 12, STEPS)
+    return HeatPump(
+        "warmth",
+        float(generator.uniform(1, 5)),
+        float(generator.uniform(2, 10)),
+        float(generator.choice([0.0, 0.2])),
+        float(generator.uniform(16, 22)),
+        3.0 + 0.05 * outdoor,
+        outdoor,
+        generator.uniform(0, 0.5, STEPS),
+        np.full(STEPS, 20.0),
+        np.full(STEPS, 22.0),
+        float(generator.choice([0.1, 10.0])),
+    )
+
+
+def random_load(generator: np.random.Generator, hours: float) -> Device:
+    first = int(generator.integers(0, 4))
+    minimum = float(generator.choice([0.0, 1.0, 2.0]))
+    return ShiftableLoad("pump", 2.0 * hours * int(generator.integers(1, 5)), 2.0, first, first + 4, minimum)
+
+
+def random_run(generator: np.random.Generator, hours: float) -> Device:
+    return ShiftableRun("washer", (2.0, 0.3, 1.1), int(generator.integers(0, 3)), int(generator.integers(6, STEPS + 1)))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_random_question_gets_the_right_class_and_the_best_value(part: int) -> None:
+    classes: Counter[str] = Counter()
+    for seed in range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS):
+        generator = np.random.default_rng(seed)
+        problem = random_problem(generator)
+        weights = WEIGHTS[int(generator.integers(len(WEIGHTS)))]
+        expected = least_objective(problem, weights)
+        if expected is None:
+            with pytest.raises(Infeasible) as caught:
+                plan_dispatch(problem, weights)
+            assert caught.value.message
+            classes["infeasible"] += 1
+            continue
+        plan = plan_dispatch(problem, weights)
+        assert violations(problem, plan) == [], seed
+        assert plan.objective_value == pytest.approx(expected, rel=SAME, abs=SAME), seed
+        assert plan.gap <= SAME, seed
+        assert (plan.status == "optimal") == (plan.gap <= 1e-6), seed
+        classes[plan.solver] += 1
+    assert len(classes) == 3, classes
