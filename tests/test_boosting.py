@@ -11,6 +11,7 @@ from tests.test_forecasting import VIENNA, history, task
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.forecasting import trees
 from digital_twin.forecasting.boosting import LEARNED_LEVELS, PARAMETERS, between_levels, boosting
 from digital_twin.forecasting.features import FeatureInputs, lags_of
 from digital_twin.forecasting.forecast import ForecastTask, History
@@ -19,7 +20,7 @@ from digital_twin.forecasting.local_days import reaches_of
 from digital_twin.forecasting.regression import ridge
 from digital_twin.forecasting.scores import pinball_loss
 from digital_twin.forecasting.tree_features import month_spread, tree_features
-from digital_twin.forecasting.trees import Trees, read_trees
+from digital_twin.forecasting.trees import Trees, compile_trees, read_trees
 from digital_twin.testing import check_forecaster
 
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
@@ -46,6 +47,15 @@ def test_trees_as_arrays_say_what_lightgbm_says() -> None:
     assert expected[:, 0].std() > 0.1
     np.testing.assert_allclose(trees.predict(asked), expected, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(Trees.from_arrays(trees.to_arrays()).predict(asked), trees.predict(asked))
+
+
+def test_what_is_compiled_ahead_is_what_a_forecast_runs() -> None:
+    compile_trees()
+    walk = vars(trees)["_walk"]
+    compiled = list(walk.signatures)
+    past = history(40)
+    boosting.fit(learn(past)).predict(task(past), LEVELS)
+    assert walk.signatures == compiled
 
 
 def test_levels_that_were_not_learned_are_those_of_a_normal_distribution_where_errors_are_normal() -> None:

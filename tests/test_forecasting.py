@@ -13,6 +13,7 @@ from tests.builders import MONDAY
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.public_holidays import holidays_of
 from digital_twin.domain.time import TimeGrid, local_clock
+from digital_twin.forecasting import slot_regression
 from digital_twin.forecasting.auto import choose_model, make_forecast
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.features import FeatureDesign, FeatureInputs, lags_of, load_features
@@ -216,6 +217,14 @@ def test_the_penalty_is_the_one_with_which_days_left_out_are_forecast_best() -> 
         assert (best == max(PENALTIES)) is is_strict
         chosen, alone = fit_slots(features, table, until=60), fit_slots(features, table, until=60, penalties=(best,))
         np.testing.assert_array_equal(chosen.coefficients, alone.coefficients)
+
+
+def test_all_histories_run_the_same_compiled_code() -> None:
+    """Another layout of memory would be compiled anew when it is first met, for seconds."""
+    for past in (history(60), history(23), replace(history(40), values=np.where(np.arange(960) < 30, np.nan, 1.0))):
+        make_forecast(task(past), model="ridge_conformal")
+    for name in ("_center_and_scale", "_sums", "_under_penalties"):
+        assert len(vars(slot_regression)[name].signatures) == 1
 
 
 def test_an_hour_that_was_never_seen_is_forecast_like_the_others() -> None:

@@ -59,7 +59,7 @@ def fit_slots(features: Array, table: Array, *, until: int, penalties: tuple[flo
     slopes, fitted, leverage = _under_penalties(standard, (gram, moment), rows * np.asarray(penalties), until)
     error = (moved - fitted) / (1 - np.minimum(rows * weight * leverage + share, LARGEST_LEVERAGE))
     best = int(np.einsum("sd,ksd->k", weight, np.abs(error)).argmin())
-    coefficients = np.concatenate([slopes[best], intercept[:, None]], axis=1)
+    coefficients = np.concatenate([slopes[best, :, : scale.size], intercept[:, None]], axis=1)
     return FittedSlots(_as_others(center, is_seen), scale, coefficients, np.where(known, error[best], np.nan))
 
 
@@ -95,11 +95,9 @@ def _sums(standard: tuple[Array, Array, Array], root: Array, target: Array) -> t
     room = _room(standard[2].size)
     gram, moment, design = np.empty((slots, room, room)), np.empty((slots, room)), np.zeros((days, room))
     for slot in range(slots):
-        _standardise(standard[0][slot], standard[1][slot], standard[2], design)
-        for day in range(days):
-            design[day] *= root[slot, day]
+        _standardise(standard[0][slot], standard[1][slot], standard[2], root[slot], design)
         np.dot(design.T, design, gram[slot])
-        moment[slot] = design.T @ target[slot]
+        np.dot(design.T, target[slot], moment[slot])
     return gram, moment
 
 
@@ -108,21 +106,24 @@ def _under_penalties(
     standard: tuple[Array, Array, Array], sums: tuple[Array, Array], shifts: Array, days: int
 ) -> tuple[Array, Array, Array]:
     """The slopes under each penalty, the regression's values, and the leverage of a row of weight 1."""
-    gram, moment = sums
-    size, kinds, (slots, room) = standard[2].size, shifts.size, moment.shape
-    slopes, fitted = np.empty((kinds, slots, size)), np.empty((kinds, slots, days))
-    leverage = np.empty(fitted.shape)
-    diagonal, beside, basis = np.empty(room), np.empty(room), np.empty((room, room))
-    design, turned = np.zeros((days, room)), np.empty((room, days))
+    (slots, room), kinds = sums[1].shape, shifts.size
+    slopes, fitted = np.empty((kinds, slots, room)), np.empty((kinds, slots, days))
+    leverage = np.empty((kinds, slots, days))
+    gram, diagonal, beside, basis = np.empty((room, room)), np.empty(room), np.empty(room), np.empty((room, room))
+    design, turned, alike = np.zeros((days, room)), np.empty((room, days)), np.ones(days)
+    moment, target = np.empty(room), np.empty(room)
     for slot in range(slots):
-        reduce_to_tridiagonal(_with_neighbours(gram, slot), diagonal, beside, basis)
-        _standardise(standard[0][slot], standard[1][slot], standard[2], design)
+        for row in range(room):
+            _add_neighbours(sums[0][:, row], slot, gram[row])
+        _add_neighbours(sums[1], slot, moment)
+        reduce_to_tridiagonal(gram, diagonal, beside, basis)
+        _standardise(standard[0][slot], standard[1][slot], standard[2], alike, design)
         np.dot(basis.T, design.T, turned)
-        target = basis.T @ _with_neighbours(moment, slot)
+        np.dot(basis.T, moment, target)
         for kind in range(kinds):
             moved = diagonal + shifts[kind]
             forms_of(turned, target, moved, beside, fitted[kind, slot], leverage[kind, slot])
-            slopes[kind, slot] = (basis @ solve_tridiagonal(target, moved, beside))[:size]
+            np.dot(basis, solve_tridiagonal(target, moved, beside), slopes[kind, slot])
     return slopes, fitted, leverage
 
 
@@ -132,23 +133,24 @@ def _room(size: int) -> int:
 
 
 @njit(cache=True)
-def _standardise(features: Array, center: Array, scale: Array, design: Array) -> None:
-    """Fill in the standardised days; what a row has room for beyond them stays 0."""
+def _standardise(features: Array, center: Array, scale: Array, factor: Array, design: Array) -> None:
+    """Fill in the standardised days, each times its factor; what a row has room for beyond them stays 0."""
     inverse = 1 / scale
     for day in range(design.shape[0]):
         for column in range(center.size):
-            design[day, column] = (features[day, column] - center[column]) * inverse[column]
+            design[day, column] = factor[day] * (features[day, column] - center[column]) * inverse[column]
 
 
 @njit(cache=True)
-def _with_neighbours(of_slots: Array, slot: int) -> Array:
-    """A slot's sums with those of the slots around it."""
+def _add_neighbours(of_slots: Array, slot: int, total: Array) -> None:
+    """Fill in a slot's sums with those of the slots around it."""
     slots = of_slots.shape[0]
-    total = of_slots[slot].copy()
+    for column in range(total.size):
+        total[column] = of_slots[slot, column]
     for distance, weight in enumerate(NEIGHBOURS):
         before, after = of_slots[(slot - distance - 1) % slots], of_slots[(slot + distance + 1) % slots]
-        total += weight * (before + after)
-    return total
+        for column in range(total.size):
+            total[column] += weight * (before[column] + after[column])
 
 
 def predict_slots(fitted: FittedSlots, features: Array) -> Array:

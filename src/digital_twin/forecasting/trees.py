@@ -5,6 +5,7 @@ They are learned by LightGBM (Ke et al., 2017) and need it no more once they are
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,13 @@ def read_trees(models: Sequence[str]) -> Trees:
         np.array(roots, dtype=np.int32),
         np.array([output for output, _ in texts], dtype=np.int32),
     )
+
+
+def compile_trees() -> None:
+    """Ask one tree of one node once, so that the first caller does not wait for the compilation."""
+    whole, real = partial(np.array, dtype=np.int32), partial(np.array, dtype=np.float64)
+    only = Trees(whole([0]), real([0]), whole([-1]), whole([-2]), real([0, 1]), whole([0]), whole([0]))
+    only.predict(np.zeros((1, 1)))
 
 
 def _moved(child: Whole, first_node: int, first_leaf: int) -> Whole:

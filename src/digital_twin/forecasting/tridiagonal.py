@@ -43,7 +43,7 @@ def _reflect_both_sides(matrix: Array, diagonal: Array, beside: Array, reflectio
         row, reflection = matrix[step], reflections[step]
         diagonal[step] = row[step]
         beside[step] = row[step + 1] if step + 1 < size else 0.0
-        beyond = (row[step + 2 :] ** 2).sum()
+        beyond = _dot(row[step + 2 :], row[step + 2 :])
         if beyond < _NOTHING:
             continue
         beside[step] = -np.copysign(np.sqrt(row[step + 1] ** 2 + beyond), row[step + 1])
@@ -57,7 +57,7 @@ def _reflect_both_sides(matrix: Array, diagonal: Array, beside: Array, reflectio
         total[:] = 0.0
         for other in range(step + 1, size):
             _add(total, reflection[other], matrix[other, start:])
-        _add(total, -0.5 * (total * along).sum(), along)
+        _add(total, -0.5 * _dot(total, along), along)
         for other in range(step + 1, size):
             _subtract_two(matrix[other, start:], reflection[other], total, product[other], along)
 
@@ -67,7 +67,9 @@ def _multiply(reflections: Array, basis: Array) -> None:
     """The product of the reflections, begun with the last, which changes the fewest rows and columns."""
     size = basis.shape[0]
     product = np.zeros(size)
-    basis[:] = np.eye(size)
+    basis[:] = 0.0
+    for step in range(size):
+        basis[step, step] = 1.0
     for step in range(size - 3, -1, -1):
         reflection, start = reflections[step], (step + 1) // TOGETHER * TOGETHER
         total = product[start:]
@@ -76,6 +78,14 @@ def _multiply(reflections: Array, basis: Array) -> None:
             _add(total, reflection[other], basis[other, start:])
         for other in range(step + 1, size):
             _add(basis[other, start:], -reflection[other], total)
+
+
+@njit(cache=True)
+def _dot(one: Array, other: Array) -> float:
+    total = 0.0
+    for column in range(one.size):
+        total += one[column] * other[column]
+    return total
 
 
 @njit(cache=True)

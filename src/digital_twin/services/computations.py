@@ -30,12 +30,12 @@ PRELOADED = (
 """What the functions import when they run: once, before the first of them does."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
 TrainedBytes = tuple[bytes, bytes | None]
 """A fitted model, and its lesson if it has had one."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
     """A plan beside what the site would do without it; a baseline that breaks a limit is None."""
 
     schedule: "Schedule"
@@ -73,6 +73,16 @@ def train_model(model: str, task: "TrainingTask") -> bytes:
     return to_bytes(fit(model, task), judge(model, task))
 
 
+def teach_model(payload: bytes, task: "TrainingTask") -> tuple[bytes, dict[str, Any] | None] | None:
+    """A lesson for the model of these bytes, and what its members are worth then; None where it learns nothing."""
+    from digital_twin.forecasting.model_bytes import from_bytes, lesson_to_bytes
+    from digital_twin.forecasting.training import teach
+    from digital_twin.forecasting.worth import worth_of
+
+    taught = teach(from_bytes(payload)[0], task)
+    return None if taught is None else (lesson_to_bytes(taught.lesson()), worth_of(taught))
+
+
 def backtest_model(model: str, task: "TrainingTask", days: int, refit_days: int) -> bytes:
     """What a model would have said of the last days of the history, day by day."""
     from digital_twin.forecasting.backtest_days import backtest_days
@@ -84,16 +94,6 @@ def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_
     """The optimal plan and its baselines."""
     from digital_twin.optimization.baseline import idle, self_consumption_rule
     from digital_twin.optimization.dispatch import plan_dispatch
-
-def teach_model(payload: bytes, task: "TrainingTask") -> tuple[bytes, dict[str, Any] | None] | None:
-    """A lesson for the model of these bytes, and what its members are worth then; None where it learns nothing."""
-    from digital_twin.forecasting.model_bytes import from_bytes, lesson_to_bytes
-    from digital_twin.forecasting.training import teach
-    from digital_twin.forecasting.worth import worth_of
-
-    taught = teach(from_bytes(payload)[0], task)
-    return None if taught is None else (lesson_to_bytes(taught.lesson()), worth_of(taught))
-
 
     schedule = plan_dispatch(problem, weights, time_limit_s=time_limit_s)
     return Comparison(schedule, _or_none(self_consumption_rule, problem), _or_none(idle, problem))
@@ -130,7 +130,7 @@ def warm_up() -> None:
     import numpy as np
 
     from digital_twin.domain.time import TimeGrid
-    from digital_twin.forecasting.forecast import ForecastTask, Site
+    from digital_twin.forecasting.forecast import ForecastTask, History, Site
     from digital_twin.optimization.devices import Storage
     from digital_twin.optimization.plan import OBJECTIVES, DispatchProblem, GridLimits, Outlook
     from digital_twin.services import twin_steps
@@ -141,7 +141,10 @@ def warm_up() -> None:
     problem = DispatchProblem(outlook, Storage(100, 50, 0.95, 0.95, 50, 50), GridLimits(500, 500))
     plan_and_compare(problem, OBJECTIVES["minimize_cost"], 10.0)
     site = Site(48.2, 16.4, "UTC", 10, 50.0, None)
-    tasks = [ForecastTask(name, grid, grid.start, site, None, None) for name in ("load_kw", "pv_kw")]
+    month = TimeGrid(datetime(2026, 5, 2, tzinfo=UTC), 30 * grid.steps, 15)
+    readings = History(month, np.ones(month.steps), {})
+    asked = (("load_kw", None), ("load_kw", readings), ("pv_kw", None))
+    tasks = [ForecastTask(name, grid, grid.start, site, known, None) for name, known in asked]
     forecast_all(tasks, "auto", (0.05, 0.5, 0.95), {})
     twin_steps.warm_up()
 
@@ -149,8 +152,10 @@ def warm_up() -> None:
 def compile_rarer() -> None:
     """The same for what is asked for more seldom."""
     from digital_twin.forecasting.forest import compile_forest
+    from digital_twin.forecasting.trees import compile_trees
     from digital_twin.services import twin_steps
 
+    compile_trees()
     compile_forest()
     compile_simulation()
     twin_steps.compile_hindsight()
