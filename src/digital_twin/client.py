@@ -257,7 +257,7 @@ class TwinClient:
         return self._json("POST", f"/communities/{community_id}/forecasting/train", _plain(request))
 
     def models(self, community_id: str) -> Document:
-        """The registered forecasting models, and their trained versions with scores."""
+        """The registered forecasting models, their trained versions with scores and members' weights, and drift."""
         return self._json("GET", f"/communities/{community_id}/forecasting/models")
 
     def patterns(self, community_id: str, **options: Any) -> Document:

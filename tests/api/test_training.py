@@ -62,6 +62,9 @@ def test_without_names_the_models_that_auto_takes_are_trained(operator: httpx.Cl
         assert 0 < one["scores"]["model"]["pinball_loss_kw"] < one["scores"]["model"]["rmse_kw"]
         assert 0.5 < one["scores"]["seasonal_naive"]["coverage_90"] <= 1
         assert "drift" not in one
+        assert one["taught_until"] is None
+    check_worth(versions[0]["ensemble"])
+    assert versions[1]["ensemble"] is None
     after = generate(operator, community, resolution_minutes=60)
     assert before["models"]["load_kw"] == "ridge_conformal"
     assert after["models"]["load_kw"] == "ensemble, trained version 1 of 2026-03-16T00:00Z"
@@ -69,6 +72,19 @@ def test_without_names_the_models_that_auto_takes_are_trained(operator: httpx.Cl
     check_forecast(after, steps=24, names=["load_kw", "pv_kw", "net_load_kw"])
     finer = generate(operator, community)
     assert finer["provenance"]["models"]["pv_kw"] == "pvwatts, trained version 1 of 2026-03-16T00:00Z"
+
+
+def check_worth(ensemble: Any) -> None:
+    """The members' weights add up wherever they are used, and the best one is told."""
+    members = {one["model"]: one for one in ensemble["members"]}
+    assert {"ridge", "boosting", "lstm", "prophet", "seasonal_naive"} == set(members)
+    for part in ensemble["parts_of_day"]:
+        for group in ensemble["groups"]:
+            assert sum(one["weights"][part][group] for one in members.values()) == pytest.approx(1)
+    assert sum(one["weight_mean"] for one in members.values()) == pytest.approx(1)
+    assert min(one["loss_relative_to_best"] for one in members.values()) == 1
+    assert (ensemble["last_day"], ensemble["left_out"]) == ("2026-03-15", [])
+    assert 7 <= ensemble["days"] <= 56
 
 
 def test_a_fit_in_the_asking_and_a_trained_version_say_the_same(operator: httpx.Client, metered: str):

@@ -152,10 +152,11 @@ class ScoresAnswer(Answer):
 class MemberAnswer(Answer):
     """One of the models that an ensemble averages."""
 
-    model: str
+    model: str = Field(examples=["ridge"])
     weight_mean: float = Field(description="Over parts of the day and groups; of all members they add up to 1")
     weights: dict[str, dict[str, float]] = Field(
-        description="By part of the day, then by group of quantiles; of all members they add up to 1 in each"
+        description="By part of the day, then by group of quantiles; of all members they add up to 1 in each",
+        examples=[{"00-08": {"low": 0.31, "middle": 0.28, "high": 0.35}}],
     )
     loss_relative_to_best: float | None = Field(
         description="Mean pinball loss over the days judged, 1 for the member with the least; null while none is known"
@@ -166,11 +167,17 @@ class EnsembleAnswer(Answer):
     """What the members of an ensemble are worth, told by days that they did not learn from."""
 
     members: list[MemberAnswer]
-    parts_of_day: list[str] = Field(description="Local hours, as 00-08")
-    groups: list[str] = Field(description="Of quantiles: low up to 20 %, high from 80 % on, and the middle")
+    parts_of_day: list[str] = Field(description="Local hours", examples=[["00-08", "08-16", "16-24"]])
+    groups: list[str] = Field(
+        description="Of quantiles: low up to 20 %, high from 80 % on, and the middle",
+        examples=[["low", "middle", "high"]],
+    )
     days: int = Field(description="Days judged")
     last_day: date = Field(description="The latest of them, local")
-    left_out: list[str] = Field(description="Models that are no members, each with the reason")
+    left_out: list[str] = Field(
+        description="Models that are no members, each with the reason",
+        examples=[["prophet was left out: prophet needs 21 days of readings, found 20.0"]],
+    )
 
 
 class TrainedVersionAnswer(Answer):
