@@ -37,9 +37,10 @@ _KNOWS_TEMPERATURE, _METERS_NET = 0.7, 0.7
 
 @dataclass(frozen=True, slots=True)
 class KnownHome:
-    """What a home shows and what it has."""
+    """What a home's meter shows, what the home uses, and what it has."""
 
     features: dict[str, float]
+    used: dict[str, float]
     has: dict[str, bool]
     month: int
     step_minutes: int
@@ -63,9 +64,10 @@ def known_homes(seed: int, homes: int) -> Iterator[KnownHome]:
                     "ev": home.home.vehicle is not None,
                     "pv": is_net and home.home.roof is not None,
                 }
-                power_kw = home.net_load_kw if is_net else home.load_kw
                 for step_minutes in (15, 60):
-                    yield KnownHome(_features(power_kw, grid, place, step_minutes, warmth), has, month, step_minutes)
+                    used = _features(home.load_kw, grid, place, step_minutes, warmth)
+                    seen = _features(home.net_load_kw, grid, place, step_minutes, warmth) if is_net else used
+                    yield KnownHome(seen, used, has, month, step_minutes)
 
 
 def _features(

@@ -10,12 +10,12 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.pattern_homes import KnownHome, known_homes
 from digital_twin.domain.units import Array
 from digital_twin.forecasting import pattern_detection
-from digital_twin.forecasting.pattern_detection import LOOKED_AT, Weights
+from digital_twin.forecasting.pattern_detection import BEHIND_PV, LOOKED_AT, Weights
 
 WEIGHTS = Path(pattern_detection.__file__).with_name("pattern_weights.py")
 SEED, HOMES, PENALTY = 1, 50, 0.3
 
-HEADER = '''"""What detectors weigh, by device and minutes of a reading: of each feature its mean, deviation and weight.
+HEADER = '''"""What detectors weigh, by detector and minutes: of each feature its mean, deviation and weight.
 
 Learned by `benchmarks/pattern_learning.py` from synthetic homes alone; no metered home is in it.
 """
@@ -23,10 +23,14 @@ Learned by `benchmarks/pattern_learning.py` from synthetic homes alone; no meter
 '''
 
 
-def learned(homes: Sequence[KnownHome], device: str) -> Weights:
+def learned(homes: Sequence[KnownHome], detector: str) -> Weights:
     """Logistic regression on what is known of the features; what is not known counts as the mean."""
-    names = [name for name in LOOKED_AT[device] if np.isfinite([home.features[name] for home in homes]).any()]
-    table = np.array([[home.features[name] for name in names] for home in homes])
+    device = "heat_pump" if detector == BEHIND_PV else detector
+    if detector == BEHIND_PV:
+        homes = [home for home in homes if home.has["pv"]]
+    shown = [home.used if detector == "heat_pump" else home.features for home in homes]
+    names = [name for name in LOOKED_AT[detector] if np.isfinite([one[name] for one in shown]).any()]
+    table = np.array([[one[name] for name in names] for one in shown])
     mean, deviation = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
     model = LogisticRegression(C=PENALTY, max_iter=5_000)
     model.fit(_standardised(table, mean, deviation), [home.has[device] for home in homes])
@@ -47,8 +51,8 @@ def _short(value: float) -> float:
 def main() -> None:
     homes = list(known_homes(SEED, HOMES))
     found = {
-        (device, minutes): learned([home for home in homes if home.step_minutes == minutes], device)
-        for device in LOOKED_AT
+        (detector, minutes): learned([home for home in homes if home.step_minutes == minutes], detector)
+        for detector in LOOKED_AT
         for minutes in (15, 60)
     }
     plain = {key: (one.constant, one.features) for key, one in found.items()}

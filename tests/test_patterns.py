@@ -196,6 +196,66 @@ def test_the_response_to_cold_is_the_one_that_the_home_was_made_with() -> None:
     assert cold_response(pattern_days(load_kw, grid, VIENNA)) is None
 
 
+def test_a_dull_cold_day_is_no_answer_to_cold_where_the_sun_explains_it() -> None:
+    grid = grid_of(60)
+    hour, weekend = clock_hours(grid)
+    sunshine = np.random.default_rng(5).uniform(0, 1, DAYS)
+    warmth = np.repeat(8 + 10 * sunshine, 24)  # dull days are the cold ones
+    net_kw = evening(hour, weekend) - np.repeat(sunshine, 24) * np.exp(-(((hour - 12) / 2.5) ** 2))
+    days = pattern_days(net_kw, grid, VIENNA, warmth)
+    fooled, found = cold_response(days), cold_response(days, by_dark=True)
+    assert fooled is not None
+    assert found is not None
+    assert fooled.share > 0.8
+    assert fooled.kw_per_c > 0.005
+    assert found.kw_per_c < 0.05 * fooled.kw_per_c
+
+
+@pytest.mark.parametrize("step_minutes", [15, 60])
+def test_heat_pumps_are_told_as_well_behind_pv_as_without(winter_homes: SyntheticCommunity, step_minutes: int) -> None:
+    grid = grid_of(step_minutes)
+    coarser = step_minutes // 15
+    warmth = winter_homes.sky.temperature_c.reshape(-1, coarser).mean(axis=1)
+    told: dict[str, list[tuple[bool, float]]] = {"without": [], "net": [], "used": []}
+    for home in winter_homes.series():
+        net, used = (
+            pattern_days(one.reshape(-1, coarser).mean(axis=1), grid, VIENNA, warmth)
+            for one in (home.net_load_kw, home.load_kw)
+        )
+        kinds = {"net": None, "used": used} if home.home.roof is not None else {"without": None}
+        for kind, known in kinds.items():
+            found = meter_pattern(net, known).devices["heat_pump"].probability
+            told[kind].append((home.home.heating is not None, found))
+    for kind, pairs in told.items():
+        truth, probability = map(np.array, zip(*pairs, strict=True))
+        assert roc_auc_score(truth, probability) > 0.95, kind
+        assert (probability[~truth.astype(bool)] > 0.5).mean() < 0.15, kind  # of 27 to 45 homes
+
+
+def test_what_is_used_is_looked_at_where_it_is_known_and_the_net_tells_the_pv() -> None:
+    grid = grid_of(60)
+    hour, weekend = clock_hours(grid)
+    load_kw = evening(hour, weekend) + 0.1 * np.random.default_rng(1).random(hour.size)
+    net_kw = load_kw - 4.0 * np.exp(-(((hour - 12.5) / 2.5) ** 2))
+    alone, behind, known = member_patterns(
+        [
+            PatternSeries("load_kw", grid, load_kw),
+            PatternSeries("net_load_kw", grid, net_kw),
+            PatternSeries("net_load_kw", grid, net_kw, load_kw=load_kw),
+        ],
+        VIENNA,
+    ).meters
+    assert alone is not None
+    assert behind is not None
+    assert known is not None
+    assert known.devices["pv"] == behind.devices["pv"] != alone.devices["pv"]
+    for device in ("heat_pump", "ev"):
+        assert known.devices[device] == alone.devices[device] != behind.devices[device]
+    assert known.mean_kw == behind.mean_kw, "the pattern itself is what the meter shows"
+    unknown = PatternSeries("net_load_kw", grid, net_kw, load_kw=np.full(grid.steps, np.nan))
+    assert member_patterns([unknown], VIENNA).meters[0] is not None
+
+
 def test_a_probability_is_the_logistic_function_of_the_weighted_features() -> None:
     weights = Weights(-0.5, {"level": (1.0, 2.0, 3.0), "base": (0.0, 1.0, -1.0), "colder": (0.0, 1.0, 9.0)})
     found = detect({"level": 2.0, "base": 0.25, "colder": np.nan}, weights)

@@ -107,6 +107,25 @@ def test_what_cannot_be_told_is_said(api: Api, operator: httpx.Client, homes: st
     refused(asked(operator, api.community(operator)), 404)
 
 
+def test_devices_are_looked_for_in_what_is_used_where_generation_is_known(api: Api, operator: httpx.Client):
+    community = api.community(operator, timezone="UTC")
+    members = [{"member_id": name} for name in ("net_alone", "with_pv", "with_load", "load_alone")]
+    answered(operator.post(f"/communities/{community}/members", json={"members": members}), 201)
+    load = EVENING + 0.05 * np.random.default_rng(2).standard_normal(HOURS.size)
+    pv = 4.0 * np.exp(-(((HOURS - 12.5) / 2) ** 2))
+    columns = [column(load - pv, "net_load_kw", member_id=name) for name in ("net_alone", "with_pv", "with_load")]
+    columns += [column(load, "load_kw", member_id=name) for name in ("with_load", "load_alone")]
+    columns += [column(pv, "pv_kw", member_id="with_pv")]
+    answered(operator.post(f"/communities/{community}/readings", json={"series": columns, "assumed_delay_minutes": 0}))
+    answer = answered(asked(operator, community))
+    devices = {one["member_id"]: one["pattern"]["devices"] for one in answer["members"]["page"]}
+    by_load = devices["load_alone"]["heat_pump"]["probability"]
+    assert devices["with_load"]["heat_pump"]["probability"] == pytest.approx(by_load, abs=1e-3)
+    assert devices["with_pv"]["heat_pump"]["probability"] == pytest.approx(by_load, abs=1e-2)  # rounded readings
+    assert devices["with_pv"]["pv"] == devices["with_load"]["pv"] == devices["net_alone"]["pv"]
+    assert "of 2 homes devices were looked for in what is used, not in the net" in answer["provenance"]["notes"]
+
+
 def test_the_communitys_own_series_is_told_without_members(api: Api, operator: httpx.Client):
     community = api.community(operator, timezone="UTC")
     cold = np.repeat(np.random.default_rng(2).uniform(-5, 20, DAYS), 24)

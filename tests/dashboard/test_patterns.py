@@ -35,8 +35,8 @@ def test_groups_are_told_with_how_firm_they_are() -> None:
     groups = documents.patterns()["members"]["groups"]
     told = findings.groups_finding(groups, "homes")
     assert told == (
-        "2 kinds of homes: evening peak (1) and night heating (1). They are firm: found again in part of the homes, "
-        "0.92 of 1."
+        "2 kinds of homes: evening peak (1) and night heating (1). They are firm: 92 % alike when found again in part "
+        "of the homes."
     )
     assert "pass into each other" in findings.groups_finding({**groups, "stability": 0.3}, "homes")
     assert findings.groups_finding({"groups": []}, "homes") == "No homes have enough readings with few gaps yet."

@@ -11,12 +11,21 @@ from typing import NamedTuple
 import numpy as np
 
 DEVICES = ("heat_pump", "ev", "pv")
+BEHIND_PV = "heat_pump_behind_pv"
+"""The detector of heat pumps for a meter that shows generation and use as one: by features that sun moves little."""
+
+SURE_OF_PV = 0.5
 
 LOOKED_AT: dict[str, tuple[str, ...]] = {
     "heat_pump": (
         "cold_share", "colder", "night_rises", "rises_spread", "night_memory", "night_steps", "within_two_hours",
         "after_quarter", "after_hour", "after_day", "same_each_day", "night", "morning", "midday", "evening", "late",
         "night_over_3_kw", "base", "level",
+    ),
+    BEHIND_PV: (
+        "cold_share_by_dark", "colder_by_dark", "night_rises", "dark_rises", "rises_spread", "dark_spread",
+        "night_memory", "night_steps", "within_two_hours", "after_quarter", "after_hour", "after_day", "same_each_day",
+        "night", "morning", "midday", "evening", "late", "night_over_3_kw", "base", "level",
     ),
     "ev": (
         "plateau_hours", "plateau_days", "plateau_kw", "plateau_longest", "plateau_evening", "peak", "level",
@@ -25,7 +34,7 @@ LOOKED_AT: dict[str, tuple[str, ...]] = {
     ),
     "pv": ("fed_in", "midday_zeros", "midday_dip", "midday_dip_deep", "midday", "base"),
 }  # fmt: skip
-"""Features by device: what its physics moves."""
+"""Features by detector: what the physics of the device moves."""
 
 FARTHEST = 4.0
 """Deviations from the mean beyond which a feature says no more."""
@@ -44,6 +53,21 @@ class Detected(NamedTuple):
 
     probability: float
     because: tuple[tuple[str, float], ...]  # feature, share of the log odds
+
+
+def detect_devices(
+    seen: Mapping[str, float], weights: Mapping[str, Weights], used: Mapping[str, float] | None = None
+) -> dict[str, Detected]:
+    """Each device, by the features of what the meter shows and, where that is known, of what the home uses."""
+    pv = detect(seen, weights["pv"])
+    heat_pump = BEHIND_PV if shows_pv(pv) and used is None else "heat_pump"
+    use = seen if used is None else used
+    return {"heat_pump": detect(use, weights[heat_pump]), "ev": detect(use, weights["ev"]), "pv": pv}
+
+
+def shows_pv(pv: Detected) -> bool:
+    """Whether what the meter shows is rather net of generation than not."""
+    return pv.probability >= SURE_OF_PV
 
 
 def detect(features: Mapping[str, float], weights: Weights, *, reasons: int = 3) -> Detected:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.pattern_days import PatternDays
@@ -16,6 +17,8 @@ _NIGHT = slice(1, 6)
 _STEP_KW, _STEP_SHARE = 0.5, 0.3
 _PLATEAU_KW, _PLATEAU_HOURS, _PLATEAU_SPREAD_KW = 2.6, 1.0, 0.8
 _EVENING_AND_NIGHT = np.array([hour >= 17 or hour < 6 for hour in range(24)])
+_SUNNY = slice(10, 15)
+_DARK = np.array([hour >= 18 or hour < 6 for hour in range(24)])
 _LEAST_TEMPERATURES, _LEAST_SPREAD_C = 14, 1.5
 _BENDS_C = np.arange(8.0, 20.0, 1.0)
 
@@ -71,16 +74,22 @@ def _restlessness(used: Array, mean: float, slots_an_hour: int) -> dict[str, flo
     fast = _ratio(float(spectrum[cycles_an_hour > 0.5].sum()), float(spectrum[1:].sum()))
     steps = np.diff(used.ravel())
     rises = np.flatnonzero(steps > max(_STEP_KW, _STEP_SHARE * mean)) + 1
-    share = np.bincount(rises % used.shape[1] // slots_an_hour, minlength=24) + 0.5
-    share = share / share.sum()
-    at_night = np.isin(rises % used.shape[1] // slots_an_hour, np.arange(6)).sum()
+    by_hour = np.bincount(rises % used.shape[1] // slots_an_hour, minlength=24)
     return {
         "night_steps": float(np.log(np.abs(np.diff(night, axis=1)).mean() / mean + 0.01)),
         "within_two_hours": float(np.log(fast + 1e-3)) if slots_an_hour > 1 else np.nan,
-        "rises_spread": float(-(share * np.log(share)).sum()),
-        "night_rises": float(np.log(at_night / len(used) + 0.05)),
+        "rises_spread": _spread(by_hour),
+        "night_rises": float(np.log(by_hour[:6].sum() / len(used) + 0.05)),
+        "dark_rises": float(np.log(by_hour[_DARK].sum() / len(used) + 0.05)),
+        "dark_spread": _spread(by_hour[_DARK]),
         "night_over_3_kw": float((night > 3.0).mean()),
     }
+
+
+def _spread(by_hour: NDArray[np.int64]) -> float:
+    """Entropy of where they fall, large where no hour is preferred."""
+    share = (by_hour + 0.5) / (by_hour + 0.5).sum()
+    return float(-(share * np.log(share)).sum())
 
 
 def _plateaus(days: PatternDays) -> dict[str, float]:
@@ -116,44 +125,51 @@ def _sunshine(days: PatternDays) -> dict[str, float]:
     """What generation behind the meter does: feeding in, and a midday far below morning and evening on some days."""
     hourly = days.hourly_kw
     size = max(float(np.abs(hourly).mean()), LEAST_KW)
-    midday, shoulders = hourly[:, 10:15].mean(axis=1), hourly[:, [6, 7, 8, 18, 19, 20]].mean(axis=1)
+    midday, shoulders = hourly[:, _SUNNY].mean(axis=1), hourly[:, [6, 7, 8, 18, 19, 20]].mean(axis=1)
     fed_in = float(np.maximum(-days.kw, 0.0).sum() / max(np.abs(days.kw).sum(), LEAST_KW))
     return {
         "fed_in": float(np.log(fed_in + 1e-3)),
         "midday_dip": float(((midday - shoulders) / size).mean()),
         "midday_dip_deep": float(np.quantile((midday - shoulders) / size, 0.1)),
-        "midday_zeros": float((hourly[:, 10:15] <= 0.01).mean() - (hourly[:, :5] <= 0.01).mean()),
+        "midday_zeros": float((hourly[:, _SUNNY] <= 0.01).mean() - (hourly[:, :5] <= 0.01).mean()),
     }
 
 
 def _cold(days: PatternDays, mean: float) -> dict[str, float]:
-    response = cold_response(days)
-    if response is None:
-        return {"colder": np.nan, "cold_share": np.nan}
-    return {"colder": response.kw_per_c / mean, "cold_share": response.share}
+    found: dict[str, float] = {}
+    for where, by_dark in (("", False), ("_by_dark", True)):
+        response = cold_response(days, by_dark=by_dark)
+        found[f"colder{where}"] = np.nan if response is None else response.kw_per_c / mean
+        found[f"cold_share{where}"] = np.nan if response is None else response.share
+    return found
 
 
-def cold_response(days: PatternDays) -> ColdResponse | None:
+def cold_response(days: PatternDays, *, by_dark: bool = False) -> ColdResponse | None:
     """Least squares of the days' mean on degrees below a bend, which is the one that explains most.
+
+    A net meter shows more on dull days, which in summer are the cold ones. `by_dark` looks at the dark hours alone, and
+    compares days with the same noon, for a battery hands the sun on to the evening.
 
     None where temperatures are not known of enough days, or hardly differ.
     """
     known = np.isfinite(days.temperature_c)
-    warmth, used = days.temperature_c[known], np.maximum(days.kw[known], 0.0).mean(axis=1)
+    shown = days.hourly_kw[known][:, _DARK] if by_dark else days.kw[known]
+    warmth, used = days.temperature_c[known], np.maximum(shown, 0.0).mean(axis=1)
     if known.sum() < _LEAST_TEMPERATURES or warmth.std() < _LEAST_SPREAD_C:
         return None
-    off = days.is_off[known].astype(np.float64)
-    constant = np.ones_like(warmth)
-    plain = _unexplained(np.column_stack([constant, off]), used)[1]
+    others = [np.ones_like(warmth), days.is_off[known].astype(np.float64)]
+    if by_dark:
+        others.append(days.hourly_kw[known, _SUNNY].mean(axis=1))
+    plain = _unexplained(np.column_stack(others), used)[1]
     best = ColdResponse(0.0, float(_BENDS_C[-1]), 0.0)
     for bend in _BENDS_C:
         cold = np.maximum(bend - warmth, 0.0)
         if cold.std() < 0.5:
             continue
-        slopes, left = _unexplained(np.column_stack([constant, off, cold]), used)
+        slopes, left = _unexplained(np.column_stack([*others, cold]), used)
         share = 1 - _ratio(left, plain) if plain > 0 else 0.0
         if share > best.share:
-            best = ColdResponse(float(slopes[2]), float(bend), share)
+            best = ColdResponse(float(slopes[-1]), float(bend), share)
     return best
 
 

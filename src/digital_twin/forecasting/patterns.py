@@ -1,7 +1,7 @@
 """What is typical of homes and of days: shapes with names, what homes seem to have, and days that are unlike others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 
@@ -11,7 +11,7 @@ from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.pattern_days import Locality, PatternDays, pattern_days
-from digital_twin.forecasting.pattern_detection import DEVICES, Detected, Weights, detect
+from digital_twin.forecasting.pattern_detection import LOOKED_AT, Detected, Weights, detect_devices, shows_pv
 from digital_twin.forecasting.pattern_features import ColdResponse, cold_response, features_of
 from digital_twin.forecasting.pattern_groups import Groups, distinct_names, group
 from digital_twin.forecasting.pattern_shapes import name_of, normalised, profiles
@@ -29,6 +29,7 @@ class PatternSeries:
     grid: TimeGrid
     values_kw: Array  # (T,) NaN where there is none
     temperature_c: Array | None = None  # (T,)
+    load_kw: Array | None = None  # (T,) what is used, where `values_kw` is net of generation and both are known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +85,10 @@ class DayPatterns:
 def member_patterns(meters: Sequence[PatternSeries], locality: Locality) -> MemberPatterns:
     """Of all meters beside each other; one with too few days has no pattern, and keeps no other from having one."""
     found = [_days_or_none(meter, locality) for meter in meters]
-    patterns = tuple(None if days is None else meter_pattern(days) for days in found)
+    patterns = tuple(
+        None if days is None else meter_pattern(days, _used_days(meter, locality))
+        for meter, days in zip(meters, found, strict=True)
+    )
     shapes = [np.concatenate(normalised(profiles(days))) for days in found if days is not None]
     if not shapes:
         return MemberPatterns(patterns, (None,) * len(patterns), (), None, None)
@@ -94,11 +98,12 @@ def member_patterns(meters: Sequence[PatternSeries], locality: Locality) -> Memb
     return MemberPatterns(patterns, group_of, _named_homes(groups), groups.silhouette, groups.stability)
 
 
-def meter_pattern(days: PatternDays) -> MeterPattern:
-    """What these days show."""
+def meter_pattern(days: PatternDays, used: PatternDays | None = None) -> MeterPattern:
+    """What these days show; heat pumps, vehicles and the answer to cold are looked for in `used` where it is known."""
     features = features_of(days)
     workday, day_off = profiles(days)
-    weights = _weights(60 // days.slots_an_hour)
+    devices = detect_devices(features, _weights(60 // days.slots_an_hour), None if used is None else features_of(used))
+    is_net = used is None and shows_pv(devices["pv"])
     return MeterPattern(
         shape=name_of(*normalised(np.stack([workday, day_off]))),
         workday_kw=workday,
@@ -107,8 +112,8 @@ def meter_pattern(days: PatternDays) -> MeterPattern:
         base_share=features["base"],
         peak_kw=float(np.quantile(days.kw, 0.995)),
         peak_hour=int(np.argmax(days.hourly_kw.mean(axis=0))),
-        cold=cold_response(days),
-        devices={device: detect(features, weights[device]) for device in DEVICES},
+        cold=cold_response(used or days, by_dark=is_net),
+        devices=devices,
         days=len(days.day),
     )
 
@@ -119,7 +124,7 @@ def day_patterns(series: PatternSeries, locality: Locality) -> DayPatterns:
     shapes = normalised(days.hourly_kw)
     groups = group(shapes)
     return DayPatterns(
-        pattern=meter_pattern(days),
+        pattern=meter_pattern(days, _used_days(series, locality)),
         kinds=_named_days(groups, days, shapes),
         day=tuple(days.day.astype("datetime64[D]").tolist()),
         kind_of=tuple(groups.label.tolist()),
@@ -134,6 +139,13 @@ def _days_or_none(meter: PatternSeries, locality: Locality) -> PatternDays | Non
         return pattern_days(meter.values_kw, meter.grid, locality, meter.temperature_c)
     except InsufficientData:
         return None
+
+
+def _used_days(meter: PatternSeries, locality: Locality) -> PatternDays | None:
+    """Days of what is used, where that is known beside the net."""
+    if meter.load_kw is None:
+        return None
+    return _days_or_none(replace(meter, values_kw=meter.load_kw), locality)
 
 
 def _named_homes(groups: Groups) -> tuple[NamedGroup, ...]:
@@ -160,4 +172,4 @@ def _named_days(groups: Groups, days: PatternDays, shapes: Array) -> tuple[Named
 
 @cache
 def _weights(step_minutes: int) -> dict[str, Weights]:
-    return {device: Weights(*WEIGHTS[device, step_minutes]) for device in DEVICES}
+    return {device: Weights(*WEIGHTS[device, step_minutes]) for device in LOOKED_AT}

@@ -22,8 +22,12 @@ from digital_twin.services.state_inputs import temperature_of
 
 T = TypeVar("T")
 
-LOOKED_AT = ("net_load_kw", "load_kw")
+NET, LOAD, GENERATION = "net_load_kw", "load_kw", "pv_kw"
+LOOKED_AT = (NET, LOAD)
 """What the grid sees wherever that is metered: PV shows in nothing else."""
+
+BESIDE_NET = (LOAD, GENERATION)
+"""What tells of the use behind a meter of the net."""
 
 SHORTEST_DAYS, USUAL_DAYS, LONGEST_DAYS = 21, 56, 400
 MOST_VALUES = 8_000_000
@@ -169,12 +173,13 @@ async def _gather(
     read = await believed_readings(tx, keys, *span, now)
     _check_size(read)
     heard = [sound(KnownSeries(one, "meter")).values for one in read]
+    uses = await _uses(tx, heard, span, provenance)
     if own is not None:
         own = sound(own)
         provenance.sources[own.values.key.name] = own.source
         heard.append(own.values)
     warmth = await _temperatures(tx, {one.grid for one in heard}, provenance)
-    series = [PatternSeries(one.key.name, one.grid, one.values, warmth[one.grid]) for one in heard]
+    series = [PatternSeries(one.key.name, one.grid, one.values, warmth[one.grid], uses.get(one.key)) for one in heard]
     provenance.cover(*span)
     whole = series[-1] if series and (own is not None or member_id is not None) else None
     meters = tuple(MemberMeter(str(one.key.member_id), one.key.name) for one in read)
@@ -193,6 +198,29 @@ async def _meters_of(tx: Transaction, member_id: str | None, now: datetime) -> l
         if before is None or LOOKED_AT.index(key.name) < LOOKED_AT.index(before.name):
             chosen[key.member_id] = key
     return [chosen[one] for one in sorted(chosen)]
+
+
+async def _uses(
+    tx: Transaction, meters: Sequence[SeriesValues], span: tuple[datetime, datetime], provenance: Provenance
+) -> dict[SeriesKey, Array]:
+    """What homes use whose meters tell the net: by their load, else with their generation, where it is known."""
+    nets = {one.key.member_id: one for one in meters if one.key.name == NET}
+    keys = [one.key for one in await tx.readings.named(BESIDE_NET) if one.key.member_id in nets]
+    beside: dict[SeriesKey, list[SeriesValues]] = {}
+    for one in await believed_readings(tx, keys, *span, provenance.as_of):
+        net = nets[one.key.member_id]
+        if one.grid == net.grid:
+            beside.setdefault(net.key, []).append(sound(KnownSeries(one, "meter")).values)
+    found = {key: _use(nets[key.member_id].values, known) for key, known in beside.items()}
+    if found:
+        provenance.notes.append(f"of {len(found)} homes devices were looked for in what is used, not in the net")
+    return found
+
+
+def _use(net_kw: Array, known: Sequence[SeriesValues]) -> Array:
+    """The load where it is metered, else net and all generation together."""
+    loads = [one.values for one in known if one.key.name == LOAD and one.key.asset_id is None]
+    return loads[0] if loads else net_kw + sum(one.values for one in known if one.key.name == GENERATION)
 
 
 async def _own_series(

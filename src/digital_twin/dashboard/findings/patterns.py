@@ -18,10 +18,15 @@ def groups_finding(groups: Document, counted: str) -> str:
     if len(found) == 1:
         return f"All {found[0]['count']} {counted} are much alike: {found[0]['name']}."
     told = listed([f"{one['name']} ({one['count']})" for one in found])
-    stability = groups["stability"]
-    firm = "" if stability is None else " They are firm" if stability >= FIRM else " They pass into each other"
-    tail = f"{firm}: found again in part of the {counted}, {stability:.2f} of 1." if firm else ""
-    return f"{len(found)} kinds of {counted}: {told}.{tail}"
+    return f"{len(found)} kinds of {counted}: {told}.{_firmness(groups['stability'], counted)}"
+
+
+def _firmness(stability: float | None, counted: str) -> str:
+    """Whether the same groups are found again in part of the homes or days."""
+    if stability is None:
+        return ""
+    told = "They are firm" if stability >= FIRM else "They pass into each other"
+    return f" {told}: {percent(max(stability, 0.0))} alike when found again in part of the {counted}."
 
 
 def devices_finding(members: Document) -> str:
