@@ -20,7 +20,7 @@ from digital_twin.services.access import Grant
 from digital_twin.services.computations import draw_paths, forecast_all
 from digital_twin.services.forecast_inputs import GatheredHistory, site_of
 from digital_twin.services.history import KnownSeries, community_series, history_of
-from digital_twin.services.past_errors import ErrorMemory, day_so_far
+from digital_twin.services.past_errors import ErrorMemory, days_so_far
 from digital_twin.services.ports import Clock, ComputePool, Store, Transaction
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.trained_models import trained_for
@@ -100,7 +100,7 @@ class ForecastService:
         if request.model != AUTO:
             return gathered
         if request.grid.start - until < timedelta(hours=REACH_HOURS):
-            so_far = await day_so_far(tx, community, past_errors, until, as_of)
+            so_far = await days_so_far(tx, community, past_errors, histories, until)
             gathered = replace(gathered, so_far=so_far)
         tasks = [gathered.task(name, request.grid) for name in gathered.needed(request.variables, request.model)]
         trained = {task.variable: found for task in tasks if (found := await trained_for(tx, task)) is not None}

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from digital_twin.domain.community import Community
+from digital_twin.domain.readings import SeriesValues
+from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import local_date, local_midnight
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.dependence import TYPICAL, Dependence, learn_dependence, normal_scores
 from digital_twin.forecasting.intraday import DaySoFar
-from digital_twin.services.judged_days import JudgedDay, judged_days
-from digital_twin.services.ports import Transaction
+from digital_twin.services.history import KnownSeries
+from digital_twin.services.judged_days import JudgedDay, grid_of, judged_days
+from digital_twin.services.ports import IssuedForecast, Transaction
 
 LEARNED_FROM = timedelta(days=56)
 FEWEST_DAYS = 14
@@ -64,23 +67,32 @@ class ErrorMemory:
         return self._kept[key]
 
 
-async def day_so_far(
-    tx: Transaction, community: Community, past: PastErrors, until: datetime, as_of: datetime
+async def days_so_far(
+    tx: Transaction,
+    community: Community,
+    past: PastErrors,
+    histories: Mapping[str, KnownSeries],
+    until: datetime,
 ) -> dict[str, DaySoFar]:
-    """What the forecasts that the local day began with have missed until an instant, as known `as_of`."""
+    """What the forecasts that the local day began with have missed until an instant, by variable.
+
+    Args:
+        histories: readings until then, as they are known.
+    """
     midnight = _midnight(community, until)
     if midnight == until:
         return {}
-    judged = await judged_days(tx, community, midnight, until, now=as_of)
-    return {name: _so_far(days[-1], past, until) for name, days in judged.items()}
+    issued = await tx.issued_forecasts.between(midnight, until)
+    return {
+        one.variable: _so_far(one, past, histories[one.variable].values) for one in issued if one.variable in histories
+    }
 
 
-def _so_far(day: JudgedDay, past: PastErrors, until: datetime) -> DaySoFar:
-    ended = int((until - day.grid.start) / day.grid.step)
-    scores = _scores(day)
-    scores[ended:] = np.nan
-    earlier = past.days.get(day.issued.variable, {}) if past.step_minutes == day.grid.step_minutes else {}
-    return DaySoFar(day.grid.start, day.grid.step_minutes, scores, _table(list(earlier.values()), scores.size))
+def _so_far(issued: IssuedForecast, past: PastErrors, known: SeriesValues) -> DaySoFar:
+    grid = grid_of(issued)
+    scores = _scores(issued, resample(known, grid).values)
+    earlier = past.days.get(issued.variable, {}) if past.step_minutes == grid.step_minutes else {}
+    return DaySoFar(grid.start, grid.step_minutes, scores, _table(list(earlier.values()), scores.size))
 
 
 def _past_errors(judged: Mapping[str, Sequence[JudgedDay]]) -> PastErrors:
@@ -88,7 +100,11 @@ def _past_errors(judged: Mapping[str, Sequence[JudgedDay]]) -> PastErrors:
     newest = max((days[-1] for days in judged.values()), key=lambda day: day.grid.start, default=None)
     step_minutes = 60 if newest is None else newest.grid.step_minutes
     scores = {
-        name: {one.grid.start: _scores(one) for one in days if one.sums and one.grid.step_minutes == step_minutes}
+        name: {
+            one.grid.start: _scores(one.issued, one.actual)
+            for one in days
+            if one.sums and one.grid.step_minutes == step_minutes
+        }
         for name, days in judged.items()
     }
     return PastErrors(
@@ -116,8 +132,8 @@ def _shared(days: Mapping[str, Mapping[datetime, Array]]) -> set[datetime]:
     return days.get("load_kw", {}).keys() & days.get("pv_kw", {}).keys()
 
 
-def _scores(day: JudgedDay) -> Array:
-    return normal_scores(day.actual, day.issued.quantiles.astype(np.float64), day.issued.levels)
+def _scores(issued: IssuedForecast, actual: Array) -> Array:
+    return normal_scores(actual, issued.quantiles.astype(np.float64), issued.levels)
 
 
 def _table(days: Sequence[Array], steps: int) -> Array:
