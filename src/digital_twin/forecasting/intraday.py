@@ -25,7 +25,8 @@ JUDGED_HOURS = 6.0
 """The hours after it on earlier days tell how much came true."""
 
 PRIOR_TRUST, TRUSTED_DAYS = 0.5, 10.0
-"""What is believed without earlier days, and how many of these weigh as much."""
+"""What is believed without earlier days, and how many of these weigh as much. On the development days of seven real
+loads believing nothing without them lost 2 % at noon; half as many, or a prior of a quarter, changed at most 1 %."""
 
 _NUGGET = 1e-6
 _SMALLEST = 1e-9
