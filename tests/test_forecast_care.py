@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from tests.builders import MONDAY, community, hours, issued_forecast, series
+from tests.builders import MONDAY, community, hours, issued_forecast, series, trained_version
 
 from digital_twin.domain.errors import InvalidInput, Unavailable
 from digital_twin.domain.readings import SeriesValues
 from digital_twin.domain.time import TimeGrid, local_midnight
 from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.held_out import HELD_OUT_DAYS
+from digital_twin.forecasting.model_bytes import FORMAT
 from digital_twin.forecasting.registry import BEST, find_forecaster
 from digital_twin.services.access import Caller, Grant, Role
 from digital_twin.services.forecast_accuracy import AccuracyRequest, AccuracyService
@@ -354,28 +357,72 @@ async def pass_days(world: World, days: float) -> None:
             await world.care.look_after(HERE)
 
 
-async def end_trainings(world: World) -> None:
+async def end_trainings(world: World, *, well: bool, payload_format: int = FORMAT) -> None:
+    """Those under way: well, so that a version serves from their beginning on, or not."""
     for run in await world.trainings():
         if not run.state.has_ended:
             async with world.store.community(HERE) as tx:
                 await tx.runs.cancel(run.run_id, at=world.clock.now())
+                trained = replace(trained_version(run.run_id), as_of=run.created_at, payload_format=payload_format)
+                if well:
+                    await tx.trained_models.add(trained, b"model")
 
 
-async def test_what_serves_is_trained_before_it_is_stale_one_at_a_time() -> None:
+async def trained_every_day(world: World, days: int, **how: Any) -> list[float]:
+    """On which days trainings began, when each ends within the day as told."""
+    for _ in range(days):
+        await end_trainings(world, **how)
+        await pass_days(world, 1)
+        await world.record(
+            series("load_kw", load(1), start=world.clock.now().replace(hour=0, minute=0) - DAY, minutes=60)
+        )
+    return [(run.created_at - MONDAY) / DAY for run in reversed(await world.trainings())]
+
+
+async def test_what_serves_is_trained_before_it_is_stale() -> None:
     world = World(issues=False)
     await world.open(past_load(60))
     await world.care.look_after(HERE)
-    await end_trainings(world)
-    await pass_days(world, 1)
-    second, first = await world.trainings()
-    assert (second.state, second.created_by) == (RunState.QUEUED, None)
-    assert first.request["pairs"] == second.request["pairs"] == [["load_kw", BEST["load_kw"]]]
-    await pass_days(world, RETRAIN_EVERY_DAYS)
-    assert len(await world.trainings()) == 2, "while one waits there is no other"
-    await end_trainings(world)
-    await pass_days(world, RETRAIN_EVERY_DAYS)
-    newest, *_ = await world.trainings()
-    assert newest.created_at - second.created_at == timedelta(days=2 * RETRAIN_EVERY_DAYS)
+    [first] = await world.trainings()
+    assert (first.state, first.created_by) == (RunState.QUEUED, None)
+    assert first.request["pairs"] == [["load_kw", BEST["load_kw"]]]
+    at_once, *later = await trained_every_day(world, 20, well=True)
+    assert at_once < 0.01
+    assert later[0] < 1.01
+    np.testing.assert_allclose(np.diff(later), RETRAIN_EVERY_DAYS)
+    assert len(later) == 4
+
+
+async def test_while_a_training_waits_there_is_no_other() -> None:
+    world = World(issues=False)
+    await world.open(past_load(60))
+    await world.care.look_after(HERE)
+    await pass_days(world, 3)
+    assert len(await world.trainings()) == 1
+
+
+@pytest.mark.parametrize("how", [{"well": False}, {"well": True, "payload_format": FORMAT - 1}])
+async def test_while_no_version_serves_training_is_tried_each_day(how: dict[str, Any]) -> None:
+    world = World(issues=False)
+    await world.open(past_load(60))
+    await world.care.look_after(HERE)
+    began = await trained_every_day(world, 5, **how)
+    np.testing.assert_allclose(np.diff(began[1:]), 1)
+    assert len(began) == 6
+
+
+async def test_what_ended_long_ago_is_not_trained() -> None:
+    world = World(issues=False)
+    await world.open(past_load(60))
+    world.clock.advance(days=40)
+    await world.care.look_after(HERE)
+    assert await world.trainings() == []
+    assert (await world.kept_care()).lacked_history_at == world.clock.now()
+    world.clock.advance(minutes=1)
+    lately = world.clock.now().replace(hour=0, minute=0) - 9 * DAY
+    await world.record(series("load_kw", load(9), start=lately, minutes=60))
+    await world.care.look_after(HERE)
+    assert len(await world.trainings()) == 1
 
 
 async def test_a_community_is_trained_once_its_history_has_come() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InsufficientData, NotFound, TwinError, Unavailable
 from digital_twin.domain.time import floor_to_step
+from digital_twin.forecasting.model_bytes import FORMAT
+from digital_twin.forecasting.training import STALE_AFTER
 from digital_twin.services.forecast_drift import LONGEST_MEMORY, Day, Drift, follow, promised_loss
 from digital_twin.services.issued_forecasts import ForecastIssuer, midnights_due, next_midnight, this_midnight
 from digital_twin.services.judged_days import JudgedDay, judged_days
@@ -36,6 +38,7 @@ class Finding:
     """What a look at the forecasts in service came to."""
 
     drift: dict[str, Drift]
+    is_served: bool  # by some version that is neither stale nor of another format
     degraded: list[str] = field(default_factory=list[str])  # variables whose forecasts were found to be worse just now
     relative_losses: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])  # of days not told before
 
@@ -129,7 +132,8 @@ class ForecastCareService:
 async def _judge(tx: Transaction, community: Community, care: ForecastCare, now: datetime) -> Finding:
     """Whether the forecasts of each variable have become worse; what has is told."""
     trained = await tx.trained_models.all()
-    finding = Finding({name: Drift.from_document(document) for name, document in care.drift.items()})
+    is_served = any(one.payload_format == FORMAT and now - one.as_of < STALE_AFTER for one in trained)
+    finding = Finding({name: Drift.from_document(document) for name, document in care.drift.items()}, is_served)
     for name, found in (await judged_days(tx, community, now - LONGEST_MEMORY, now, now=now)).items():
         before, days = finding.drift.get(name, Drift()), _compared(found)
         promised = promised_loss(trained, name, found[-1].issued.model)
@@ -168,13 +172,13 @@ def _alert(variable: str, drift: Drift) -> dict[str, Any]:
 
 
 def _with_finding(community: Community, care: ForecastCare, finding: Finding | None, now: datetime) -> ForecastCare:
-    """What was found, and when the next look is; forecasts that have become worse are trained anew within a day."""
+    """What was found, and when the next look is; what is worse, or served by no version, is trained within a day."""
     midnight = next_midnight(community, now)
     care = replace(care, next_issue_at=midnight, next_look_at=midnight)
     if finding is None:
         return care
     care = replace(care, drift={name: drift.to_document() for name, drift in finding.drift.items()})
-    if not finding.degraded:
+    if finding.is_served and not finding.degraded:
         return care
     return replace(care, next_training_at=min(care.next_training_at, _slot_after(community, now)))
 

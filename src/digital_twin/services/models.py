@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, floor_to_step
-from digital_twin.forecasting.auto import preferred_models
+from digital_twin.forecasting.auto import LONGEST_GAP_DAYS, preferred_models
 from digital_twin.forecasting.forecast import History
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.held_out import Scores, require_history, task_at
@@ -88,6 +88,8 @@ class ModelService:
     async def retrain(self, tx: Transaction, community: Community) -> Run | None:
         """A Run of the twin's own that trains what `auto` stands for; None while a training is under way.
 
+        What ended so long ago that nothing is forecast from it is not trained.
+
         Raises:
             InsufficientData: there is too little to learn from and be judged on.
         """
@@ -96,7 +98,8 @@ class ModelService:
             return None
         as_of = self._clock.now()
         found = await self.tasks(tx, community, pairs_of(VARIABLES, None), as_of)
-        tasks = {variable: task for (variable, _), task in found.items()}
+        oldest = as_of - timedelta(days=LONGEST_GAP_DAYS)
+        tasks = {variable: task for (variable, _), task in found.items() if task.history.grid.end >= oldest}
         chosen = [
             (variable, model) for variable, task in tasks.items() if (model := _best_that_learns(task)) is not None
         ]
