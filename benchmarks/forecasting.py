@@ -6,6 +6,9 @@ members are worth. Constants are chosen on the development period, which lies be
 """
 
 import argparse
+import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +37,10 @@ REFIT_DAYS = 14
 OURS, RAW = "ensemble", "ensemble, not calibrated"
 ROOT = Path(__file__).parents[1]
 LOCK, ENVIRONMENT = ROOT / "requirements-bench-forecasting.txt", ROOT / ".venv-forecasting"
+PEERS_SCRIPT = Path(__file__).with_name("forecasting_peers.py")
+ANSWERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digital-twin" / "forecasting_peers"
+"""What peers said before; some take minutes for a series."""
+
 PEERS = {
     "prophet": ("Prophet alone", False),
     "lightgbm": ("LightGBM quantiles alone", False),
@@ -138,25 +145,41 @@ def recent(task: TrainingTask) -> TrainingTask:
 
 
 def ask_peers(task: TrainingTask, judged: int, refit_days: int, names: Iterable[str]) -> dict[str, Array]:
-    """What they say of the last days; who cannot is named on the screen and left out."""
+    """What they say of the last days, asked once of each question; who cannot is named on the screen and left out."""
+    numbers = {"judged": judged, "refit_days": refit_days, "levels": LEVELS}
+    question = question_of(task) | {key: np.array(value) for key, value in numbers.items()}
     found: dict[str, Array] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        question = Path(folder) / "question.npz"
-        numbers = {"judged": judged, "refit_days": refit_days, "levels": LEVELS}
-        asked = question_of(task) | {key: np.array(value) for key, value in numbers.items()}
-        np.savez(question, allow_pickle=False, **asked)
-        for name in names:
-            title, has_own_environment = PEERS[name]
-            python = ENVIRONMENT / "bin" / "python" if has_own_environment else sys.executable
-            answer = Path(folder) / f"{name}.npz"
-            command = [python, "-P", Path(__file__).with_name("forecasting_peers.py"), name, question, answer]
-            ended = subprocess.run(command, check=False, capture_output=True, text=True)
-            if ended.returncode:
-                print(f"{title}: left out, {ended.stderr.strip().splitlines()[-1]}", flush=True)
-                continue
-            with np.load(answer) as given:
-                found[title] = given["quantiles"]
+    for name in names:
+        kept = ANSWERS / f"{name}-{_digest(question)}.npz"
+        if kept.exists() or _ask(name, question, kept):
+            with np.load(kept) as given:
+                found[PEERS[name][0]] = given["quantiles"]
     return found
+
+
+def _digest(question: dict[str, Array]) -> str:
+    """Of all that an answer follows from: the question, how it is put, and whose versions are asked."""
+    written = (PEERS_SCRIPT, LOCK, ROOT / "requirements-bench.txt")
+    parts = [one.read_bytes() for one in written] + [question[key].tobytes() for key in sorted(question)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:20]
+
+
+def _ask(name: str, question: dict[str, Array], kept: Path) -> bool:
+    """Have a peer answer, and keep what it says; whether it could."""
+    title, has_own_environment = PEERS[name]
+    python = ENVIRONMENT / "bin" / "python" if has_own_environment else sys.executable
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer = Path(folder) / "question.npz", Path(folder) / "answer.npz"
+        np.savez(asked, allow_pickle=False, **question)
+        command = [python, "-P", PEERS_SCRIPT, name, asked, answer]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        if ended.returncode:
+            print(f"{title}: left out, {ended.stderr.strip().splitlines()[-1]}", flush=True)
+            return False
+        ANSWERS.mkdir(parents=True, exist_ok=True)
+        shutil.copy(answer, kept.with_suffix(".part"))
+        kept.with_suffix(".part").replace(kept)
+    return True
 
 
 def question_of(task: TrainingTask) -> dict[str, Array]:
