@@ -1,0 +1,47 @@
+"""The independent check of what a plan under risk says of its scenarios: physics and bills recomputed one by one."""
+
+import numpy as np
+
+from digital_twin.optimization.check import POWER_TOLERANCE_KW
+from digital_twin.optimization.plan import Schedule
+from digital_twin.optimization.stochastic_plan import Outcomes, StochasticProblem
+
+_BILL_TOLERANCE = 1e-9
+"""Relative: sums of the same products in another order."""
+
+
+def scenario_violations(problem: StochasticProblem, schedule: Schedule, outcomes: Outcomes) -> list[str]:
+    """What the outcomes break, in words; empty where every scenario is as it must be."""
+    scenarios, tolerance = problem.scenarios, POWER_TOLERANCE_KW
+    supply_kw = (
+        outcomes.import_kw - outcomes.export_kw + scenarios.pv_kw - outcomes.curtailed_kw
+        + schedule.discharge_kw - schedule.charge_kw
+    )  # fmt: skip
+    most_kw = scenarios.pv_kw if problem.expected.curtailable else np.zeros_like(scenarios.pv_kw)
+    bills = np.array([_bill(problem, schedule, outcomes, number) for number in range(scenarios.count)])
+    differs = np.abs(bills - outcomes.cost) > _BILL_TOLERANCE * (1 + np.abs(bills).max())
+    broken = {
+        "the energy balance of scenarios": np.abs(supply_kw - scenarios.load_kw).max() > tolerance,
+        "the generation of scenarios": (outcomes.curtailed_kw < -tolerance).any()
+        or (outcomes.curtailed_kw > most_kw + tolerance).any(),
+        "importing while exporting": np.minimum(outcomes.import_kw, outcomes.export_kw).max() > tolerance,
+        "the bills of scenarios": bool(differs.any()),
+    }
+    return [name for name, is_broken in broken.items() if is_broken]
+
+
+def _bill(problem: StochasticProblem, schedule: Schedule, outcomes: Outcomes, number: int) -> float:
+    expected = problem.expected
+    hours, limits, peak = expected.outlook.grid.step_hours, expected.limits, expected.peak
+    imported, exported = hours * outcomes.import_kw[number], hours * outcomes.export_kw[number]
+    beyond = np.clip(imported - hours * limits.import_kw, 0, None) + np.clip(
+        exported - hours * limits.export_kw, 0, None
+    )
+    bill = float(imported @ problem.import_price_per_kwh[number] - exported @ problem.export_price_per_kwh[number])
+    bill += problem.excess_price_per_kwh * float(beyond.sum())
+    storage = expected.storage
+    bill += hours * storage.wear_per_kwh * float(schedule.charge_kw.sum() + schedule.discharge_kw.sum())
+    bill -= storage.end_value_per_kwh * float(schedule.soc_kwh[-1] - storage.final_min_kwh)
+    if peak is not None:
+        bill += peak.per_kw * max(0.0, float(outcomes.import_kw[number].max()) - peak.so_far_kw)
+    return bill
