@@ -18,10 +18,12 @@ from digital_twin.forecasting.auto import choose_model, make_forecast
 from digital_twin.forecasting.conformal import adaptive_shifts
 from digital_twin.forecasting.features import FeatureDesign, FeatureInputs, lags_of, load_features
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Site
+from digital_twin.forecasting.forecaster import BACK_DAYS, TrainingTask
 from digital_twin.forecasting.local_days import Reach, days_back, reaches, reaches_of, to_local_days
 from digital_twin.forecasting.net_load import combine_net_load, split_net_load
 from digital_twin.forecasting.priors import ANNUAL_KWH_PER_HOME, lognormal_quantiles, standard_household_kw
 from digital_twin.forecasting.registry import DEFAULT_LEVELS, MODELS, list_models
+from digital_twin.forecasting.regression import calibrated_ridge
 from digital_twin.forecasting.scores import coverage, pinball_loss
 from digital_twin.forecasting.slot_regression import (
     HALF_LIFE_DAYS,
@@ -225,6 +227,22 @@ def test_all_histories_run_the_same_compiled_code() -> None:
         make_forecast(task(past), model="ridge_conformal")
     for name in ("_center_and_scale", "_sums", "_under_penalties"):
         assert len(vars(slot_regression)[name].signatures) == 1
+
+
+@pytest.mark.parametrize("hour", [0, 10])
+def test_a_forecast_fits_no_more_than_it_asks_and_says_the_same(hour: int) -> None:
+    past = history(60, end=MONDAY + timedelta(hours=hour - 1))  # which is so many hours after midnight in Vienna
+    prepared = calibrated_ridge.fit(TrainingTask("load_kw", VIENNA, past, past.grid.end))
+    np.testing.assert_array_equal(
+        make_forecast(task(past), model="ridge_conformal").quantiles,
+        prepared.predict(task(past), DEFAULT_LEVELS).quantiles,
+    )
+
+
+def test_what_is_asked_at_midnights_alone_knows_whole_days() -> None:
+    past = history(60, end=MONDAY - timedelta(hours=1))
+    learned = TrainingTask("load_kw", VIENNA, past, past.grid.end, at_midnights=True)
+    assert set(calibrated_ridge.fit(learned).slots) == {Reach(days, days) for days in BACK_DAYS}
 
 
 def test_an_hour_that_was_never_seen_is_forecast_like_the_others() -> None:

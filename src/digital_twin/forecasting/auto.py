@@ -7,9 +7,9 @@ import numpy as np
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.readings import TEMPERATURE
 from digital_twin.domain.time import TimeGrid, floor_to_step
+from digital_twin.forecasting.feature_inputs import reaches_asked
 from digital_twin.forecasting.forecast import Forecast, ForecastTask, History, Prediction
 from digital_twin.forecasting.forecaster import TrainingTask, ask
-from digital_twin.forecasting.local_days import days_ahead
 from digital_twin.forecasting.registry import BEST, DEFAULT_LEVELS, describe_model, find_forecaster
 from digital_twin.forecasting.training import FittedModel, suits
 
@@ -113,8 +113,15 @@ def _fit_and_predict(name: str, task: ForecastTask, levels: tuple[float, ...]) -
     """By a model that learns from just what the task knows, for no more than the task asks."""
     # weather that nobody foresees teaches those alone that bring their own
     history = (task.history if name == LONG else task.foreseen) or _nothing_known(task)
-    back = days_ahead(task.grid, history.grid, task.site.timezone)
-    wanted = TrainingTask(task.variable, task.site, history, history.grid.end, tuple(sorted(set(back.tolist()))))
+    asked = reaches_asked(task, history)
+    wanted = TrainingTask(
+        task.variable,
+        task.site,
+        history,
+        history.grid.end,
+        back=tuple(sorted({reach.back for reach in asked})),
+        at_midnights=all(reach.whole == reach.back for reach in asked),
+    )
     return ask(find_forecaster(name).fit(wanted), task, levels)
 
 

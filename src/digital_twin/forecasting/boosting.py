@@ -25,7 +25,7 @@ from digital_twin.forecasting.feature_inputs import (
 from digital_twin.forecasting.features import FeatureInputs, Lags, design_features, lags_of, load_features
 from digital_twin.forecasting.forecast import ForecastTask, Prediction
 from digital_twin.forecasting.forecaster import Arrays, TrainingTask
-from digital_twin.forecasting.local_days import Indices, Reach, reaches_of
+from digital_twin.forecasting.local_days import Indices, Reach
 from digital_twin.forecasting.regression import FittedRidge, ridge
 from digital_twin.forecasting.slot_regression import FittedSlots, fit_slots, predict_slots
 from digital_twin.forecasting.tree_features import month_spread, tree_features
@@ -119,7 +119,7 @@ class Boosting:
         slots: dict[Reach, FittedSlots] = {}
         rows: list[Array] = []
         errors: list[Array] = []
-        for reach in reaches_of(task.back):
+        for reach in task.reaches:
             lags = lags_of(inputs.table, reach, design.usual)
             fitted = fit_slots(load_features(inputs, lags, design), inputs.table, until=inputs.table.shape[0])
             slots[reach] = replace(fitted, residuals=fitted.residuals[:, :0])

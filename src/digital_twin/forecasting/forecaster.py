@@ -10,6 +10,7 @@ import numpy as np
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid, as_utc
 from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site, least_of
+from digital_twin.forecasting.local_days import Reach, reaches_of
 
 BACK_DAYS = (1, 2, 3)
 """Enough for two days ahead from any hour of the day; who asks for more has the model fitted for it."""
@@ -122,9 +123,17 @@ class TrainingTask:
     back: tuple[int, ...] = BACK_DAYS
     """So many whole days before a target its lags must lie, for each target that will be asked."""
 
+    at_midnights: bool = False
+    """Whether nothing will be asked but when a day has ended: what is known then is known of whole days."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", as_utc(self.as_of, "as_of"))
         object.__setattr__(self, "history", history_until(self.history, self.as_of))
+
+    @property
+    def reaches(self) -> list[Reach]:
+        """All that will be needed."""
+        return [one for one in reaches_of(self.back) if one.whole == one.back or not self.at_midnights]
 
     @property
     def steps_a_day(self) -> int:

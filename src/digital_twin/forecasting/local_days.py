@@ -76,12 +76,6 @@ def days_back(cells: Cells, last_known: tuple[int, int]) -> Indices:
     return np.maximum(cells.day - day + (cells.slot > slot), 1)
 
 
-def days_ahead(grid: TimeGrid, known: TimeGrid, zone: str) -> Indices:
-    """For each interval how many days its lags must go back when so much is known."""  # (T,)
-    last = cells_of(known, zone)
-    return days_back(cells_of(grid, zone), (int(last.day[-1]), int(last.slot[-1])))
-
-
 class Reach(NamedTuple):
     """How far before a target that lies which is known when its forecast is made, in whole days."""
 

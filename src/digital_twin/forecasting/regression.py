@@ -22,9 +22,9 @@ from digital_twin.forecasting.feature_inputs import (
     reaches_asked,
 )
 from digital_twin.forecasting.features import FeatureDesign, design_features, lags_of, load_features
-from digital_twin.forecasting.forecast import ForecastTask, History, Prediction, Site
+from digital_twin.forecasting.forecast import ForecastTask, Prediction
 from digital_twin.forecasting.forecaster import BACK_DAYS, Arrays, TrainingTask
-from digital_twin.forecasting.local_days import Reach, reaches_of
+from digital_twin.forecasting.local_days import Reach
 from digital_twin.forecasting.naive import residual_quantiles
 from digital_twin.forecasting.slot_regression import FittedSlots, fit_slots, predict_slots
 
@@ -81,8 +81,7 @@ class Ridge:
 
     def fit(self, task: TrainingTask) -> FittedRidge:
         """Raises InsufficientData with less than three weeks of history."""
-        calibrated = _calibrated(task.back) if self.is_calibrated else ()
-        return fit_ridge(enough_history(task.history, "ridge"), task.site, back=task.back, calibrated=calibrated)
+        return fit_ridge(task, calibrated=_calibrated(task.back) if self.is_calibrated else ())
 
     def from_arrays(self, arrays: Arrays) -> FittedRidge:
         slots = {
@@ -102,13 +101,14 @@ def _calibrated(back: tuple[int, ...]) -> tuple[int, ...]:
     return back if len(back) <= len(BACK_DAYS) else (back[len(back) // 2],)
 
 
-def fit_ridge(history: History, site: Site, *, back: Collection[int], calibrated: Collection[int]) -> FittedRidge:
-    """Learn from a history and its weather, for lags of so many days back, calibrated for some of them."""
-    inputs = inputs_of(history, site, known_weather(history))
+def fit_ridge(task: TrainingTask, *, calibrated: Collection[int]) -> FittedRidge:
+    """Learn from a history and its weather, calibrated for lags of so many days back."""
+    history = enough_history(task.history, "ridge")
+    inputs = inputs_of(history, task.site, known_weather(history))
     design = design_features(inputs)
     slots: dict[Reach, FittedSlots] = {}
     shifts: dict[int, Array] = {}
-    for reach in reaches_of({*back, *calibrated}):
+    for reach in task.reaches:
         features = load_features(inputs, lags_of(inputs.table, reach, design.usual), design)
         fitted = fit_slots(features, inputs.table, until=inputs.table.shape[0])
         slots[reach] = replace(fitted, residuals=fitted.residuals[:, -RESIDUAL_DAYS:])
