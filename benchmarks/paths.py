@@ -116,20 +116,22 @@ def learned_from(days: list[IssuedDay]) -> Dependence:
     return learn_dependence(load, pv, days[0].load.grid.step_hours)
 
 
-def judge(day: IssuedDay, dependence: Dependence, seed: int) -> tuple[float, float, float, float, float, float]:
-    """Pinball loss of net load; of its paths energy score, variogram score, error of the day's energy (CRPS), and
-    whether energy and peak fell inside 90 %."""
+def judge(day: IssuedDay, dependence: Dependence, seed: int) -> tuple[float, ...]:
+    """Pinball loss of net load; of its paths energy score, variogram score and error of the day's energy (CRPS); how
+    much of the net load fell inside 90 %, and whether energy and peak did."""
     paths = sample_paths(day.load, day.pv, count=PATHS, dependence=dependence, seed=seed)
     together = combine_net_load(day.load, day.pv, dependence=dependence)
     net, actual = paths.net_load_kw, day.load_kw - day.pv_kw
     steps = day.load.grid.step_hours
     energy, energy_now = steps * net.sum(axis=1), steps * actual.sum()
     peak, peak_now = net.max(axis=1), actual.max()
+    low, high = together.interval(0.9)
     return (
         pinball_loss(actual, together.quantiles, LEVELS),
         energy_score(net, actual),
         variogram_score(net, actual),
         energy_score(energy[:, None], np.array([energy_now])),
+        float(((low <= actual) & (actual <= high)).mean()),
         float(np.quantile(energy, 0.05) <= energy_now <= np.quantile(energy, 0.95)),
         float(np.quantile(peak, 0.05) <= peak_now <= np.quantile(peak, 0.95)),
     )
@@ -159,7 +161,7 @@ def rows_of(home: Home, period: str) -> list[list[str]]:
     rows: list[list[str]] = []
     for name, found in table.items():
         ratios = [_ratio(found[:, column], table["independent"][:, column]) for column in range(4)]
-        inside = [significant(100 * found[:, column].mean()) for column in (4, 5)]
+        inside = [significant(100 * found[:, column].mean()) for column in (4, 5, 6)]
         rows.append([home.name, name, f"{len(found)}", *ratios, *inside])
     return rows
 
@@ -196,6 +198,7 @@ def main() -> None:
         "energy score",
         "variogram score",
         "CRPS of the day's energy",
+        "net load inside 90 %",
         "day's energy inside 90 %",
         "peak inside 90 %",
     )

@@ -252,4 +252,4 @@ def test_paths_of_real_homes_are_nearer_to_what_came_than_paths_of_independent_e
     assert energy < 0.99
     assert variogram < 0.95
     assert day_energy < 0.99
-    assert scores["learned"][4] > scores["independent"][4] + 0.2  # how often the day's energy is inside 90 %
+    assert scores["learned"][5] > scores["independent"][5] + 0.2  # how often the day's energy is inside 90 %
