@@ -188,7 +188,7 @@ def test_the_section_warns_of_drift_and_shows_a_week_of_the_chosen_variable_and_
     twin = FakeTwin(load_kw=documents.accuracy(0.3), pv_kw=documents.accuracy(0.1))
     app = looked_back_on(twin)
     assert [one.value for one in app.subheader] == [
-        "As it was said each midnight",
+        "What was forecast each midnight",
         "Skill by day",
         "Do intervals hold?",
     ]
@@ -205,7 +205,7 @@ def test_the_section_warns_of_drift_and_shows_a_week_of_the_chosen_variable_and_
 
 def test_before_the_first_day_is_over_the_forecast_is_shown_and_its_worth_left_open() -> None:
     app = looked_back_on(FakeTwin(load_kw=documents.accuracy(None)))
-    assert [one.value for one in app.subheader] == ["As it was said each midnight"]
+    assert [one.value for one in app.subheader] == ["What was forecast each midnight"]
     assert "cannot be told yet" in app.markdown[-1].value
 
 

@@ -33,7 +33,7 @@ def said_of_forecast(forecast: Document, variable: str = "load_kw") -> str:
 
 def test_a_forecasts_peak_is_told_with_its_certainty_in_local_time() -> None:
     assert said_of_forecast(documents.forecast()) == (
-        "Demand is highest on Monday 03:00, at 50 kW (90 % sure: between 40 and 70 kW). That makes 140 kWh in 4 hours."
+        "Demand is highest on Monday 03:00, at 50 kW (90 % sure: between 40 and 70 kW). It comes to 140 kWh in 4 hours."
     )
 
 
@@ -204,16 +204,32 @@ def test_consistency_is_told_with_its_evidence_and_a_lost_stream_by_name() -> No
     )
     lost = documents.consistency(load_kw=documents.stream(), pv_kw=documents.stream(is_lost=True, nis=3.2))
     said = states.consistency_sentence(documents.state(consistency=lost))
-    assert said.startswith("Do not rely on the bands of PV (NIS 3.20, ideal 1)")
+    assert said == (
+        "Do not rely on the bands: they are too narrow for PV (NIS 3.20, ideal 1), and the twin learns anew."
+    )
     assert states.is_inconsistent(documents.state(consistency=lost))
     assert not states.is_inconsistent(documents.state())
     assert "not known yet" in states.consistency_sentence(documents.state())
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"nis": 0.35, "late_truth_coverage": 0.97}, "wider than they need be"),
+        ({"nis": 0.9, "late_truth_coverage": 1.0}, "wider than they need be"),
+        ({"nis": 1.1, "late_truth_coverage": 0.8}, "too narrow"),
+        ({"nis": 1.8}, "too narrow"),  # lost beyond 2, not found again before 1.7
+    ],
+)
+def test_a_lost_stream_is_told_by_the_side_that_its_bands_err_to(changes: dict[str, float], told: str) -> None:
+    lost = documents.consistency(pv_kw=documents.stream(is_lost=True, **changes))
+    assert f"they are {told} for PV" in states.consistency_sentence(documents.state(consistency=lost))
+
+
 def test_the_unmetered_part_of_demand_is_told_where_some_is_metered() -> None:
     parts = {"unmetered_demand_kw": {"mean": 12.0, "sd": 1.0}}
     told = states.unmetered_sentence(documents.state(parts=parts))
-    assert told == "12 kW (± 1.96 kW) of the demand is on no meter's display."
+    assert told == "12 kW (± 1.96 kW) of the demand is estimated: no meter shows it."
     assert states.unmetered_sentence(documents.state(parts=parts, coverage=1.0)) is None
     assert states.unmetered_sentence(documents.state(parts=parts, coverage=0.0)) is None
     assert states.unmetered_sentence(documents.state()) is None
@@ -221,7 +237,7 @@ def test_the_unmetered_part_of_demand_is_told_where_some_is_metered() -> None:
 
 def test_meters_are_counted_by_their_trouble_and_the_most_helpful_is_named() -> None:
     found = documents.state_meters(documents.state_meter("home_7"), silent=3, dead=1, reporting=96)
-    assert meters.conditions_finding(found) == "Now 3 are silent and 1 is dead."
+    assert meters.conditions_finding(found) == "Of 100 meters 3 are silent and 1 is dead now."
     assert meters.conditions_finding(documents.state_meters(reporting=5)) == "Every meter tells of the last interval."
     assert meters.help_sentence(found) == (
         "home_7 would help most: with its readings the band of demand would be about 0.78 kW narrower on either side."

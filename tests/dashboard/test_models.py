@@ -131,6 +131,9 @@ def test_a_backtest_ranks_models_by_loss_and_draws_what_each_saved() -> None:
         "No model lost less than the seasonal naive."
     )
     assert backtest_findings.skill_finding(documents.backtest(ridge=3.9)).endswith("so it may be chance.")
+    alone = documents.backtest(ridge=3.0)
+    alone["models"]["ridge"]["naive_ratio"] = None
+    assert backtest_findings.skill_finding(alone) == "Ridge lost least, 3 kW; too few days to compare."
 
 
 def test_a_backtest_tells_whose_intervals_hold() -> None:

@@ -86,7 +86,7 @@ def test_the_state_is_told_with_its_figures_and_its_flow(visit: Any) -> None:
     assert "Of 2 meters 1 is silent in the last 24 hours" in said(app)
     assert "home_2" in str(app.table[-1].value)
     assert "Demand is expected to be highest on Monday 02\\:00 with 40 kW" in said(app)
-    assert "Now 1 is dead" in said(app)
+    assert "Of 2 meters 1 is dead now" in said(app)
     assert "home\\_2 would help most" in said(app)
 
 

@@ -1,22 +1,21 @@
 """What backtests say, in sentences."""
 
-from digital_twin.dashboard.charts.backtests import PROMISED, YARDSTICK, coverage_frame, ranked, skill_frame
+from digital_twin.dashboard.charts.backtests import PROMISED, YARDSTICK, coverage_frame, ranked
+from digital_twin.dashboard.findings.accuracy import TOLERANCE
 from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.wording import is_known, listed, name_of, number, percent, spoken
-
-TOLERANCE = 0.02
 
 
 def skill_finding(told: Document) -> str:
     """Which model was the best, by how much, and how sure that is."""
-    frame = skill_frame(told)
-    names = ranked(told)
-    if frame.empty or not is_known(told["models"][names[0]]["pinball_loss_kw"]):
-        return "None of these days has readings and forecasts to compare."
-    if names[0] == YARDSTICK:
-        return "No model lost less than the seasonal naive."
-    best = names[0]
+    best = ranked(told)[0]
     one, ratio = told["models"][best], told["models"][best]["naive_ratio"]
+    if not is_known(one["pinball_loss_kw"]):
+        return "None of these days has readings and forecasts to compare."
+    if best == YARDSTICK:
+        return "No model lost less than the seasonal naive."
+    if ratio is None:
+        return f"{name_of(best)} lost least, {number(one['pinball_loss_kw'])} kW; too few days to compare."
     days = "one day" if one["days"] == 1 else f"{one['days']} days"
     sure = f"95 % sure: {percent(1 - ratio['high'])} to {percent(1 - ratio['low'])}"
     verdict = "" if ratio["high"] < 1 else ", so it may be chance"

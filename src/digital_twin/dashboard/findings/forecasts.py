@@ -1,5 +1,6 @@
 """What a forecast says, in a sentence."""
 
+import re
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
@@ -38,7 +39,7 @@ def _certainty(row: Any, forecast: Document) -> str:
 
 def _total(variable: str, energy_kwh: float, span: str) -> str:
     if variable != "net_load_kw":
-        return f"That makes {quantity(energy_kwh, 'kWh')} in {span}."
+        return f"It comes to {quantity(energy_kwh, 'kWh')} in {span}."
     if energy_kwh < 0:
         return f"Over {span} the community makes {quantity(-energy_kwh, 'kWh')} more than it needs."
     return f"Over {span} the community needs {quantity(energy_kwh, 'kWh')} more than it makes."
@@ -49,8 +50,16 @@ def at(time_ms: float, zone: tzinfo) -> str:
     return local_hour(UTC_EPOCH + timedelta(milliseconds=time_ms), zone)
 
 
+def answers(label: str) -> list[str]:
+    """The models that a forecast names: two where one variable follows from two others."""
+    return [part.partition(",")[0] for part in re.split(r" [-+] ", label)]
+
+
 def models_sentence(forecast: Document) -> str:
     """Which models made it."""
     models: dict[str, str] = forecast.get("models") or {}
-    parts = [f"{spoken(variable)} by {model.replace('_', ' ')}" for variable, model in models.items()]
+    parts = [
+        f"{spoken(variable)} by {' and '.join(name_of(one) for one in answers(label))}"
+        for variable, label in models.items()
+    ]
     return f"Forecast: {listed(parts)}." if parts else "The models are not named."

@@ -14,7 +14,7 @@ def conditions_finding(meters: Document) -> str:
     troubled = [f"{counts[word]} {_is(counts[word])} {word}" for word in ORDER if counts.get(word)]
     if not troubled:
         return "Every meter tells of the last interval." if total > 1 else "The only meter tells of the last interval."
-    return f"Now {listed(troubled)}."
+    return f"Of {total} meters {listed(troubled)} now."
 
 
 def help_sentence(meters: Document) -> str | None:

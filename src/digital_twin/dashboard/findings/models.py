@@ -1,6 +1,5 @@
 """What is told of forecasting models, in sentences."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
@@ -9,18 +8,13 @@ import pandas as pd
 
 from digital_twin.dashboard.charts.models import days_of, heaviest_first, saved
 from digital_twin.dashboard.clock import local_text, parsed
-from digital_twin.dashboard.findings.forecasts import at
+from digital_twin.dashboard.findings.forecasts import answers, at
 from digital_twin.dashboard.frames import TIME, Document
 from digital_twin.dashboard.wording import is_known, listed, name_of, number, percent, quantity, spoken
 
 AUTO = "auto"
 EVEN = 0.005
 """A difference this near to 0 is none."""
-
-
-def answers(label: str) -> list[str]:
-    """The models that a forecast names: two where one variable follows from two others."""
-    return [part.partition(",")[0] for part in re.split(r" [-+] ", label)]
 
 
 def forecast_title(asked: str, label: str) -> str:

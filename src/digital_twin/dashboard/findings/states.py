@@ -1,5 +1,6 @@
 """What the state of a community says, in sentences."""
 
+from collections.abc import Mapping
 from datetime import timedelta, tzinfo
 
 from digital_twin.dashboard.charts.states import IDLE_KW, SURE, Flow
@@ -9,6 +10,10 @@ from digital_twin.dashboard.wording import duration, is_known, listed, number, p
 
 STALE_AFTER_S = 2 * 3600
 TOO_SURE, TOO_CAUTIOUS = 2.0, 0.5
+LEAST_HELD, MOST_HELD = 0.9, 0.99
+"""A stream is lost where the 95 % band holds less or more of late truth than this."""
+
+NARROW, WIDE = "too narrow", "wider than they need be"
 FULL, NEARLY_FULL, MOST, HALF = 0.995, 0.85, 0.6, 0.4
 
 
@@ -73,7 +78,9 @@ def unmetered_sentence(state: Document) -> str | None:
     coverage = state.get("coverage")
     if not is_known(mean) or not is_known(deviation) or not is_known(coverage) or not 0 < coverage < FULL:
         return None
-    return f"{quantity(mean, 'kW')} (± {quantity(SURE * deviation, 'kW')}) of the demand is on no meter's display."
+    return (
+        f"{quantity(mean, 'kW')} (± {quantity(SURE * deviation, 'kW')}) of the demand is estimated: no meter shows it."
+    )
 
 
 def consistency_sentence(state: Document) -> str:
@@ -81,18 +88,20 @@ def consistency_sentence(state: Document) -> str:
     streams = (state.get("consistency") or {}).get("streams") or {}
     lost = {name: one for name, one in streams.items() if one.get("is_lost")}
     if lost:
-        why = listed([f"{spoken(name)} ({_evidence(one)})" for name, one in lost.items()])
-        return f"Do not rely on the bands of {why}: they are not as wide as they should be, and the twin learns anew."
-    by_width: dict[str, list[str]] = {}
-    for name, one in streams.items():
-        if is_known(one.get("nis")):
-            by_width.setdefault(_width(one["nis"]), []).append(f"{spoken(name)} ({_evidence(one)})")
-    told = [f"{width} for {listed(names)}" for width, names in by_width.items()]
-    return (
-        f"The bands are {listed(told)}."
-        if told
-        else "Whether the bands are as wide as they should be is not known yet."
-    )
+        told = _by_width({name: _width_of_lost(one) for name, one in lost.items()}, streams)
+        return f"Do not rely on the bands: they are {told}, and the twin learns anew."
+    widths = {name: _width(one["nis"]) for name, one in streams.items() if is_known(one.get("nis"))}
+    if not widths:
+        return "Whether the bands are as wide as they should be is not known yet."
+    return f"The bands are {_by_width(widths, streams)}."
+
+
+def _by_width(widths: Mapping[str, str], streams: Document) -> str:
+    """Which bands are how wide, with the evidence."""
+    names: dict[str, list[str]] = {}
+    for name, width in widths.items():
+        names.setdefault(width, []).append(f"{spoken(name)} ({_evidence(streams[name])})")
+    return listed([f"{width} for {listed(those)}" for width, those in names.items()])
 
 
 def is_inconsistent(state: Document) -> bool:
@@ -102,8 +111,17 @@ def is_inconsistent(state: Document) -> bool:
 
 def _width(nis: float) -> str:
     if nis > TOO_SURE:
-        return "too narrow"
-    return "wider than they need be" if nis < TOO_CAUTIOUS else "as wide as they should be"
+        return NARROW
+    return WIDE if nis < TOO_CAUTIOUS else "as wide as they should be"
+
+
+def _width_of_lost(stream: Document) -> str:
+    """To which side a lost stream errs: what came late decides where it speaks clearly, else the innovations."""
+    held = stream.get("late_truth_coverage")
+    if is_known(held) and not LEAST_HELD <= held <= MOST_HELD:
+        return NARROW if held < LEAST_HELD else WIDE
+    nis = stream.get("nis")
+    return NARROW if is_known(nis) and nis > 1 else WIDE
 
 
 def _evidence(stream: Document) -> str:

@@ -75,7 +75,7 @@ def _issued(visit: Visit, variable: str, label: str) -> None:
         st.markdown(plain(finding))
         return
     picture(
-        "As it was said each midnight",
+        "What was forecast each midnight",
         finding,
         charts.issued_chart(issued, visit.zone, label=label),
         charts.issued_table(issued, visit.zone),

@@ -34,6 +34,10 @@ def show(visit: Visit) -> None:
             visit, "forecast", visit.client.forecast, start_time=start, horizon_hours=hours,
             confidence_level=confidence, resolution_minutes=RESOLUTION_MINUTES,
         )  # fmt: skip
+    st.caption(
+        "Black is what was, a day back. The dashed line is what is expected; what comes lies in the shades around it "
+        "with 50, 80 and 90 % probability, in the lightest nearly always."
+    )
     _pictures(visit, forecast)
     st.caption(findings.models_sentence(forecast))
     provenance(forecast)
