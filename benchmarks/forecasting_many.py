@@ -27,10 +27,9 @@ from digital_twin.forecasting.ensemble import LEVELS, Ensemble, ensemble
 from digital_twin.forecasting.feature_inputs import inputs_of, known_weather
 from digital_twin.forecasting.features import design_features, lags_of, load_features
 from digital_twin.forecasting.forecaster import TrainingTask, last_days
-from digital_twin.forecasting.local_days import reaches_of
 from digital_twin.forecasting.naive import residual_quantiles
-from digital_twin.forecasting.regression import BACKTEST_DAYS, REFIT_DAYS
 from digital_twin.forecasting.registry import DEFAULT_LEVELS
+from digital_twin.forecasting.regression import BACKTEST_DAYS, REFIT_DAYS
 
 COMMUNITIES, DAYS, GOAL_S = 1_000, 90, 15
 OURS = "fitted in the asking, as auto does (ridge_conformal)"
@@ -47,7 +46,10 @@ def communities(task: TrainingTask, count: int) -> list[TrainingTask]:
     generator = np.random.default_rng(0)
     level = np.nanmean(history.values)
     loads = [history.values + generator.normal(0, 0.1 * level, history.grid.steps) for _ in range(count)]
-    return [replace(task, history=History(history.grid, one, history.weather), back=(1,)) for one in loads]
+    return [
+        replace(task, history=History(history.grid, one, history.weather), back=(1,), at_midnights=True)
+        for one in loads
+    ]
 
 
 def regressions_of(task: TrainingTask) -> list[tuple[Array, Array]]:
@@ -56,7 +58,7 @@ def regressions_of(task: TrainingTask) -> list[tuple[Array, Array]]:
     design = design_features(inputs)
     until = inputs.table.shape[0]
     found: list[tuple[Array, Array]] = []
-    for reach in reaches_of(task.back):
+    for reach in task.reaches:
         features = load_features(inputs, lags_of(inputs.table, reach, design.usual), design)
         target = np.nan_to_num(inputs.table.T[:, :, None], nan=float(np.nanmean(inputs.table)))
         refits = range(until - BACKTEST_DAYS, until, REFIT_DAYS) if reach.whole == reach.back else ()

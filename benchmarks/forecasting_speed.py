@@ -1,7 +1,6 @@
-"""What load forecasts cost: all members of one community, and the ridge of a thousand communities each day.
+"""What load forecasts cost: all members of one community.
 
-Seconds are those of the processor, one thread. The community has a year of hours; the thousand have the same number of
-readings each, and are counted up from as many as are measured.
+Seconds are those of the processor, one thread. The community has a year of hours, or seven weeks of quarters.
 """
 
 import time
@@ -15,12 +14,10 @@ from benchmarks.forecasting import recent
 from benchmarks.measure import Result, Spread, report, rounds_asked
 from benchmarks.real_series import RealSeries, all_series
 from digital_twin.domain.time import TimeGrid
-from digital_twin.forecasting import ForecastTask, History
+from digital_twin.forecasting import ForecastTask
 from digital_twin.forecasting.ensemble import LEVELS, ensemble
-from digital_twin.forecasting.forecaster import BACK_DAYS, FittedForecaster, Forecaster, TrainingTask, first_steps
-from digital_twin.forecasting.regression import calibrated_ridge, ridge
+from digital_twin.forecasting.forecaster import FittedForecaster, Forecaster, TrainingTask, first_steps
 
-COMMUNITIES, MEASURED = 1_000, 20
 PREDICTIONS = 20
 
 
@@ -68,20 +65,6 @@ def of_ensemble(task: TrainingTask, rounds: int) -> list[str]:
     return [_seconds(fits), _milliseconds(updates), _milliseconds([predict_s(updated, task) for _ in range(rounds)])]
 
 
-def of_many(forecaster: Forecaster, task: TrainingTask) -> float:
-    """Seconds of refitting a model of as many communities and asking each, from some of them."""
-    generator = np.random.default_rng(0)
-    level = np.nanmean(task.history.values)
-
-    def community() -> None:
-        values = task.history.values + generator.normal(0, 0.1 * level, task.history.grid.steps)
-        own = replace(task, history=History(task.history.grid, values, task.history.weather))
-        forecaster.fit(own).predict(tomorrow(own), LEVELS)
-
-    community()
-    return seconds_of(lambda: [community() for _ in range(MEASURED)]) * COMMUNITIES / MEASURED
-
-
 def rows_of(series: RealSeries, rounds: int) -> list[list[str]]:
     task = recent(series.task("test"))
     rows = [[series.name, "ensemble", *of_ensemble(task, rounds)]]
@@ -104,16 +87,8 @@ def main() -> None:
         print("skipped: no data in ../shared/data")
         return
     rows = [row for series in wanted for row in rows_of(series, rounds)]
-    task = recent(wanted[0].task("test"))
-    for name, one, back in (
-        ("ridge, a day from midnight", ridge, (1,)),
-        ("ridge, calibrated, two days from any hour", calibrated_ridge, BACK_DAYS),
-    ):
-        seconds = of_many(one, replace(task, back=back))
-        rows.append([f"{COMMUNITIES:,} communities", name, f"{seconds:.1f} with a forecast each", "", ""])
     columns = ("series", "model", "fit, CPU s", "update by a day, CPU ms", "forecast of a day, CPU ms")
-    notes = [f"Rounds: {rounds}. The {COMMUNITIES:,} communities are counted up from {MEASURED}."]
-    report(Result("forecasting_speed", columns, rows, notes), "scripts/bench forecasting")
+    report(Result("forecasting_speed", columns, rows, [f"Rounds: {rounds}."]), "scripts/bench forecasting")
 
 
 if __name__ == "__main__":
