@@ -7,12 +7,13 @@ import pytest
 from scipy.special import ndtr, ndtri
 from tests.builders import MONDAY, community, hours, series
 
+from digital_twin.domain.assets import Member
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.net_load import combine_net_load
 from digital_twin.forecasting.paths import Paths, values_at
 from digital_twin.services.forecasts import CommunityForecast, ForecastRequest, ForecastService
-from digital_twin.services.past_errors import FEWEST_DAYS
+from digital_twin.services.past_errors import FEWEST_DAYS, ErrorMemory
 from digital_twin.services.ports import IssuedForecast
 from digital_twin.testing import FakeClock, InProcessPool, MemoryStore
 
@@ -157,6 +158,27 @@ async def test_what_is_learned_is_read_once_a_day(world: World) -> None:
     fresh = ForecastService(world.store, world.clock, InProcessPool())
     world.forecasts = fresh
     assert (net_of(await world.forecast()) != first).any()
+
+
+async def test_a_community_that_has_grown_is_read_anew(world: World) -> None:
+    load, pv = drawn(DAYS, -0.8, seed=1)
+    await world.open(issued_days=0)
+    async with world.store.community(HERE) as tx:
+        await tx.members.put_members([Member("home")])
+        first = MONDAY - DAYS * DAY
+        homes = [
+            series(name, values.tolist(), member="home", start=first, minutes=60)
+            for name, values in (("load_kw", load), ("pv_kw", pv))
+        ]
+        await tx.readings.record(homes, key="homes", assumed_delay=timedelta())
+    for back in range(1, DAYS + 1):
+        await world.issue(MONDAY - back * DAY, "load_kw", "pv_kw")
+    memory = ErrorMemory()
+    async with world.store.community(HERE) as tx:
+        one, same, grown = [await memory.before(tx, community(HERE, num_prosumers=n), MONDAY) for n in (1, 1, 2)]
+    assert one is same
+    yesterday = MONDAY - DAY
+    assert (grown.days["load_kw"][yesterday] > one.days["load_kw"][yesterday]).all()
 
 
 # Later in the day

@@ -52,12 +52,12 @@ class ErrorMemory:
     """Reads them once for each community and local day."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, datetime], PastErrors] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, datetime], PastErrors] = OrderedDict()
 
     async def before(self, tx: Transaction, community: Community, as_of: datetime) -> PastErrors:
         """Of the days before the local day that this instant is in, from what was known when that began."""
         midnight = _midnight(community, as_of)
-        key = community.community_id, midnight
+        key = community.community_id, community.num_prosumers, midnight  # to whose number sums are scaled
         if key not in self._kept:
             judged = await judged_days(tx, community, midnight - LEARNED_FROM, midnight, now=midnight)
             self._kept[key] = _past_errors(judged)
