@@ -64,10 +64,9 @@ class Program:
 def least_objective(problem: DispatchProblem, weights: Weights) -> float | None:
     """The best value of the weighted sum behind a single meter; None when no plan exists."""
     assert problem.exchange is None
-    view, limits = problem.outlook, problem.limits
-    steps, hours = view.grid.steps, view.grid.step_hours
+    hours = problem.outlook.grid.step_hours
     program = Program()
-    balance: list[Row] = [{} for _ in range(steps)]
+    balance: list[Row] = [{} for _ in range(problem.outlook.grid.steps)]
     _battery(program, balance, problem.storage, weights, hours)
     for device in problem.devices:
         match device:
@@ -81,6 +80,12 @@ def least_objective(problem: DispatchProblem, weights: Weights) -> float | None:
                 _load(program, balance, device, hours)
             case ShiftableRun():
                 _run(program, balance, device)
+    _grid(program, balance, problem, weights)
+    return program.solve()
+
+
+def _grid(program: Program, balance: list[Row], problem: DispatchProblem, weights: Weights) -> None:
+    view, limits, hours = problem.outlook, problem.limits, problem.outlook.grid.step_hours
     peak = program.column(0, np.inf, weights.peak)
     billed = program.column(0, np.inf)
     if problem.peak is not None:
@@ -89,7 +94,7 @@ def least_objective(problem: DispatchProblem, weights: Weights) -> float | None:
         program.constant -= weights.cost * problem.peak.per_kw * problem.peak.so_far_kw
     program.row({billed: 1, peak: -1}, 0, np.inf)
     much = 1e4
-    for step in range(steps):
+    for step, row in enumerate(balance):
         carbon = weights.emissions * view.emission_factor_kg_per_kwh[step]
         buy = hours * (weights.cost * view.import_price_per_kwh[step] + carbon)
         sell = hours * (weights.exported - weights.cost * view.export_price_per_kwh[step] - carbon)
@@ -106,8 +111,7 @@ def least_objective(problem: DispatchProblem, weights: Weights) -> float | None:
                 program.row({power: 1, beyond: -1}, -np.inf, limit)
         program.row({peak: 1, bought: -1}, 0, np.inf)
         net = view.load_kw[step] - view.pv_kw[step]
-        program.row(balance[step] | {bought: 1.0, sold: -1.0, curtailed: -1.0}, net, net)
-    return program.solve()
+        program.row(row | {bought: 1.0, sold: -1.0, curtailed: -1.0}, net, net)
 
 
 def _one_way(program: Program, charge: int, discharge: int, minimum: float) -> None:

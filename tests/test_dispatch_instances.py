@@ -156,3 +156,59 @@ def test_every_random_question_gets_the_right_class_and_the_best_value(part: int
         assert (plan.status == "optimal") == (plan.gap <= 1e-6), seed
         classes[plan.solver] += 1
     assert len(classes) == 3, classes
+
+
+def proved(plan: Schedule) -> float:
+    """The bound whose gap relative to itself, or to 1, the plan tells."""
+    value, gap = plan.objective_value, plan.gap
+    bounds = [bound for bound in (value / (1 + gap), value / (1 - gap) if gap != 1 else -np.inf) if abs(bound) >= 1]
+    return min(bound for bound in (value - gap, *bounds) if value - bound == pytest.approx(gap * max(1.0, abs(bound))))
+
+
+@pytest.mark.parametrize("time_limit_s", [0.0, 1e-4, 2e-3])
+def test_when_the_time_is_over_the_answer_is_a_plan_with_its_gap_or_none(time_limit_s: float) -> None:
+    """Never a plan that breaks a limit, never a gap that is too small, never "infeasible" where a plan exists."""
+    classes: Counter[str] = Counter()
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        problem = random_problem(generator)
+        weights = WEIGHTS[int(generator.integers(len(WEIGHTS)))]
+        expected = least_objective(problem, weights)
+        try:
+            plan = plan_dispatch(problem, weights, time_limit_s=time_limit_s)
+        except Unavailable:
+            classes["no plan yet"] += 1
+            continue
+        except Infeasible:
+            assert expected is None, seed
+            continue
+        assert expected is not None, seed
+        assert violations(problem, plan) == [], seed
+        tolerance = SAME * max(1.0, abs(expected))
+        assert proved(plan) - tolerance <= expected <= plan.objective_value + tolerance, seed
+        assert (plan.status == "optimal") == (plan.gap <= 1e-6), seed
+        classes[plan.status] += 1
+    if time_limit_s == 0.0:
+        assert classes["feasible"] > 20, classes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"import_price_per_kwh": np.full(STEPS, np.nan)},
+        {"export_price_per_kwh": np.full(STEPS, np.inf)},
+        {"load_kw": np.full(STEPS, np.nan)},
+        {"emission_factor_kg_per_kwh": np.full(STEPS, -np.inf)},
+    ],
+)
+def test_a_question_with_a_gap_is_refused(change: dict[str, np.ndarray]) -> None:
+    problem = random_problem(np.random.default_rng(1))
+    with pytest.raises(InvalidInput):
+        replace(problem, outlook=replace(problem.outlook, **change))
+
+
+@pytest.mark.parametrize("limits", [(np.inf, 10.0), (10.0, np.inf), (np.nan, 10.0)])
+def test_a_question_without_bounds_is_refused(limits: tuple[float, float]) -> None:
+    """Where a price below the feed-in price could be traded in circles for ever."""
+    with pytest.raises(InvalidInput):
+        GridLimits(*limits)

@@ -447,12 +447,35 @@ def test_a_doubtful_file_is_refused_before_anything_is_sent(
     assert http.get(f"/communities/{community}/series").json()["series"] == []
 
 
+CAR = """[{"kind": "ev", "device_id": "car", "capacity_kwh": 60, "power_kw": 11,
+  "stays": [{"departure": "2026-01-13T07:00:00Z", "departure_soc_min_kwh": 40, "arrival_soc_kwh": 20}]}]"""
+
+
+@pytest.fixture
+def car(tmp_path: Path) -> Path:
+    path = tmp_path / "car.json"
+    path.write_text(CAR)
+    return path
+
+
+def test_devices_are_planned_from_a_file(line: CommandLine, community: str, car: Path) -> None:
+    shown = line.output("dispatch", "--community", community, "--start", END, "--devices", str(car))
+    assert "car" in shown
+    assert "40." in shown
+    car.write_text("{}")
+    done = line.run("dispatch", "--community", community, "--start", END, "--devices", str(car))
+    assert_fails(done, 2, "list of devices")
+    car.write_text("[")
+    assert_fails(line.run("dispatch", "--community", community, "--devices", str(car)), 2, "not JSON")
+
+
 @pytest.mark.parametrize("columns", [80, 120])
-def test_tables_fit_the_terminal(line: CommandLine, community: str, day: Path, columns: int) -> None:
+def test_tables_fit_the_terminal(line: CommandLine, community: str, day: Path, car: Path, columns: int) -> None:
     commands = (
         ("import", str(day), "--community", community),
         ("forecast", "--community", community, "--start", END),
         ("dispatch", "--community", community, "--start", END),
+        ("dispatch", "--community", community, "--start", END, "--devices", str(car)),
     )
     for command in commands:
         done = line.process(*command, columns=columns)

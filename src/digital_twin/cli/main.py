@@ -265,7 +265,7 @@ def forecast(  # noqa: PLR0913  each is a flag
 
 
 @app.command()
-def dispatch(
+def dispatch(  # noqa: PLR0913  each is a flag
     community: CommunityOption,
     objective: Annotated[
         str, typer.Option(help="minimize_cost, maximize_welfare, minimize_emissions, ...")
@@ -275,21 +275,40 @@ def dispatch(
         typer.Option(help="UTC unless it says otherwise; default: now", parser=instant, metavar="TIME"),
     ] = None,
     hours: Annotated[float, typer.Option(help="How far ahead")] = 24.0,
+    devices: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: a list of vehicles, heat pumps, ...")
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan storage, curtailment and grid exchange."""
+    """Plan storage, devices, curtailment and grid exchange."""
     from digital_twin.cli import output
     from digital_twin.cli.credentials import connect
 
     with connect(url) as client:
-        answer = client.dispatch(community, objective=objective, start_time=start, horizon_hours=hours)
+        planned = {} if devices is None else {"devices": _list_of(devices)}
+        answer = client.dispatch(community, objective=objective, start_time=start, horizon_hours=hours, **planned)
     if as_json:
         output.console.print_json(data=answer)
         return
     output.console.print(output.schedule_table(answer))
+    if "devices" in answer:
+        output.console.print(output.devices_table(answer))
     output.console.print(output.schedule_summary(answer))
     output.console.print(output.assumptions_text(answer), style="dim", markup=False)
+
+
+def _list_of(path: Path) -> list[Any]:
+    """Raises InvalidInput."""
+    import json
+
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise errors.InvalidInput(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, list):
+        raise errors.InvalidInput(f"{path} must hold a list of devices in brackets")
+    return found  # type: ignore[return-value]
 
 
 app.command("import")(transfer.import_readings)

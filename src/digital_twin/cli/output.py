@@ -87,6 +87,32 @@ def schedule_table(schedule: Document) -> Table:
     return table(title, columns, rows)
 
 
+def devices_table(schedule: Document) -> Table:
+    """What each device takes and gives back, when it takes most, and how it stands at the end."""
+    hours = schedule["resolution_minutes"] / 60
+    rows: list[list[Any]] = []
+    for use in schedule["devices"]:
+        most = max(range(len(use["charge_kw"])), key=use["charge_kw"].__getitem__)
+        at = datetime.fromisoformat(schedule["start"]) + timedelta(hours=most * hours)
+        rows.append(
+            [
+                use["device_id"],
+                hours * sum(use["charge_kw"]),
+                hours * sum(use["discharge_kw"]),
+                f"{use['charge_kw'][most]:,.1f} kW at {at:%d %b %H:%M}",
+                _end_of(use),
+            ]
+        )
+    return table("Devices (UTC)", ["device", "takes kWh", "gives back kWh", "most", "at the end"], rows)
+
+
+def _end_of(use: Document) -> str:
+    if "temperature_c" in use:
+        return f"{use['temperature_c'][-1]:.1f} C"
+    known = [value for value in use.get("soc_kwh", []) if value is not None]
+    return f"{known[-1]:,.1f} kWh" if known else ""
+
+
 def schedule_summary(schedule: Document) -> Table:
     """What the plan costs and saves."""
     savings = schedule["savings"]

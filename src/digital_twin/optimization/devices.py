@@ -17,6 +17,21 @@ DEFAULT_DISCOMFORT_PER_C_HOUR = 10.0
 """Far above what warmth costs: a degree held for an hour takes a few tenths of a kWh, a degree gained a few kWh."""
 
 
+_COP_OF_LIFT, _RATED_LIFT_C = (6.08, -0.09, 0.0005), 33.0
+"""Air to water at a flow of 35 C; the rated point is +2 C outside (EN 14511)."""
+
+
+def air_source_cop(nominal_cop: float, outdoor_c: Array) -> Array:
+    """The COP at these outdoor temperatures of a heat pump whose nominal one holds at +2 C.
+
+    Source: Ruhnau, Hirth and Praktiknjo 2019, Scientific Data 6, 189, equation 6; never below direct heating.
+    """
+    lift_c = np.clip(35.0 - outdoor_c, 15.0, 80.0)
+    constant, slope, bend = _COP_OF_LIFT
+    rated = constant + slope * _RATED_LIFT_C + bend * _RATED_LIFT_C**2
+    return np.maximum(nominal_cop * (constant + slope * lift_c + bend * lift_c**2) / rated, 1.0)
+
+
 def check_series(values: Array, name: str, size: int, *, low: float) -> None:
     """Raises InvalidInput unless there are `size` finite values of at least `low`."""
     if values.shape != (size,):
@@ -116,8 +131,8 @@ class ElectricVehicle:
             check_number(stay.arrival_kwh, "arrival_kwh", self.capacity_kwh)
             check_number(stay.departure_min_kwh, "departure_min_kwh", self.capacity_kwh)
         for before, after in zip(self.stays, self.stays[1:], strict=False):
-            if after.first < before.end:
-                raise InvalidInput("stays must follow each other without overlap", field="stays")
+            if after.first <= before.end:
+                raise InvalidInput("between two stays a vehicle must be away for an interval", field="stays")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

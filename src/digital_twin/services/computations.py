@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digital_twin.domain.errors import Infeasible
+from digital_twin.domain.errors import Infeasible, Unavailable
 
 if TYPE_CHECKING:
     from digital_twin.domain.units import Array
@@ -97,6 +97,17 @@ def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_
 
     schedule = plan_dispatch(problem, weights, time_limit_s=time_limit_s)
     return Comparison(schedule, _or_none(self_consumption_rule, problem), _or_none(idle, problem))
+
+
+def water_value_at(problem: "DispatchProblem", step: int, time_limit_s: float) -> float:
+    """What one more kWh in the storage at the end of an interval saves in the cheapest plan. Raises Unavailable."""
+    from digital_twin.optimization.dispatch import plan_dispatch
+    from digital_twin.optimization.plan import OBJECTIVES
+
+    values = plan_dispatch(problem, OBJECTIVES["minimize_cost"], time_limit_s=time_limit_s).water_value_per_kwh
+    if values is None:
+        raise Unavailable("the worth of stored energy was not found in time; give end_value_per_kwh", retry_after_s=5)
+    return max(0.0, float(values[step]))
 
 
 def _or_none(baseline: "Callable[[DispatchProblem], Schedule]", problem: "DispatchProblem") -> "Schedule | None":

@@ -4,6 +4,10 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
+from digital_twin.domain.units import Array
+from digital_twin.optimization.devices import DeviceUse
 from digital_twin.optimization.plan import DispatchProblem
 from digital_twin.services.computations import Comparison
 from digital_twin.services.provenance import instant_text
@@ -33,6 +37,13 @@ def schedule_document(problem: DispatchProblem, objective: str, comparison: Comp
         document["shared_kwh"] = schedule.shared_kwh.tolist()
     for name in ("cost", "emissions_kg", "peak_kw", "self_consumption", "self_sufficiency"):
         document[name] = getattr(schedule, name)
+    if schedule.water_value_per_kwh is not None:
+        document["water_value_per_kwh"] = schedule.water_value_per_kwh.tolist()
+    if problem.limits.beyond_per_kwh is not None:
+        document["beyond_limits_kwh"] = schedule.beyond_limits_kwh
+    if schedule.devices:
+        document["devices"] = [_device(use) for use in schedule.devices]
+        document["discomfort_c_hours"] = schedule.discomfort_c_hours
     document["savings"] = _savings(comparison)
     document["binding"] = [
         {
@@ -43,6 +54,15 @@ def schedule_document(problem: DispatchProblem, objective: str, comparison: Comp
         }
         for limit in schedule.binding
     ]
+    return document
+
+
+def _device(use: DeviceUse) -> dict[str, Any]:
+    document: dict[str, Any] = {"device_id": use.device_id}
+    for name in ("charge_kw", "discharge_kw", "soc_kwh", "temperature_c"):
+        values: Array | None = getattr(use, name)
+        if values is not None:
+            document[name] = [None if np.isnan(value) else value for value in values.tolist()]
     return document
 
 

@@ -1,8 +1,10 @@
 """What to do: a dispatch plan from what is known, checked, priced against doing nothing clever, and kept."""
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import Array
-from digital_twin.optimization.devices import Storage
+from digital_twin.optimization.devices import Device, Storage
 from digital_twin.optimization.plan import (
     OBJECTIVES,
     DispatchProblem,
@@ -22,10 +24,11 @@ from digital_twin.optimization.plan import (
     Weights,
 )
 from digital_twin.services.access import Grant
-from digital_twin.services.computations import Comparison, plan_and_compare
+from digital_twin.services.computations import Comparison, plan_and_compare, water_value_at
 from digital_twin.services.exchange import MemberSeries, member_exchange
 from digital_twin.services.forecasts import CommunityForecast, ForecastRequest, ForecastService
 from digital_twin.services.history import believed_readings
+from digital_twin.services.planned_devices import DeviceRequest, devices_on
 from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import PriceRequest, Prices, prices_of
@@ -33,6 +36,8 @@ from digital_twin.services.provenance import Provenance
 from digital_twin.services.schedule_document import KIND, new_result_id, schedule_document
 from digital_twin.telemetry import DISPATCH_DURATION
 
+HOURS_AHEAD = 24.0
+"""How far beyond the horizon the worth of what is left in the storage is looked for."""
 FRESH_STATE_OF_CHARGE = timedelta(hours=2)
 KINDS = (KIND, "tariff")
 """What is listed together: the results of optimization."""
@@ -54,6 +59,10 @@ class DispatchRequest:
     final_soc_min_kwh: float | None = None
     peak_price_per_kw: float | None = None
     battery_wear_per_kwh: float = 0.0
+    storage_reserve_kwh: float = 0.0
+    end_value_per_kwh: float | Literal["water_value"] | None = None
+    grid_limit_price_per_kwh: float | None = None
+    devices: tuple[DeviceRequest, ...] = ()
     members: tuple[MemberSeries, ...] = ()
     as_of: datetime | None = None
 
@@ -85,10 +94,15 @@ class ScheduleService:
             Infeasible: no plan respects the limits, which it names.
             InvalidInput: arrays that do not fit the grid, or a state of charge beyond the capacity.
             InsufficientData: a dynamic tariff without prices, or a sharing rule without members' readings.
-            Unavailable: no plan within OPTIMIZATION_TIMEOUT_MINUTES.
+            Unavailable: not even a plan without a solver within OPTIMIZATION_TIMEOUT_MINUTES.
         """
         community_id = str(grant.community_id)
-        prepared = await self._prepare(community_id, request)
+        if request.end_value_per_kwh == "water_value":
+            request, provenance = await self._with_water_value(community_id, request)
+            prepared = await self._prepare(community_id, request)
+            prepared.provenance.join(provenance)
+        else:
+            prepared = await self._prepare(community_id, request)
         started = time.perf_counter()
         # the process is given a little longer than the solver, which then still answers with its best plan
         comparison = await self._pool.call(
@@ -111,6 +125,26 @@ class ScheduleService:
         async with self._store.community(str(grant.community_id)) as tx:
             return await tx.results.get(result_id, KINDS)
 
+    async def _with_water_value(
+        self, community_id: str, request: DispatchRequest
+    ) -> tuple[DispatchRequest, Provenance]:
+        """The request with the worth of a stored kWh at its end, from a plan that sees a day more."""
+        _refuse_arrays(request)
+        hours = request.horizon_hours
+        longer = replace(
+            request, horizon_hours=hours + HOURS_AHEAD, end_value_per_kwh=None, final_soc_min_kwh=None, devices=()
+        )
+        prepared = await self._prepare(community_id, longer)
+        step = round(hours * 60 / request.resolution_minutes) - 1
+        value = await self._pool.call(
+            water_value_at, prepared.problem, step, self._timeout_s, timeout_s=self._timeout_s + 5
+        )
+        prepared.provenance.sources["end_value_per_kwh"] = (
+            f"{value:.4f}, the worth of a stored kWh in a plan of {HOURS_AHEAD:g} hours more"
+        )
+        start = prepared.problem.outlook.grid.start
+        return replace(request, start=request.start or start, end_value_per_kwh=value), prepared.provenance
+
     async def _prepare(self, community_id: str, request: DispatchRequest) -> _Prepared:
         now = self._clock.now()
         grid = planned_grid(request.start, request.horizon_hours, request.resolution_minutes, now)
@@ -120,6 +154,7 @@ class ScheduleService:
             community = (await tx.communities.get(community_id)).community
             prices = await prices_of(tx, community, grid, request.prices, provenance)
             initial_kwh = await _state_of_charge(tx, community, request, provenance)
+            devices = await devices_on(tx, grid, request.devices, provenance)
             exchange = await member_exchange(tx, community, grid, request.members, prices, provenance)
             if exchange is not None:
                 _refuse_sums(community, request)
@@ -140,10 +175,13 @@ class ScheduleService:
         problem = DispatchProblem(
             _outlook(grid, load_kw, pv_kw, prices),
             _storage(community, request, initial_kwh),
-            GridLimits(community.grid_import_limit_kw, community.grid_export_limit_kw),
+            GridLimits(
+                community.grid_import_limit_kw, community.grid_export_limit_kw, request.grid_limit_price_per_kwh
+            ),
             _peak_charge(community, request),
             exchange.registers if exchange is not None else None,
             curtailable,
+            devices,
         )
         _fingerprint(provenance, problem)
         weights, name = _weights(request)
@@ -169,6 +207,27 @@ def _outlook(grid: TimeGrid, load_kw: Array, pv_kw: Array, prices: Prices) -> Ou
         prices.export_price_per_kwh,
         prices.emission_factor_kg_per_kwh,
     )
+
+
+def _refuse_arrays(request: DispatchRequest) -> None:
+    """Arrays end with the horizon; the worth of what is left there lies beyond."""
+    prices = request.prices
+    arrays = {
+        "load_kw": request.load_kw,
+        "pv_kw": request.pv_kw,
+        "members": request.members or None,
+        "import_price_per_kwh": prices.import_price_per_kwh,
+        "export_price_per_kwh": prices.export_price_per_kwh,
+        "emission_factor_kg_per_kwh": prices.emission_factor_kg_per_kwh,
+        "zonal_price_per_kwh": prices.zonal_price_per_kwh,
+    }
+    for name, given in arrays.items():
+        if given is not None and not isinstance(given, float | int):
+            raise InvalidInput(
+                f"the water value comes from a plan of {HOURS_AHEAD:g} hours more, of which {name} says nothing; "
+                "leave it out, or give end_value_per_kwh as a number",
+                field="end_value_per_kwh",
+            )
 
 
 def _refuse_sums(community: Community, request: DispatchRequest) -> None:
@@ -220,7 +279,18 @@ def _expected(forecast: CommunityForecast, request: DispatchRequest) -> tuple[Ar
 
 
 def _storage(community: Community, request: DispatchRequest, initial_kwh: float) -> Storage:
-    final_min_kwh = initial_kwh if request.final_soc_min_kwh is None else request.final_soc_min_kwh
+    """Without another word the storage ends as full as it began; what has a worth at the end may be used up."""
+    end_value = request.end_value_per_kwh
+    assert end_value != "water_value", "its worth is looked for first"
+    final_min_kwh = request.final_soc_min_kwh
+    if final_min_kwh is None:
+        final_min_kwh = initial_kwh if end_value is None else 0.0
+    if request.storage_reserve_kwh > community.total_storage_capacity_kwh:
+        raise InvalidInput(
+            f"storage_reserve_kwh must be at most the storage capacity of "
+            f"{community.total_storage_capacity_kwh:g} kWh, got {request.storage_reserve_kwh:g}",
+            field="storage_reserve_kwh",
+        )
     if final_min_kwh > community.total_storage_capacity_kwh:
         raise InvalidInput(
             f"final_soc_min_kwh must be at most the storage capacity of "
@@ -235,6 +305,8 @@ def _storage(community: Community, request: DispatchRequest, initial_kwh: float)
         initial_kwh=initial_kwh,
         final_min_kwh=final_min_kwh,
         wear_per_kwh=request.battery_wear_per_kwh,
+        reserve_kwh=request.storage_reserve_kwh,
+        end_value_per_kwh=end_value or 0.0,
     )
 
 
@@ -270,6 +342,13 @@ def _fingerprint(provenance: Provenance, problem: DispatchProblem) -> None:
             repr(storage),
             repr(problem.limits),
             repr(problem.peak),
+            *_numbers_of(problem.devices),
             *exchange,
         ]
     )
+
+
+def _numbers_of(devices: Sequence[Device]) -> list[Array | str]:
+    """Every number of the devices: arrays as they are, for their text is cut short."""
+    values = [getattr(device, one.name) for device in devices for one in fields(device)]
+    return [value if isinstance(value, np.ndarray) else repr(value) for value in values]

@@ -5,6 +5,13 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
+from digital_twin.api.schemas.devices import (
+    DEVICE_EXAMPLES,
+    MOST_DEVICES,
+    DeviceUseAnswer,
+    PlannedDeviceBody,
+    device_requests,
+)
 from digital_twin.api.schemas.model import (
     PLAIN_DIGITS,
     Answer,
@@ -69,7 +76,10 @@ class DispatchBody(Body):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"objective": "minimize_cost", "horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z"}]
+            "examples": [
+                {"objective": "minimize_cost", "horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z"},
+                {"horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z", "devices": DEVICE_EXAMPLES},
+            ]
         }
     )
 
@@ -90,6 +100,17 @@ class DispatchBody(Body):
     final_soc_min_kwh: EnergyKwh | None = None
     peak_price_per_kw: Annotated[float, Field(ge=0, le=1e6)] | None = None
     battery_wear_per_kwh: Annotated[float, Field(ge=0, le=100)] = 0.0
+    storage_reserve_kwh: EnergyKwh = 0.0
+    end_value_per_kwh: Annotated[float, Field(ge=0, le=1e3)] | Literal["water_value"] | None = Field(
+        default=None,
+        description="Of energy left in the storage at the end; `water_value`: what the day after would pay for it",
+    )
+    grid_limit_price_per_kwh: Annotated[float, Field(ge=0, le=1e3)] | None = Field(
+        default=None, description="What each kWh beyond the limits of the connection costs; hard limits unless given"
+    )
+    devices: Annotated[list[PlannedDeviceBody], Field(max_length=MOST_DEVICES)] = Field(
+        default_factory=list[PlannedDeviceBody]
+    )
     members: Annotated[list[MemberSeriesBody], Field(max_length=1000)] = Field(default_factory=list[MemberSeriesBody])
     as_of: Instant | None = None
 
@@ -104,7 +125,7 @@ class DispatchBody(Body):
 
     def _check_lengths(self) -> None:
         steps = round(self.horizon_hours * 60 / self.resolution_minutes)
-        arrays = {name: getattr(self, name) for name in DispatchBody.model_fields if name != "members"}
+        arrays = {name: getattr(self, name) for name in DispatchBody.model_fields if name not in ("members", "devices")}
         for index, one in enumerate(self.members):
             arrays |= {f"members.{index}.load_kw": one.load_kw, f"members.{index}.pv_kw": one.pv_kw}
         for field, values in arrays.items():
@@ -133,6 +154,10 @@ class DispatchBody(Body):
             final_soc_min_kwh=self.final_soc_min_kwh,
             peak_price_per_kw=self.peak_price_per_kw,
             battery_wear_per_kwh=self.battery_wear_per_kwh,
+            storage_reserve_kwh=self.storage_reserve_kwh,
+            end_value_per_kwh=self.end_value_per_kwh,
+            grid_limit_price_per_kwh=self.grid_limit_price_per_kwh,
+            devices=device_requests(self.devices),
             members=tuple(
                 MemberSeries(one.member_id, np.array(one.load_kw), np.array(one.pv_kw)) for one in self.members
             ),
@@ -194,6 +219,12 @@ class ScheduleAnswer(Answer):
     peak_kw: float
     self_consumption: float
     self_sufficiency: float
+    beyond_limits_kwh: float | None = Field(default=None, description="Only where the limits have a price")
+    discomfort_c_hours: float | None = Field(default=None, description="Degrees outside of comfort bands, times hours")
+    water_value_per_kwh: list[float] | None = Field(
+        default=None, description="What one more stored kWh at the end of each interval lowers the objective by"
+    )
+    devices: list[DeviceUseAnswer] | None = None
     savings: Savings
     binding: list[BindingLimitAnswer]
     provenance: Provenance
