@@ -80,8 +80,8 @@ def test_weights_stand_in_a_field_for_each_member_and_part_of_the_day() -> None:
 def test_members_are_told_by_weight_and_by_what_they_lose_alone() -> None:
     ensemble = documents.ensemble(ridge=0.3, boosting=0.7)
     assert findings.ensemble_finding(ensemble) == (
-        "Boosting weighs most, 70 % in the mean; then ridge (30 %). Weights come from losses on 24 days that no member "
-        "had learned from. Alone ridge lost least and boosting most, 10 % more."
+        "Boosting weighs most, 70 % in the mean; then ridge (30 %). Weights come from losses on 24 days up to "
+        "Sun 01 Mar, from none of which a member had learned. Alone ridge lost least and boosting most, 10 % more."
     )
     assert findings.left_out_sentence(ensemble) == "Not among them: lstm needs temperature_c."
     assert findings.left_out_sentence({**ensemble, "left_out": []}) is None

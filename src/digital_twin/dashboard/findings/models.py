@@ -1,7 +1,7 @@
 """What is told of forecasting models, in sentences."""
 
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
+from datetime import date, tzinfo
 
 import numpy as np
 import pandas as pd
@@ -88,6 +88,7 @@ def ensemble_finding(ensemble: Document) -> str:
     """Which members weigh most, and which was the best alone."""
     first, *others = heaviest_first(ensemble)
     days = "one day" if ensemble["days"] == 1 else f"{ensemble['days']} days"
+    latest = f"{date.fromisoformat(ensemble['last_day']):%a %d %b}"
     told = f"{name_of(first['model'])} weighs most, {percent(first['weight_mean'])} in the mean"
     if others:
         shares = [f"{spoken(one['model'])} ({percent(one['weight_mean'])})" for one in others]
@@ -99,7 +100,7 @@ def ensemble_finding(ensemble: Document) -> str:
     if best and behind:
         last = max(behind, key=lambda name: behind[name])
         alone = f" Alone {spoken(best[0])} lost least and {spoken(last)} most, {percent(behind[last] - 1)} more."
-    return f"{told}. Weights come from losses on {days} that no member had learned from.{alone}"
+    return f"{told}. Weights come from losses on {days} up to {latest}, from none of which a member had learned.{alone}"
 
 
 def left_out_sentence(ensemble: Document) -> str | None:
