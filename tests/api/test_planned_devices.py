@@ -1,6 +1,8 @@
 """Dispatch with devices over HTTP: each kind, what it may refuse, and what is kept of it."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +12,7 @@ from tests.api.application import Api
 from tests.api.readings import column, send
 from tests.api.test_schedules import CASE_1, MONDAY, dispatch
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plan-devices.md"
 HOURS = 12
 DAY: dict[str, Any] = {
     "start_time": MONDAY,
@@ -189,3 +192,14 @@ def test_devices_count_as_load_of_the_site(operator: httpx.Client, bare: str):
     balance = np.array(plan["import_kw"]) - plan["export_kw"] + DAY["pv_kw"] - np.array(plan["curtailed_kw"])
     np.testing.assert_allclose(balance, taken, atol=1e-6)
     assert plan["self_sufficiency"] == pytest.approx(1 - sum(plan["import_kw"]) / taken.sum())
+
+
+def test_the_page_tells_devices_that_can_be_planned(api: Api, operator: httpx.Client):
+    devices = json.loads(PAGE.read_text(encoding="utf-8").partition("```json\n")[2].partition("```")[0])
+    assert {one["kind"] for one in devices} == {"ev", "heat_pump", "battery", "shiftable_load"}
+    plan = dispatch(operator, api.community(operator), {"start_time": MONDAY, "devices": devices})
+    assert plan["status"] == "optimal"
+    assert [one["device_id"] for one in plan["devices"]] == [one["device_id"] for one in devices]
+    assert used(plan, "car")["soc_kwh"][27] >= 40 - 1e-6
+    assert min(used(plan, "warmth")["temperature_c"]) >= 20 - 1e-4
+    assert sum(power > 0 for power in used(plan, "washer")["charge_kw"]) == 4
