@@ -21,6 +21,9 @@ HALF_LIFE_DAYS = 240.0
 NEIGHBOURS = (0.5, 0.25)
 """The weight of the slots next to a slot, and of the ones after these."""
 
+_ROWS = 1 + 2 * sum(NEIGHBOURS)
+"""A day weighs as many: leaving it out takes its neighbouring slots with it, whose rows are much like its own."""
+
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 LARGEST_LEVERAGE = 0.8
 _SMALLEST = 1e-9
@@ -52,13 +55,10 @@ def fit_slots(features: Array, table: Array, *, until: int, penalties: tuple[flo
     moved = np.where(known, target - intercept[:, None], 0.0)
     features = np.ascontiguousarray(features)
     center, scale = _center_and_scale(features, share)
-    # leaving a day out takes its neighbouring slots with it, whose rows are much like its own
-    rows = 1 + 2 * sum(NEIGHBOURS)
+    days = (weight, share, moved)
     standard = (features, center, scale)
-    gram, moment = _sums(standard, np.sqrt(weight), np.sqrt(weight) * moved)
-    slopes, fitted, leverage = _under_penalties(standard, (gram, moment), rows * np.asarray(penalties), until)
-    error = (moved - fitted) / (1 - np.minimum(rows * weight * leverage + share, LARGEST_LEVERAGE))
-    best = int(np.einsum("sd,ksd->k", weight, np.abs(error)).argmin())
+    slopes, error, loss = _under_penalties(standard, days, _sums(standard, days), np.asarray(penalties))
+    best = int(loss.argmin())
     coefficients = np.concatenate([slopes[best, :, : scale.size], intercept[:, None]], axis=1)
     return FittedSlots(_as_others(center, is_seen), scale, coefficients, np.where(known, error[best], np.nan))
 
@@ -89,29 +89,34 @@ def _center_and_scale(features: Array, share: Array) -> tuple[Array, Array]:
 
 
 @njit(cache=True)
-def _sums(standard: tuple[Array, Array, Array], root: Array, target: Array) -> tuple[Array, Array]:
-    """Of each slot design' design and design' target, days times the roots of their weights."""  # (S, R, R), (S, R)
-    slots, days = root.shape
+def _sums(standard: tuple[Array, Array, Array], days: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    """Of each slot design' W design and design' W target."""  # (S, R, R), (S, R)
+    weight, _, moved = days
+    slots = weight.shape[0]
     room = _room(standard[2].size)
-    gram, moment, design = np.empty((slots, room, room)), np.empty((slots, room)), np.zeros((days, room))
+    gram, moment, design = np.empty((slots, room, room)), np.empty((slots, room)), np.zeros((weight.shape[1], room))
     for slot in range(slots):
-        _standardise(standard[0][slot], standard[1][slot], standard[2], root[slot], design)
+        root = np.sqrt(weight[slot])
+        _standardise(standard[0][slot], standard[1][slot], standard[2], root, design)
         np.dot(design.T, design, gram[slot])
-        np.dot(design.T, target[slot], moment[slot])
+        np.dot(design.T, root * moved[slot], moment[slot])
     return gram, moment
 
 
 @njit(cache=True)
 def _under_penalties(
-    standard: tuple[Array, Array, Array], sums: tuple[Array, Array], shifts: Array, days: int
+    standard: tuple[Array, Array, Array],
+    days: tuple[Array, Array, Array],
+    sums: tuple[Array, Array],
+    penalties: Array,
 ) -> tuple[Array, Array, Array]:
-    """The slopes under each penalty, the regression's values, and the leverage of a row of weight 1."""
-    (slots, room), kinds = sums[1].shape, shifts.size
-    slopes, fitted = np.empty((kinds, slots, room)), np.empty((kinds, slots, days))
-    leverage = np.empty((kinds, slots, days))
+    """For each penalty the slopes, the errors on days left out, and the loss of these."""  # (K, S, R), (K, S, D), (K,)
+    weight, share, moved = days
+    (slots, room), count, kinds = sums[1].shape, weight.shape[1], penalties.size
+    slopes, errors, losses = np.empty((kinds, slots, room)), np.empty((kinds, slots, count)), np.zeros(kinds)
     gram, diagonal, beside, basis = np.empty((room, room)), np.empty(room), np.empty(room), np.empty((room, room))
-    design, turned, alike = np.zeros((days, room)), np.empty((room, days)), np.ones(days)
-    moment, target = np.empty(room), np.empty(room)
+    design, turned, alike = np.zeros((count, room)), np.empty((room, count)), np.ones(count)
+    moment, target, leverage = np.empty(room), np.empty(room), np.empty(count)
     for slot in range(slots):
         for row in range(room):
             _add_neighbours(sums[0][:, row], slot, gram[row])
@@ -121,10 +126,16 @@ def _under_penalties(
         np.dot(basis.T, design.T, turned)
         np.dot(basis.T, moment, target)
         for kind in range(kinds):
-            moved = diagonal + shifts[kind]
-            forms_of(turned, target, moved, beside, fitted[kind, slot], leverage[kind, slot])
-            np.dot(basis, solve_tridiagonal(target, moved, beside), slopes[kind, slot])
-    return slopes, fitted, leverage
+            shifted, error = diagonal + _ROWS * penalties[kind], errors[kind, slot]
+            forms_of(
+                turned, target, shifted, beside, error, leverage
+            )  # the regression's values, to be turned to errors
+            np.dot(basis, solve_tridiagonal(target, shifted, beside), slopes[kind, slot])
+            for day in range(count):
+                own = min(_ROWS * weight[slot, day] * leverage[day] + share[slot, day], LARGEST_LEVERAGE)
+                error[day] = (moved[slot, day] - error[day]) / (1 - own)
+                losses[kind] += weight[slot, day] * abs(error[day])
+    return slopes, errors, losses
 
 
 @njit(cache=True)
