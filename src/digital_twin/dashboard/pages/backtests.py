@@ -41,18 +41,19 @@ def section(visit: Visit, known: Document, variable: str) -> None:
 
 def _asker(visit: Visit, known: Document, variable: str) -> None:
     able = [one["name"] for one in known["models"] if variable in one["variables"] and one["name"] != charts.YARDSTICK]
-    with st.form("backtest", border=False), told_problems():
+    with st.form("backtest", border=False):
         models, days, refit, button = st.columns([5, 2, 2, 2], vertical_alignment="bottom")
         chosen = models.multiselect(
             "Models", able, default=[one for one in USUAL if one in able], format_func=name_of, key=f"asked-{variable}"
         )
         count = days.selectbox("Days", [7, 14, 28, 56], index=1)
         every = refit.selectbox("Fitted anew every", [1, 7, 14, 28], index=1, format_func=_days)
-        if button.form_submit_button("Backtest", type="primary", width="stretch"):
-            if chosen:
-                visit.client.backtest(visit.community_id, chosen, variables=[variable], days=count, refit_days=every)
-            else:
-                st.warning("Choose at least one model.", icon=":material/checklist:")
+        wanted = button.form_submit_button("Backtest", type="primary", width="stretch")
+    if wanted and not chosen:
+        st.warning("Choose at least one model.", icon=":material/checklist:")
+    elif wanted:
+        with told_problems():
+            visit.client.backtest(visit.community_id, chosen, variables=[variable], days=count, refit_days=every)
 
 
 def _days(days: int) -> str:

@@ -96,15 +96,16 @@ def _train(visit: Visit, known: Document, variable: str) -> None:
 
 def _trainer(visit: Visit, known: Document, variable: str) -> None:
     able = [one["name"] for one in known["models"] if one["learns"] and variable in one["variables"]]
-    with st.form("trainer", border=False), told_problems():
+    with st.form("trainer", border=False):
         models, button = st.columns([5, 2], vertical_alignment="bottom")
         chosen = models.multiselect(
             f"Models of {VARIABLES[variable]}", able, format_func=name_of,
             placeholder="What answers unless told otherwise, of every variable",
         )  # fmt: skip
-        if button.form_submit_button("Train now", type="primary", width="stretch"):
-            wanted = {"models": chosen, "variables": [variable]} if chosen else {}
-            visit.client.train(visit.community_id, **wanted)
+        wanted = button.form_submit_button("Train now", type="primary", width="stretch")
+    if wanted:
+        with told_problems():
+            visit.client.train(visit.community_id, **({"models": chosen, "variables": [variable]} if chosen else {}))
 
 
 def _two_models(visit: Visit, known: Document, variable: str) -> None:
