@@ -27,7 +27,7 @@ from digital_twin.optimization.dispatch import plan_dispatch
 from digital_twin.optimization.stochastic import GAP, plan_under_risk
 from digital_twin.optimization.stochastic_bound import lower_bound
 from digital_twin.optimization.stochastic_check import scenario_violations
-from digital_twin.optimization.stochastic_extensive import solve_extensive
+from digital_twin.optimization.stochastic_extensive import Prepared
 from digital_twin.optimization.stochastic_numbers import Numbers
 from digital_twin.optimization.stochastic_plan import Risk, Scenarios, StochasticProblem, StochasticSchedule
 from digital_twin.optimization.stochastic_program import Program
@@ -95,7 +95,7 @@ def by_highs(problem: StochasticProblem) -> tuple[float, bool]:
     """The optimum of the extensive form, and whether its storage moves one way at a time, as a storage must."""
     reach, _ = reach_of(problem)
     assert reach is not None
-    found = solve_extensive(problem, reach, time_limit_s=600)
+    found = Prepared.of(problem, reach).solve(time_limit_s=600)
     assert found is not None
     return found.objective, bool(np.minimum(found.charge_kw, found.discharge_kw).max() < 1e-6)
 

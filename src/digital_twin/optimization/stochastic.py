@@ -26,14 +26,14 @@ ACCEPTED_GAP = 1e-4
 """Beyond it HiGHS is asked, too."""
 TRIED_GAP = 1e-7
 """What the steps go for, so that nothing is left of the barrier in the plan."""
-_FIRST_CERTIFICATE = 1e-4
+_FIRST_CERTIFICATE = 3e-7
 _IDLE = 1e-6
 """Of the storage's power; what is less is left alone."""
 _COST = OBJECTIVES["minimize_cost"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Use:
+class Use:
     """A use of the storage within its bounds."""
 
     charge_kw: Array  # (T,)
@@ -43,10 +43,16 @@ class _Use:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Best:
-    use: _Use
+class Certified:
+    """The best use that was found, and a bound that none falls below."""
+
+    use: Use
     bound: float
     solver: str
+
+    @property
+    def objective(self) -> float:
+        return self.use.objective
 
     @property
     def gap(self) -> float:
@@ -62,11 +68,7 @@ def plan_under_risk(problem: StochasticProblem, *, time_limit_s: float = 60.0) -
         PlanRefused: the independent check found a fault.
     """
     deadline = time.monotonic() + time_limit_s
-    reach, some_cannot = reach_of(problem)
-    if reach is None:
-        from digital_twin.optimization.explain import explain_infeasible
-
-        raise explain_infeasible(problem.expected)
+    reach, some_cannot = _reach_of(problem)
     best = _solved(problem, reach, deadline)
     schedule = _expected_schedule(problem, best)
     broken = violations(problem.expected, schedule) + scenario_violations(problem, schedule, best.use.outcomes)
@@ -82,23 +84,37 @@ def plan_under_risk(problem: StochasticProblem, *, time_limit_s: float = 60.0) -
     )
 
 
-def _solved(problem: StochasticProblem, reach: Reach, deadline: float) -> _Best:
+def certified_use(problem: StochasticProblem, *, time_limit_s: float = 60.0) -> Certified:
+    """The best use of the storage with its bound, before any check. Raises Infeasible and Unavailable."""
+    return _solved(problem, _reach_of(problem)[0], time.monotonic() + time_limit_s)
+
+
+def _reach_of(problem: StochasticProblem) -> tuple[Reach, bool]:
+    reach, some_cannot = reach_of(problem)
+    if reach is None:
+        from digital_twin.optimization.explain import explain_infeasible
+
+        raise explain_infeasible(problem.expected)
+    return reach, some_cannot
+
+
+def _solved(problem: StochasticProblem, reach: Reach, deadline: float) -> Certified:
     """The best use of the storage: where both directions at once would pay, the best that has one in each interval."""
     if problem.expected.storage.power_kw == 0 or problem.expected.storage.capacity_kwh == 0:
         resting = _use(problem, reach.charge_kw[0], reach.discharge_kw[0])
-        return _Best(resting, resting.objective, "none")
+        return Certified(resting, resting.objective, "none")
     best = _within(problem, reach, deadline)
     if best.gap > GAP:
         narrowed = _within(problem, _one_way(problem, reach, best.use), deadline)
-        best = _Best(min(best.use, narrowed.use, key=lambda use: use.objective), best.bound, best.solver)
+        best = Certified(min(best.use, narrowed.use, key=lambda use: use.objective), best.bound, best.solver)
     return best
 
 
-def _within(problem: StochasticProblem, reach: Reach, deadline: float) -> _Best:
+def _within(problem: StochasticProblem, reach: Reach, deadline: float) -> Certified:
     """The best use that the steps of the interior point find, and the best bound; HiGHS's where they fail."""
     kinks = kinks_of(problem, reach.low_kw, reach.high_kw)
     program = Program(Numbers.of(problem, reach, kinks))
-    best: _Best | None = None
+    best: Certified | None = None
     point: Point | None = None
     for point in points(program, deadline):
         remaining = point.gap * program.numbers.unit_cost
@@ -118,32 +134,32 @@ def _within(problem: StochasticProblem, reach: Reach, deadline: float) -> _Best:
     return best
 
 
-def _extensive(problem: StochasticProblem, reach: Reach, deadline: float) -> _Best | None:
+def _extensive(problem: StochasticProblem, reach: Reach, deadline: float) -> Certified | None:
     """HiGHS on everything written out; None where it runs out of time."""
-    from digital_twin.optimization.stochastic_extensive import solve_extensive
+    from digital_twin.optimization.stochastic_extensive import Prepared
 
     remaining = deadline - time.monotonic()
-    found = solve_extensive(problem, reach, time_limit_s=remaining) if remaining > 0 else None
+    found = Prepared.of(problem, reach).solve(time_limit_s=remaining) if remaining > 0 else None
     if found is None:
         return None
     hours, storage = problem.expected.outlook.grid.step_hours, problem.expected.storage
     soc_kwh = stored_kwh(storage, found.charge_kw, found.discharge_kw, hours)
     charge, discharge = _single_mode(problem, reach, soc_kwh)
-    return _Best(_use(problem, charge, discharge), found.objective, "HiGHS")
+    return Certified(_use(problem, charge, discharge), found.objective, "HiGHS")
 
 
-def _better(one: _Best | None, other: _Best) -> _Best:
+def _better(one: Certified | None, other: Certified) -> Certified:
     if one is None:
         return other
     use = min(one.use, other.use, key=lambda use: use.objective)
-    return _Best(use, max(one.bound, other.bound), other.solver)
+    return Certified(use, max(one.bound, other.bound), other.solver)
 
 
-def _certified(problem: StochasticProblem, reach: Reach, program: Program, point: Point) -> _Best:
+def _certified(problem: StochasticProblem, reach: Reach, program: Program, point: Point) -> Certified:
     numbers, free = program.numbers, program.free
     soc = free.fixed_soc + free.soc(program.parts(point.y)[0])
     charge, discharge = _single_mode(problem, reach, soc * numbers.unit_kw * problem.expected.outlook.grid.step_hours)
-    return _Best(_use(problem, charge, discharge), lower_bound(program, point.price), "interior point")
+    return Certified(_use(problem, charge, discharge), lower_bound(program, point.price), "interior point")
 
 
 def _single_mode(problem: StochasticProblem, reach: Reach, soc_kwh: Array) -> tuple[Array, Array]:
@@ -162,7 +178,7 @@ def _single_mode(problem: StochasticProblem, reach: Reach, soc_kwh: Array) -> tu
     return charge, discharge
 
 
-def _one_way(problem: StochasticProblem, reach: Reach, use: _Use) -> Reach:
+def _one_way(problem: StochasticProblem, reach: Reach, use: Use) -> Reach:
     """Only the direction of this use in each interval."""
     charges = use.charge_kw >= use.discharge_kw
     charge, discharge = reach.charge_kw.copy(), reach.discharge_kw.copy()
@@ -172,10 +188,10 @@ def _one_way(problem: StochasticProblem, reach: Reach, use: _Use) -> Reach:
     return reach if narrowed is None else narrowed
 
 
-def _use(problem: StochasticProblem, charge_kw: Array, discharge_kw: Array) -> _Use:
+def _use(problem: StochasticProblem, charge_kw: Array, discharge_kw: Array) -> Use:
     outcomes = outcomes_of(problem, discharge_kw - charge_kw, _storage_cost(problem.expected, charge_kw, discharge_kw))
     objective = objective_of(problem.risk, outcomes.cost, problem.scenarios.probabilities)
-    return _Use(charge_kw, discharge_kw, outcomes, objective)
+    return Use(charge_kw, discharge_kw, outcomes, objective)
 
 
 def _storage_cost(problem: DispatchProblem, charge_kw: Array, discharge_kw: Array) -> float:
@@ -184,7 +200,7 @@ def _storage_cost(problem: DispatchProblem, charge_kw: Array, discharge_kw: Arra
     return storage_cost(storage, stored_kwh(storage, charge_kw, discharge_kw, hours), moved_kwh)
 
 
-def _expected_schedule(problem: StochasticProblem, best: _Best) -> Schedule:
+def _expected_schedule(problem: StochasticProblem, best: Certified) -> Schedule:
     """The plan on the expected course, with the objective, the gap and the status of the whole."""
     use, expected = best.use, problem.expected
     course = outcomes_of(_on_the_mean(problem), use.discharge_kw - use.charge_kw, 0.0)

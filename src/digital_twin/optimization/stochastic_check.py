@@ -1,7 +1,8 @@
-"""The independent check of what a plan under risk says of its scenarios: physics and bills recomputed one by one."""
+"""The independent check of what a plan under risk says of its scenarios: physics and bills recomputed."""
 
 import numpy as np
 
+from digital_twin.domain.units import Array
 from digital_twin.optimization.check import POWER_TOLERANCE_KW
 from digital_twin.optimization.plan import Schedule
 from digital_twin.optimization.stochastic_plan import Outcomes, StochasticProblem
@@ -18,7 +19,7 @@ def scenario_violations(problem: StochasticProblem, schedule: Schedule, outcomes
         + schedule.discharge_kw - schedule.charge_kw
     )  # fmt: skip
     most_kw = scenarios.pv_kw if problem.expected.curtailable else np.zeros_like(scenarios.pv_kw)
-    bills = np.array([_bill(problem, schedule, outcomes, number) for number in range(scenarios.count)])
+    bills = _bills(problem, schedule, outcomes)
     differs = np.abs(bills - outcomes.cost) > _BILL_TOLERANCE * (1 + np.abs(bills).max())
     broken = {
         "the energy balance of scenarios": np.abs(supply_kw - scenarios.load_kw).max() > tolerance,
@@ -30,18 +31,18 @@ def scenario_violations(problem: StochasticProblem, schedule: Schedule, outcomes
     return [name for name, is_broken in broken.items() if is_broken]
 
 
-def _bill(problem: StochasticProblem, schedule: Schedule, outcomes: Outcomes, number: int) -> float:
+def _bills(problem: StochasticProblem, schedule: Schedule, outcomes: Outcomes) -> Array:
     expected = problem.expected
-    hours, limits, peak = expected.outlook.grid.step_hours, expected.limits, expected.peak
-    imported, exported = hours * outcomes.import_kw[number], hours * outcomes.export_kw[number]
+    hours, limits, peak, storage = expected.outlook.grid.step_hours, expected.limits, expected.peak, expected.storage
+    imported, exported = hours * outcomes.import_kw, hours * outcomes.export_kw
+    bought = np.einsum("st,st->s", imported, problem.import_price_per_kwh)
+    sold = np.einsum("st,st->s", exported, problem.export_price_per_kwh)
     beyond = np.clip(imported - hours * limits.import_kw, 0, None) + np.clip(
         exported - hours * limits.export_kw, 0, None
     )
-    bill = float(imported @ problem.import_price_per_kwh[number] - exported @ problem.export_price_per_kwh[number])
-    bill += problem.excess_price_per_kwh * float(beyond.sum())
-    storage = expected.storage
-    bill += hours * storage.wear_per_kwh * float(schedule.charge_kw.sum() + schedule.discharge_kw.sum())
-    bill -= storage.end_value_per_kwh * float(schedule.soc_kwh[-1] - storage.final_min_kwh)
+    bills = bought - sold + problem.excess_price_per_kwh * beyond.sum(axis=1)
+    bills += hours * storage.wear_per_kwh * float(schedule.charge_kw.sum() + schedule.discharge_kw.sum())
+    bills -= storage.end_value_per_kwh * float(schedule.soc_kwh[-1] - storage.final_min_kwh)
     if peak is not None:
-        bill += peak.per_kw * max(0.0, float(outcomes.import_kw[number].max()) - peak.so_far_kw)
-    return bill
+        bills += peak.per_kw * np.clip(outcomes.import_kw.max(axis=1) - peak.so_far_kw, 0, None)
+    return bills

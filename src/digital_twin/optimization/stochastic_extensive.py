@@ -22,21 +22,29 @@ class Extensive:
     discharge_kw: Array  # (T,)
 
 
-def solve_extensive(
-    problem: StochasticProblem, reach: Reach, *, time_limit_s: float, **options: str
-) -> Extensive | None:
-    """The optimum of the extensive form; None where HiGHS finds none in time."""
-    program, steps = extensive_form(problem, reach), problem.expected.outlook.grid.steps
-    storage = problem.expected.storage
-    highs = highspy.Highs()
-    for name, value in {"output_flag": False, "threads": 1, "time_limit": time_limit_s, **options}.items():
-        highs.setOptionValue(name, value)
-    highs.passModel(program.to_highs())
-    if not run(highs):
-        return None
-    values, constant = np.array(highs.getSolution().col_value), storage.end_value_per_kwh * storage.final_min_kwh
-    objective = highs.getInfo().objective_function_value + constant
-    return Extensive(objective, values[:steps], values[steps : 2 * steps])
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """The extensive form, ready to be solved."""
+
+    program: LinearProgram
+    constant: float
+    steps: int
+
+    @classmethod
+    def of(cls, problem: StochasticProblem, reach: Reach) -> "Prepared":
+        storage, steps = problem.expected.storage, problem.expected.outlook.grid.steps
+        return cls(extensive_form(problem, reach), storage.end_value_per_kwh * storage.final_min_kwh, steps)
+
+    def solve(self, *, time_limit_s: float, **options: str) -> Extensive | None:
+        """The optimum; None where HiGHS finds none in time."""
+        highs = highspy.Highs()
+        for name, value in {"output_flag": False, "threads": 1, "time_limit": time_limit_s, **options}.items():
+            highs.setOptionValue(name, value)
+        highs.passModel(self.program.to_highs())
+        if not run(highs):
+            return None
+        values, objective = np.array(highs.getSolution().col_value), highs.getInfo().objective_function_value
+        return Extensive(objective + self.constant, values[: self.steps], values[self.steps : 2 * self.steps])
 
 
 def extensive_form(problem: StochasticProblem, reach: Reach) -> LinearProgram:

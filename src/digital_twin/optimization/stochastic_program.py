@@ -14,17 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from digital_twin.domain.units import Array
+from digital_twin.optimization.stochastic_matrix import Factor, assembled
 from digital_twin.optimization.stochastic_numbers import IDLE_PRICE, Numbers, PeakRows, summed
 
 FREE_WIDTH = 1e-9
 """Of what the storage's bounds leave, in units of the largest power; narrower is taken to be fixed."""
 _WIDENED = 1e-3
-_SHIFTS = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
-"""Added to the unit diagonal of the scaled Newton matrix until it is positive definite in spite of rounding."""
-
 Solve = Callable[[Array], tuple[Array, Array]]
 
 
@@ -39,10 +36,6 @@ class Free:
     gain: Array  # (F,) of the energy in store
     fixed_net: Array  # (T,)
     fixed_soc: Array  # (T,)
-    cells: tuple[NDArray[np.intp], NDArray[np.intp]]  # (F, 1), (1, F) intervals of each pair
-    later: NDArray[np.intp]  # (F, F) of their intervals
-    signs: Array  # (F, F) products
-    gains: Array  # (F, F)
 
     @classmethod
     def of(cls, numbers: Numbers) -> "Free":
@@ -63,10 +56,6 @@ class Free:
             gain,
             net,
             numbers.initial + np.cumsum(stored),
-            (interval[:, None], interval[None]),
-            np.maximum.outer(interval, interval),
-            np.outer(sign, sign),
-            np.outer(gain, gain),
         )
 
     def net(self, x: Array) -> Array:
@@ -224,13 +213,7 @@ class _Newton:
         matrix.flat[:: steps + 1] += diagonal
         free = program.free
         stored = np.cumsum((soc_low + soc_high)[::-1])[::-1]
-        full = free.signs * matrix[free.cells]
-        full += free.gains * stored[free.later]
-        full.flat[:: free.low.size + 1] += low + high
-        self._scale = 1 / np.sqrt(np.diagonal(full))
-        full *= self._scale
-        full *= self._scale[:, None]
-        self._factor = _positive_definite(full)
+        self._factor = Factor.of(assembled(matrix, stored, free.interval, free.sign, free.gain, low + high))
 
     def _of_tail(self, tail: Array) -> Array:
         """What the scenarios' losses add: the spread of their marginal costs around the one of the threshold."""
@@ -277,22 +260,11 @@ class _Newton:
 
     def _moved(self, x: Array, by_net: Array) -> Array:
         free = self._program.free
-        reduced = x + free.sign * by_net[free.interval]
-        return self._scale * cho_solve(self._factor, self._scale * reduced, check_finite=False)
+        return self._factor.solve(x + free.sign * by_net[free.interval])
 
     def _without_tail(self, net: Array, excess: Array, peak: Array) -> tuple[Array, Array]:
         moved = (excess - self._kink * net[self._program.kink_interval]) / self._excess
         return moved, (peak - self._over @ net) / self._peak if self._program.peaks else peak
-
-
-def _positive_definite(matrix: Array) -> tuple[Array, bool]:
-    for shift in _SHIFTS:
-        matrix.flat[:: matrix.shape[0] + 1] += shift
-        try:
-            return cho_factor(matrix, lower=True, check_finite=False)
-        except LinAlgError:
-            continue
-    raise LinAlgError("the Newton matrix is not positive definite")
 
 
 def _slices(sizes: list[int]) -> list[slice]:

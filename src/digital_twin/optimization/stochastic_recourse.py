@@ -53,18 +53,23 @@ def _cheapest(problem: StochasticProblem, net_kw: Array) -> Array:
     most = net_kw + problem.scenarios.pv_kw
     if problem.expected.peak is not None:
         most = np.minimum(most, np.maximum(net_kw, 0.0))  # nothing is curtailed for the sake of importing more
-    limits = problem.expected.limits
-    best, least = net_kw, _cost_per_hour(problem, net_kw)
-    for turning_kw in (-limits.export_kw, 0.0, limits.import_kw, np.inf):
+    slopes = _slopes(problem)
+    best, least = net_kw, _along(problem, slopes, net_kw)
+    for turning_kw in _turning_points(problem, slopes):
         tried = np.clip(turning_kw, net_kw, most)
-        cost = _cost_per_hour(problem, tried)
+        cost = _along(problem, slopes, tried)
         cheaper = cost < least - 1e-12 * (1 + np.abs(least))
         best, least = np.where(cheaper, tried, best), np.where(cheaper, cost, least)
     return best
 
 
-def _cost_per_hour(problem: StochasticProblem, carried_kw: Array) -> Array:
-    return _along(problem, _slopes(problem), carried_kw)
+def _turning_points(problem: StochasticProblem, slopes: Array) -> list[float]:
+    """Where the cost may be least: between a slope below 0 and one above, or at the end of slopes below 0."""
+    limits = problem.expected.limits
+    falls, rises = ([bool(one.any()) for one in signs] for signs in (slopes < 0, slopes > 0))
+    bends_kw = (-limits.export_kw, 0.0, limits.import_kw)
+    found = [at_kw for number, at_kw in enumerate(bends_kw) if falls[number] and rises[number + 1]]
+    return [*found, np.inf] if any(falls[1:]) else found
 
 
 def _slopes(problem: StochasticProblem) -> Array:

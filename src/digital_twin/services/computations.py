@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from digital_twin.forecasting.forecaster import TrainingTask
     from digital_twin.forecasting.paths import Paths
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
+    from digital_twin.optimization.stochastic_plan import RiskFigures, StochasticProblem
     from digital_twin.optimization.tariff_distribution import Distribution
     from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem
     from digital_twin.simulation.known_year import KnownYear
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PRELOADED = (
     "digital_twin.services.computations",
     "digital_twin.optimization.dispatch",
+    "digital_twin.optimization.stochastic",
     "digital_twin.optimization.tariffs",
     "digital_twin.forecasting.registry",
     "digital_twin.macro_twin.state",
@@ -41,6 +43,21 @@ class Comparison:
     schedule: "Schedule"
     rule: "Schedule | None"
     idle: "Schedule | None"
+    risk: "RiskOutlook | None" = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RiskOutlook:
+    """What a plan under risk costs and imports over its scenarios, at `RISK_LEVELS`."""
+
+    figures: "RiskFigures"
+    cost_quantiles: "Array"  # (Q,)
+    import_kw_quantiles: "Array"  # (Q, T)
+    beyond_limits_price_per_kwh: float
+    value_of_stochastic_solution: float | None
+
+
+RISK_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def forecast_all(
@@ -97,6 +114,25 @@ def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_
 
     schedule = plan_dispatch(problem, weights, time_limit_s=time_limit_s)
     return Comparison(schedule, _or_none(self_consumption_rule, problem), _or_none(idle, problem))
+
+
+def plan_risk_and_compare(problem: "StochasticProblem", time_limit_s: float) -> Comparison:
+    """The plan under risk, and the baselines of the expected course."""
+    import numpy as np
+
+    from digital_twin.optimization.baseline import idle, self_consumption_rule
+    from digital_twin.optimization.stochastic import plan_under_risk
+
+    plan = plan_under_risk(problem, time_limit_s=time_limit_s)
+    outlook = RiskOutlook(
+        plan.figures,
+        np.quantile(plan.outcomes.cost, RISK_LEVELS),
+        np.quantile(plan.outcomes.import_kw, RISK_LEVELS, axis=0),
+        problem.excess_price_per_kwh,
+        plan.value_of_stochastic_solution,
+    )
+    expected = problem.expected
+    return Comparison(plan.schedule, _or_none(self_consumption_rule, expected), _or_none(idle, expected), outlook)
 
 
 def water_value_at(problem: "DispatchProblem", step: int, time_limit_s: float) -> float:
@@ -168,8 +204,25 @@ def compile_rarer() -> None:
 
     compile_trees()
     compile_forest()
+    compile_risk()
     compile_simulation()
     twin_steps.compile_hindsight()
+
+
+def compile_risk() -> None:
+    """Plan two scenarios of two hours."""
+    from datetime import UTC, datetime
+
+    import numpy as np
+
+    from digital_twin.domain.time import TimeGrid
+    from digital_twin.optimization.plan import DispatchProblem, GridLimits, Outlook, Storage
+    from digital_twin.optimization.stochastic_plan import Risk, Scenarios, StochasticProblem
+
+    ones = np.ones(2)
+    outlook = Outlook(TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 2, 60), ones, 0 * ones, 0.3 * ones, 0 * ones, 0 * ones)
+    expected = DispatchProblem(outlook, Storage(1, 1, 0.95, 0.95, 0.5, 0.5), GridLimits(5, 5))
+    plan_risk_and_compare(StochasticProblem(expected, Scenarios(np.eye(2), np.zeros((2, 2))), Risk()), 10.0)
 
 
 def compile_simulation() -> None:

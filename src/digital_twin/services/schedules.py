@@ -13,6 +13,7 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.readings import SeriesKey
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import Array
+from digital_twin.forecasting.paths import Paths
 from digital_twin.optimization.devices import Device, Storage
 from digital_twin.optimization.plan import (
     OBJECTIVES,
@@ -24,11 +25,12 @@ from digital_twin.optimization.plan import (
     Weights,
 )
 from digital_twin.services.access import Grant
-from digital_twin.services.computations import Comparison, plan_and_compare, water_value_at
+from digital_twin.services.computations import Comparison, plan_and_compare, plan_risk_and_compare, water_value_at
 from digital_twin.services.exchange import MemberSeries, member_exchange
-from digital_twin.services.forecasts import CommunityForecast, ForecastRequest, ForecastService
+from digital_twin.services.forecasts import CommunityForecast, ForecastRequest, ForecastService, GatheredHistory
 from digital_twin.services.history import believed_readings
 from digital_twin.services.planned_devices import DeviceRequest, devices_on
+from digital_twin.services.planned_risk import RiskRequest, check_risk, risk_document, under_risk
 from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import PriceRequest, Prices, prices_of
@@ -64,6 +66,7 @@ class DispatchRequest:
     grid_limit_price_per_kwh: float | None = None
     devices: tuple[DeviceRequest, ...] = ()
     members: tuple[MemberSeries, ...] = ()
+    risk: RiskRequest | None = None
     as_of: datetime | None = None
 
 
@@ -73,6 +76,7 @@ class _Prepared:
     weights: Weights
     objective: str
     provenance: Provenance
+    paths: Paths | None = None
 
 
 class ScheduleService:
@@ -104,12 +108,9 @@ class ScheduleService:
         else:
             prepared = await self._prepare(community_id, request)
         started = time.perf_counter()
-        # the process is given a little longer than the solver, which then still answers with its best plan
-        comparison = await self._pool.call(
-            plan_and_compare, prepared.problem, prepared.weights, self._timeout_s, timeout_s=self._timeout_s + 5
-        )
+        comparison = await self._compared(prepared, request)
         DISPATCH_DURATION.labels(comparison.schedule.status).observe(time.perf_counter() - started)
-        result = self._result(prepared, comparison)
+        result = self._result(prepared, comparison, request.risk)
         async with self._store.community(community_id) as tx:
             await tx.results.add(result)
             await tx.events.add("schedule", {"result_id": result.result_id, "objective": prepared.objective})
@@ -125,6 +126,19 @@ class ScheduleService:
         async with self._store.community(str(grant.community_id)) as tx:
             return await tx.results.get(result_id, KINDS)
 
+    async def _compared(self, prepared: _Prepared, request: DispatchRequest) -> Comparison:
+        # the process is given a little longer than the solver, which then still answers with its best plan
+        longest_s = self._timeout_s + 5
+        if request.risk is None:
+            return await self._pool.call(
+                plan_and_compare, prepared.problem, prepared.weights, self._timeout_s, timeout_s=longest_s
+            )
+        given = (request.load_kw, request.pv_kw)
+        problem = under_risk(
+            prepared.problem, request.risk, prepared.paths, given=given, provenance=prepared.provenance
+        )
+        return await self._pool.call(plan_risk_and_compare, problem, self._timeout_s, timeout_s=longest_s)
+
     async def _with_water_value(
         self, community_id: str, request: DispatchRequest
     ) -> tuple[DispatchRequest, Provenance]:
@@ -132,7 +146,12 @@ class ScheduleService:
         _refuse_arrays(request)
         hours = request.horizon_hours
         longer = replace(
-            request, horizon_hours=hours + HOURS_AHEAD, end_value_per_kwh=None, final_soc_min_kwh=None, devices=()
+            request,
+            horizon_hours=hours + HOURS_AHEAD,
+            end_value_per_kwh=None,
+            final_soc_min_kwh=None,
+            devices=(),
+            risk=None,
         )
         prepared = await self._prepare(community_id, longer)
         step = round(hours * 60 / request.resolution_minutes) - 1
@@ -148,7 +167,10 @@ class ScheduleService:
     async def _prepare(self, community_id: str, request: DispatchRequest) -> _Prepared:
         now = self._clock.now()
         grid = planned_grid(request.start, request.horizon_hours, request.resolution_minutes, now)
-        provenance = Provenance(known_at(request.as_of, request.start, now))
+        provenance, paths = Provenance(known_at(request.as_of, request.start, now)), None
+        if request.risk is not None:
+            given = (request.load_kw, request.pv_kw)
+            check_risk(request.objective, has_weights=request.weights is not None, given=given, steps=grid.steps)
         forecast_request = ForecastRequest(grid, ("load_kw", "pv_kw"), as_of=provenance.as_of)
         async with self._store.community(community_id) as tx:
             community = (await tx.communities.get(community_id)).community
@@ -163,15 +185,16 @@ class ScheduleService:
         if exchange is not None:
             load_kw, pv_kw, curtailable = exchange.load_kw, exchange.pv_kw, False
         elif gathered is not None:
-            forecast = await self._forecasts.compute(gathered, forecast_request)
+            forecast, paths = await self._forecast(gathered, forecast_request, request.risk)
             load_kw, pv_kw, curtailable = _expected(forecast, request)
             provenance.join(forecast.provenance)
         else:
             assert request.load_kw is not None
             assert request.pv_kw is not None
             load_kw, pv_kw, curtailable = request.load_kw, request.pv_kw, True
-        given = {name: "the request" for name in ("load_kw", "pv_kw") if getattr(request, name) is not None}
-        provenance.sources |= given
+        provenance.sources |= {
+            name: "the request" for name in ("load_kw", "pv_kw") if getattr(request, name) is not None
+        }
         problem = DispatchProblem(
             _outlook(grid, load_kw, pv_kw, prices),
             _storage(community, request, initial_kwh),
@@ -183,17 +206,26 @@ class ScheduleService:
             curtailable,
             devices,
         )
-        _fingerprint(provenance, problem)
+        _fingerprint(provenance, problem, paths)
         weights, name = _weights(request)
-        return _Prepared(problem, weights, name, provenance)
+        return _Prepared(problem, weights, name, provenance, paths)
 
-    def _result(self, prepared: _Prepared, comparison: Comparison) -> StoredResult:
+    async def _forecast(
+        self, gathered: GatheredHistory, request: ForecastRequest, risk: RiskRequest | None
+    ) -> tuple[CommunityForecast, Paths | None]:
+        if risk is None:
+            return await self._forecasts.compute(gathered, request), None
+        return await self._forecasts.sample_paths(gathered, request, count=risk.scenarios, seed=risk.seed)
+
+    def _result(self, prepared: _Prepared, comparison: Comparison, risk: RiskRequest | None) -> StoredResult:
         schedule = comparison.schedule
         provenance = prepared.provenance
         provenance.solver = schedule.solver
         provenance.notes.extend(schedule.notes)
         result_id = new_result_id(self._clock.now())
         document = schedule_document(prepared.problem, prepared.objective, comparison)
+        if risk is not None and comparison.risk is not None:
+            document["risk"] = risk_document(risk, comparison.risk)
         document |= {"result_id": result_id, "provenance": provenance.to_document()}
         return StoredResult(result_id, KIND, self._clock.now(), document)
 
@@ -325,7 +357,7 @@ def _weights(request: DispatchRequest) -> tuple[Weights, str]:
     return OBJECTIVES[objective], objective
 
 
-def _fingerprint(provenance: Provenance, problem: DispatchProblem) -> None:
+def _fingerprint(provenance: Provenance, problem: DispatchProblem, paths: Paths | None) -> None:
     outlook, storage = problem.outlook, problem.storage
     exchange: list[Array] = []
     if isinstance(problem.exchange, MemberExchange):
@@ -344,6 +376,7 @@ def _fingerprint(provenance: Provenance, problem: DispatchProblem) -> None:
             repr(problem.peak),
             *_numbers_of(problem.devices),
             *exchange,
+            *([] if paths is None else [paths.load_kw, paths.pv_kw]),
         ]
     )
 

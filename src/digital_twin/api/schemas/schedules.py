@@ -28,6 +28,7 @@ from digital_twin.api.schemas.model import (
     array_of,
     array_or_number,
 )
+from digital_twin.api.schemas.risk import RiskAnswer, RiskBody
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.optimization.plan import Weights
 from digital_twin.services.exchange import MemberSeries
@@ -79,6 +80,7 @@ class DispatchBody(Body):
             "examples": [
                 {"objective": "minimize_cost", "horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z"},
                 {"horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z", "devices": DEVICE_EXAMPLES},
+                {"start_time": "2026-03-02T00:00:00Z", "risk": {"cvar_weight": 0.5, "scenarios": 100}},
             ]
         }
     )
@@ -112,6 +114,7 @@ class DispatchBody(Body):
         default_factory=list[PlannedDeviceBody]
     )
     members: Annotated[list[MemberSeriesBody], Field(max_length=1000)] = Field(default_factory=list[MemberSeriesBody])
+    risk: RiskBody | None = Field(default=None, description="Plan for what may come, not for the expected course alone")
     as_of: Instant | None = None
 
     @model_validator(mode="after")
@@ -161,6 +164,7 @@ class DispatchBody(Body):
             members=tuple(
                 MemberSeries(one.member_id, np.array(one.load_kw), np.array(one.pv_kw)) for one in self.members
             ),
+            risk=None if self.risk is None else self.risk.to_domain(),
             as_of=self.as_of,
         )
 
@@ -225,6 +229,7 @@ class ScheduleAnswer(Answer):
         default=None, description="What one more stored kWh at the end of each interval lowers the objective by"
     )
     devices: list[DeviceUseAnswer] | None = None
+    risk: RiskAnswer | None = None
     savings: Savings
     binding: list[BindingLimitAnswer]
     provenance: Provenance
