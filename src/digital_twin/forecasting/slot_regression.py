@@ -127,9 +127,8 @@ def _under_penalties(
         np.dot(basis.T, moment, target)
         for kind in range(kinds):
             shifted, error = diagonal + _ROWS * penalties[kind], errors[kind, slot]
-            forms_of(
-                turned, target, shifted, beside, error, leverage
-            )  # the regression's values, to be turned to errors
+            # filled with the regression's values, which become errors below
+            forms_of(turned, target, shifted, beside, error, leverage)
             np.dot(basis, solve_tridiagonal(target, shifted, beside), slopes[kind, slot])
             for day in range(count):
                 own = min(_ROWS * weight[slot, day] * leverage[day] + share[slot, day], LARGEST_LEVERAGE)
