@@ -21,6 +21,7 @@ from digital_twin.optimization.device_blocks import (
     prefix_of,
     storage,
     storage_numbers,
+    storage_prices,
 )
 from digital_twin.optimization.devices import Battery, ElectricVehicle, HeatPump, ShiftableLoad, ShiftableRun
 from digital_twin.optimization.model import Model, Numbers
@@ -232,8 +233,8 @@ def prices_of(problem: DispatchProblem, weights: Weights) -> dict[str, Array]:
 
 def _storage_prices(problem: DispatchProblem, weights: Weights, taking: Array, giving: Array) -> dict[str, Array]:
     """Of the storage and the devices: wear, what is left at the end, and their registers."""
-    hours, everything = problem.outlook.grid.step_hours, Battery("storage", problem.storage)
-    prices = device_prices(everything, "", taking, giving, cost=weights.cost, step_hours=hours)
+    hours = problem.outlook.grid.step_hours
+    prices = storage_prices(problem.storage, "", taking, giving, cost=weights.cost, step_hours=hours)
     for index, device in enumerate(problem.devices):
         prices |= device_prices(device, prefix_of(index), taking, giving, cost=weights.cost, step_hours=hours)
     return prices

@@ -245,14 +245,7 @@ def device_prices(
     steps = taking.size
     match device:
         case Battery():
-            wear = step_hours * cost * device.storage.wear_per_kwh
-            end_value = np.zeros(steps)
-            end_value[-1] = -cost * device.storage.end_value_per_kwh
-            return {
-                f"{prefix}charge_kw": taking + wear,
-                f"{prefix}discharge_kw": giving + wear,
-                f"{prefix}soc_kwh": end_value,
-            }
+            return storage_prices(device.storage, prefix, taking, giving, cost=cost, step_hours=step_hours)
         case ElectricVehicle():
             wear = step_hours * cost * device.wear_per_kwh
             return {f"{prefix}charge_kw": taking + wear, f"{prefix}discharge_kw": giving + wear}
@@ -263,6 +256,16 @@ def device_prices(
             return {f"{prefix}charge_kw": taking}
         case ShiftableRun():
             return {f"{prefix}start": run_powers(device.profile_kw, steps).T @ taking}
+
+
+def storage_prices(
+    store: Storage, prefix: str, taking: Array, giving: Array, *, cost: float, step_hours: float
+) -> dict[str, Array]:
+    """The same of a battery: wear, and less what is left at the end."""
+    wear = step_hours * cost * store.wear_per_kwh
+    end_value = np.zeros(taking.size)
+    end_value[-1] = -cost * store.end_value_per_kwh
+    return {f"{prefix}charge_kw": taking + wear, f"{prefix}discharge_kw": giving + wear, f"{prefix}soc_kwh": end_value}
 
 
 def device_powers(index: int, device: Device, values: dict[str, Array]) -> tuple[Array, Array]:

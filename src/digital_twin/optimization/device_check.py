@@ -16,6 +16,8 @@ from digital_twin.optimization.devices import (
 )
 
 TEMPERATURE_TOLERANCE_C = 1e-4
+LEAST_LOSS = 1e-9
+"""Of the difference to the outside in an interval; less is nothing against the tolerance."""
 
 
 def device_violations(
@@ -104,10 +106,10 @@ def _heat_pump(pump: HeatPump, use: DeviceUse, step_hours: float, power_toleranc
     before = pump.initial_c
     for step, after in enumerate(use.temperature_c):
         heat_kw = float(pump.cop[step] * use.charge_kw[step] + pump.gains_kw[step])
-        if pump.heat_loss_kw_per_c > 0:
+        lost = step_hours * pump.heat_loss_kw_per_c / pump.heat_capacity_kwh_per_c
+        if lost > LEAST_LOSS:
             balanced = pump.outdoor_c[step] + heat_kw / pump.heat_loss_kw_per_c
-            left = exp(-step_hours * pump.heat_loss_kw_per_c / pump.heat_capacity_kwh_per_c)
-            expected = balanced + (before - balanced) * left
+            expected = balanced + (before - balanced) * exp(-lost)
         else:
             expected = before + step_hours * heat_kw / pump.heat_capacity_kwh_per_c
         is_wrong |= not abs(after - expected) <= TEMPERATURE_TOLERANCE_C

@@ -178,11 +178,9 @@ class HeatPump:
 
     def warming_c_per_kw(self, step_hours: float) -> float:
         """By how much one kW of heat raises the temperature by the end of an interval."""
-        if self.heat_loss_kw_per_c == 0:
-            return step_hours / self.heat_capacity_kwh_per_c
-        return -float(np.expm1(-self.heat_loss_kw_per_c * step_hours / self.heat_capacity_kwh_per_c)) / (
-            self.heat_loss_kw_per_c
-        )
+        lost = self.heat_loss_kw_per_c * step_hours / self.heat_capacity_kwh_per_c
+        # without losses the quotient is 1; of the tiniest ones it cannot be computed
+        return step_hours / self.heat_capacity_kwh_per_c * (-float(np.expm1(-lost)) / lost if lost > 1e-12 else 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Limit:
 
     name: str
     unit: str
-    now: float
+    value: float
     variable: str
     where: Array  # (T,) 1 where it holds
     is_upper: bool = True
@@ -96,8 +96,8 @@ def _infeasible(words: str, relaxed: list[tuple[Limit, float]], *, alone: bool) 
 
 
 def _words(limit: Limit, amount: float) -> str:
-    direction, target = ("more", limit.now + amount) if limit.is_upper else ("less", limit.now - amount)
-    return f"{amount:.6g} {limit.unit} {direction} of {limit.name} ({limit.now:.6g} -> {target:.6g})"
+    direction, target = ("more", limit.value + amount) if limit.is_upper else ("less", limit.value - amount)
+    return f"{amount:.6g} {limit.unit} {direction} of {limit.name} ({limit.value:.6g} -> {target:.6g})"
 
 
 def _least_relaxation(problem: DispatchProblem, relaxed: list[Limit]) -> list[float] | None:
