@@ -64,11 +64,11 @@ def _cheapest(problem: StochasticProblem, net_kw: Array) -> Array:
 
 
 def _turning_points(problem: StochasticProblem, slopes: Array) -> list[float]:
-    """Where the cost may be least: between a slope below 0 and one above, or at the end of slopes below 0."""
+    """Where the cost may be least: where slopes below 0 end, or beyond all bends."""
     limits = problem.expected.limits
-    falls, rises = ([bool(one.any()) for one in signs] for signs in (slopes < 0, slopes > 0))
+    falls, stays = ([bool(one.any()) for one in signs] for signs in (slopes < 0, slopes >= 0))
     bends_kw = (-limits.export_kw, 0.0, limits.import_kw)
-    found = [at_kw for number, at_kw in enumerate(bends_kw) if falls[number] and rises[number + 1]]
+    found = [at_kw for number, at_kw in enumerate(bends_kw) if falls[number] and stays[number + 1]]
     return [*found, np.inf] if any(falls[1:]) else found
 
 
