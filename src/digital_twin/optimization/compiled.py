@@ -36,6 +36,7 @@ class Solution:
     values: dict[str, Array]
     reduced_costs: dict[str, Array]
     bound: float
+    seconds: float
     ties_are_broken: bool = True
 
 
@@ -102,7 +103,8 @@ class CompiledModel:
             NoFeasiblePoint: the constraints contradict each other.
             OutOfTime: the first stage has no optimum within the time limit.
         """
-        self._highs.setOptionValue("time_limit", float(time_limit_s) + self._highs.getRunTime())
+        began_s = self._highs.getRunTime()
+        self._highs.setOptionValue("time_limit", float(time_limit_s) + began_s)
         program = self.program(numbers, stages[0])
         lower, upper, row_lower, row_upper = program.lower, program.upper, program.row_lower, program.row_upper
         self._change_columns(lower, upper)
@@ -128,9 +130,10 @@ class CompiledModel:
             cost = self._cost(prices)
             better = self._stage(cost)
             if better is None:
-                return Solution(self.named(x), reduced_costs, bound, ties_are_broken=False)
+                return Solution(self.named(x), reduced_costs, bound, time_limit_s, ties_are_broken=False)
             solution = better
-        return Solution(self.named(np.asarray(solution.col_value)), reduced_costs, bound)
+        seconds = self._highs.getRunTime() - began_s
+        return Solution(self.named(np.asarray(solution.col_value)), reduced_costs, bound, seconds)
 
     def _stage(self, cost: Array) -> highspy.HighsSolution | None:
         """The optimum of these costs; None when the time is over."""

@@ -90,12 +90,14 @@ def _solve(problem: DispatchProblem, weights: Weights, time_limit_s: float) -> _
     relaxed = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
     if not any(mode.is_broken_by(relaxed.values) for mode in modes):
         return _Found(relaxed, relaxed.bound, "HiGHS simplex")
+    left_s = time_limit_s - relaxed.seconds
     try:
-        chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=time_limit_s)
+        chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=left_s)
     except OutOfTime as stopped:
         raise OutOfTime(max(stopped.bound, relaxed.bound)) from stopped
     try:
-        solution = compiled.solve(chosen.numbers, stages, time_limit_s=max(time_limit_s, LEAST_TIME_S))
+        left_s = max(left_s - chosen.seconds, LEAST_TIME_S)
+        solution = compiled.solve(chosen.numbers, stages, time_limit_s=left_s)
     except NoFeasiblePoint as error:
         raise PlanRefused("the modes of the plan could not be carried out; please report the request") from error
     if any(mode.is_broken_by(solution.values) for mode in modes):

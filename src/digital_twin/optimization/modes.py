@@ -63,7 +63,7 @@ class Chosen:
 
     numbers: Numbers
     bound: float
-    is_finished: bool
+    seconds: float
 
 
 def modes_of(problem: DispatchProblem) -> list[Mode]:
@@ -111,8 +111,8 @@ def choose_modes(
     spent_s = mixed.solve(time_limit_s)
     if any(mode.is_broken_by(mixed.values) for mode in modes):
         mixed = _Mixed(compiled, numbers, stages, modes)
-        mixed.solve(time_limit_s - spent_s)
-    return Chosen(mixed.fixed(), mixed.bound, mixed.is_finished)
+        spent_s += mixed.solve(time_limit_s - spent_s)
+    return Chosen(mixed.fixed(), mixed.bound, spent_s)
 
 
 class _Mixed:
@@ -125,7 +125,6 @@ class _Mixed:
         self._program = compiled.program(numbers, stages[0])
         self._later = [compiled.program(numbers, prices).cost for prices in stages[1:-1]]
         self.bound = -np.inf
-        self.is_finished = False
         self.values: dict[str, Array] = {}
         self._binaries = np.zeros(0)
 
@@ -139,12 +138,12 @@ class _Mixed:
         highs.setOptionValue("mip_feasibility_tolerance", 1e-9)
         highs.setOptionValue("time_limit", max(0.0, time_limit_s))
         highs.passModel(program.to_highs())
-        self.is_finished = run(highs)
+        is_finished = run(highs)
         self.bound = float(highs.getInfo().mip_dual_bound)
         self._read(highs, size)
         columns = np.arange(size, dtype=np.int32)
         cost = program.cost[:size]
-        for later in self._later if self.is_finished else ():
+        for later in self._later if is_finished else ():
             worth = float(cost @ np.asarray(highs.getSolution().col_value)[:size])
             priced = np.flatnonzero(cost).astype(np.int32)
             highs.addRow(-highspy.kHighsInf, worth + 1e-9 * max(1.0, abs(worth)), priced.size, priced, cost[priced])
