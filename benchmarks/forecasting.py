@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -150,17 +151,18 @@ def ask_peers(task: TrainingTask, judged: int, refit_days: int, names: Iterable[
     question = question_of(task) | {key: np.array(value) for key, value in numbers.items()}
     found: dict[str, Array] = {}
     for name in names:
-        kept = ANSWERS / f"{name}-{_digest(question)}.npz"
+        kept = ANSWERS / f"{name}-{_digest(name, question)}.npz"
         if kept.exists() or _ask(name, question, kept):
             with np.load(kept) as given:
                 found[PEERS[name][0]] = given["quantiles"]
     return found
 
 
-def _digest(question: dict[str, Array]) -> str:
+def _digest(name: str, question: dict[str, Array]) -> str:
     """Of all that an answer follows from: the question, how it is put, and whose versions are asked."""
-    written = (PEERS_SCRIPT, LOCK, ROOT / "requirements-bench.txt")
-    parts = [one.read_bytes() for one in written] + [question[key].tobytes() for key in sorted(question)]
+    _, has_own_environment = PEERS[name]
+    versions = LOCK.read_bytes() if has_own_environment else version(name).encode()
+    parts = [versions, PEERS_SCRIPT.read_bytes(), *(question[key].tobytes() for key in sorted(question))]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:20]
 
 
