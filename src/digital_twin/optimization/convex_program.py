@@ -15,27 +15,27 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import lu_factor, lu_solve
+from scipy.linalg import get_lapack_funcs
 from scipy.sparse.linalg import splu
 
 from digital_twin.domain.units import Array
+from digital_twin.optimization.matrices import Matrix, matrices_for
 
 TOLERANCE = 1e-10
 """Of residuals and of the gap, for a program whose numbers are near one."""
 MOST_STEPS, BOLD_STEPS = 150, 30
 ACCEPTABLE = 1e-7
 """What is good enough when rounding ends the steps: the answer is checked and priced exactly anyway."""
-DENSE_UP_TO = 300
-"""Variables: with fewer, plain arrays are faster than sparse ones."""
 _TO_BOUNDARY = 0.995
 _DIVERGED = 1e12
+_FACTOR, _SOLVE = get_lapack_funcs(("getrf", "getrs"), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuadraticLimit:
     """1/2 x'Px + a'x <= r with P positive semidefinite."""
 
-    curvature: sp.csr_array  # (n, n)
+    curvature: Matrix  # (n, n)
     slope: Array  # (n,)
     limit: float
 
@@ -44,9 +44,9 @@ class QuadraticLimit:
 class ConvexProgram:
     """The numbers of a program, scaled to be near one."""
 
-    curvature: sp.csr_array  # (n, n)
+    curvature: Matrix  # (n, n)
     slope: Array  # (n,)
-    matrix: sp.csr_array  # (m, n)
+    matrix: Matrix  # (m, n)
     limits: Array  # (m,)
     quadratic: tuple[QuadraticLimit, ...] = ()
 
@@ -99,10 +99,9 @@ class _Numbers:
 
     @classmethod
     def of(cls, program: ConvexProgram) -> "_Numbers":
-        bends = tuple(one.curvature for one in program.quadratic)
-        curvature, matrix = program.curvature, program.matrix
-        if program.slope.size <= DENSE_UP_TO:
-            curvature, matrix, bends = curvature.toarray(), matrix.toarray(), tuple(one.toarray() for one in bends)
+        kind = matrices_for(program.slope.size)
+        bends = tuple(kind.of(one.curvature) for one in program.quadratic)
+        curvature, matrix = kind.of(program.curvature), kind.of(program.matrix)
         slopes = np.array([one.slope for one in program.quadratic]).reshape(len(bends), program.slope.size)
         limits = np.concatenate([program.limits, [one.limit for one in program.quadratic]])
         return cls(program, curvature, matrix, bends, slopes, limits)
@@ -169,8 +168,10 @@ def _factor(hessian: Any, jacobian: Any, weights: Array) -> Callable[[Array], Ar
     """Solves with the condensed matrix of a Newton step."""
     if isinstance(hessian, np.ndarray):
         # not Cholesky: close to the optimum rounding makes the smallest eigenvalues negative
-        factor = lu_factor(hessian + (jacobian.T * weights) @ jacobian, check_finite=False)
-        return lambda right: lu_solve(factor, right, check_finite=False)
+        factor, pivots, fault = _FACTOR(hessian + (jacobian.T * weights) @ jacobian)
+        if fault:
+            raise RuntimeError("singular")
+        return lambda right: _SOLVE(factor, pivots, right)[0]
     return splu(sp.csc_array(hessian + jacobian.T @ sp.diags_array(weights) @ jacobian)).solve
 
 

@@ -19,6 +19,7 @@ _UNITS = {
     "price_bounds.low": ("currency/kWh", "less"),
     "price_bounds.high": ("currency/kWh", "more"),
     "max_price_step_per_kwh": ("currency/kWh", "more"),
+    "no_member_worse_off": ("currency per member", "less"),
     "grid_import_limit_kw": ("kW", "more"),
     "grid_export_limit_kw": ("kW", "more"),
 }
@@ -85,14 +86,14 @@ def _least_relaxation(model: TariffModel, names: list[str]) -> dict[str, float] 
             made[:, [names.index(name)]] = -1.0
         return made.tocsr()
 
-    matrix = [sp.hstack([one.matrix, relaxing(one.limits.size, one.name)]) for one in model.linear]
+    matrix = [sp.hstack([sp.csr_array(one.matrix), relaxing(one.limits.size, one.name)]) for one in model.linear]
     matrix.append(sp.hstack([sp.csr_array((extra, size)), -sp.eye_array(extra)]))
     quadratic = []
     for one in model.bent:
         slope = np.append(one.constraint.slope, np.zeros(extra))
         if one.name in column:
             slope[column[one.name]] = -1.0
-        curvature = sp.csr_array(sp.block_diag([one.constraint.curvature, sp.csr_array((extra, extra))]))
+        curvature = sp.csr_array(sp.block_diag([sp.csr_array(one.constraint.curvature), sp.csr_array((extra, extra))]))
         quadratic.append(QuadraticLimit(curvature, slope, one.constraint.limit))
     program = ConvexProgram(
         sp.csr_array(1e-9 * sp.eye_array(size + extra)),

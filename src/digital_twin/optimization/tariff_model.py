@@ -5,9 +5,8 @@ that welfare is concave while the margin weighs at least half as much as the sur
 incentive of a discount u is u'd0 + u'Qu where prices act on their own interval alone; else the part that rising prices
 add, -u'Q(up), is bounded from above by convex-concave steps around a point.
 
-Variables: the price of each block, then the discount of each cell. A cell is what one price can tell apart: intervals
-of one block and local day with the same reference price. All numbers are scaled by the energy, the price and the power
-of the problem.
+Variables: the price of each block, then the discount of each cell. All numbers are scaled by the energy, the price and
+the power of the problem.
 
 Source: Lipp, Boyd 2016, Optim. Eng. 17, 263-287 (convex-concave procedure).
 """
@@ -15,12 +14,13 @@ Source: Lipp, Boyd 2016, Optim. Eng. 17, 263-287 (convex-concave procedure).
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from digital_twin.domain.units import Array
 from digital_twin.optimization.convex_program import ConvexProgram, QuadraticLimit
 from digital_twin.optimization.demand_response import Indices
-from digital_twin.optimization.tariff_accounting import demand_limits_kw, incentives_by_day
+from digital_twin.optimization.matrices import Matrix
+from digital_twin.optimization.tariff_accounting import demand_limits_kw
+from digital_twin.optimization.tariff_parts import Parts, Scale, parts_of
 from digital_twin.optimization.tariff_plan import TariffProblem
 
 SMALLEST_BUDGET = 1e-6
@@ -32,25 +32,12 @@ _STEADY = 1e-9
 _NO_ROOM = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """One unit of the scaled problem."""
-
-    energy_kwh: float
-    price_per_kwh: float
-    power_kw: float
-
-    @property
-    def money(self) -> float:
-        return self.energy_kwh * self.price_per_kwh
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearLimit:
     """Rows Gx <= h of one limit; without a name they define variables. `unit` is one scaled unit of the limit."""
 
     name: str | None
-    matrix: sp.csr_array  # (r, n)
+    matrix: Matrix  # (r, n)
     limits: Array  # (r,)
     unit: float
     intervals: tuple[Indices, ...]  # the intervals that each row is about
@@ -69,60 +56,26 @@ class BentLimit:
 class TariffModel:
     """The program with the names of its limits."""
 
-    curvature: sp.csr_array
+    parts: Parts
+    curvature: Matrix
     slope: Array
     constant: float
     linear: tuple[LinearLimit, ...]
     bent: tuple[BentLimit, ...]
-    scale: Scale
     start: Array
+
+    @property
+    def scale(self) -> Scale:
+        return self.parts.scale
 
     def program(self) -> ConvexProgram:
         return ConvexProgram(
             self.curvature,
             self.slope,
-            sp.csr_array(sp.vstack([one.matrix for one in self.linear])),
+            self.parts.kind.above([one.matrix for one in self.linear]),
             np.concatenate([one.limits for one in self.linear]),
             tuple(one.constraint for one in self.bent),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Parts:
-    """The problem in cells (C of them) and blocks (K), scaled."""
-
-    problem: TariffProblem
-    scale: Scale
-    day: Indices  # (C,)
-    reference: Array  # (C,)
-    to_block: sp.csr_array  # (C, K) picks the price of each cell
-    to_cell: sp.csr_array  # (T, C) the cell of each interval
-    bend: sp.csr_array  # (C, C) Q: positive semidefinite
-    energy: Array  # (C,) at the reference price
-    limited_days: Indices  # those whose budget some prices within the bounds would overspend
-
-    @property
-    def has_discounts(self) -> bool:
-        return bool(self.limited_days.size)
-
-    def wide(self, prices: sp.csr_array, discounts: sp.csr_array | None = None) -> sp.csr_array:
-        """Rows over all variables from those over prices and over discounts."""
-        if not self.has_discounts:
-            return prices
-        none = sp.csr_array((len(prices.indptr) - 1, self.day.size))
-        return sp.csr_array(sp.hstack([prices, none if discounts is None else discounts]))
-
-    def square(self, prices: sp.sparray, discounts: sp.sparray | None = None) -> sp.csr_array:
-        """Curvature over all variables."""
-        if not self.has_discounts:
-            return sp.csr_array(prices)
-        cells = self.day.size
-        return sp.csr_array(sp.block_diag([prices, sp.csr_array((cells, cells)) if discounts is None else discounts]))
-
-    def vector(self, prices: Array, discounts: Array | None = None) -> Array:
-        if not self.has_discounts:
-            return prices
-        return np.concatenate([prices, np.zeros(self.day.size) if discounts is None else discounts])
 
 
 def build_tariff(problem: TariffProblem, around: Array | None = None) -> TariffModel:
@@ -131,50 +84,18 @@ def build_tariff(problem: TariffProblem, around: Array | None = None) -> TariffM
     Args:
         around: price changes in each interval around which incentives are bounded; the present tariff if None.  # (T,)
     """
-    parts = _parts(problem)
+    parts = parts_of(problem)
     curvature, slope, constant = _objective(parts)
-    linear = [*_price_limits(parts), *_demand_limits(parts)]
+    linear = [*_price_limits(parts), *_demand_limits(parts), *_members(parts)]
     if parts.has_discounts:
         linear.append(_discounts(parts))
     bent = list(_budgets(parts, np.zeros(problem.outlook.grid.steps) if around is None else np.abs(around)))
     if problem.limits.revenue_floor is not None:
         bent.append(_revenue(parts, problem.limits.revenue_floor))
-    return TariffModel(curvature, slope, constant, tuple(linear), tuple(bent), parts.scale, _start(parts))
+    return TariffModel(parts, curvature, slope, constant, tuple(linear), tuple(bent), _start(parts))
 
 
-def _parts(problem: TariffProblem) -> _Parts:
-    outlook, calendar, hours = problem.outlook, problem.calendar, problem.outlook.grid.step_hours
-    reference = outlook.import_price_per_kwh
-    scale = Scale(
-        energy_kwh=float(hours * outlook.load_kw.sum()) or 1.0,
-        price_per_kwh=float(np.abs(reference).max()) or 1.0,
-        power_kw=float(outlook.load_kw.max()) or 1.0,
-    )
-    names = np.stack([calendar.block, calendar.day, reference], axis=1)
-    cells, of_step = np.unique(names, axis=0, return_inverse=True)
-    steps, block = np.arange(outlook.grid.steps), cells[:, 0].astype(np.int64)
-    to_cell = sp.csr_array((np.ones(steps.size), (steps, of_step.ravel())), shape=(steps.size, len(cells)))
-    to_block = sp.csr_array((np.ones(block.size), (np.arange(block.size), block)), shape=(block.size, calendar.blocks))
-    deepest = np.full(outlook.grid.steps, min(problem.limits.low_per_kwh, float(reference.min())))
-    budget = problem.limits.incentive_budget
-    may_overspend = (
-        incentives_by_day(problem, deepest) > budget if problem.response.is_diagonal else np.isfinite(budget)
-    )
-    bend = -hours * scale.price_per_kwh / scale.energy_kwh * (to_cell.T @ problem.response.slopes @ to_cell)
-    return _Parts(
-        problem,
-        scale,
-        day=cells[:, 1].astype(np.int64),
-        reference=np.asarray(cells[:, 2] / scale.price_per_kwh, dtype=np.float64),
-        to_block=to_block,
-        to_cell=to_cell,
-        bend=sp.csr_array(bend),
-        energy=hours / scale.energy_kwh * (to_cell.T @ outlook.load_kw),
-        limited_days=np.flatnonzero(may_overspend),
-    )
-
-
-def _objective(parts: _Parts) -> tuple[sp.csr_array, Array, float]:
+def _objective(parts: Parts) -> tuple[Matrix, Array, float]:
     """Minus the weighted change of welfare; a price that hardly matters is drawn to the reference."""
     problem, weights, outlook = parts.problem, parts.problem.weights, parts.problem.outlook
     of_margin = weights.operator_margin * (outlook.import_price_per_kwh - problem.supply.marginal_cost_per_kwh)
@@ -187,14 +108,14 @@ def _objective(parts: _Parts) -> tuple[sp.csr_array, Array, float]:
     draw = np.where(bend.diagonal() < FLAT, _DRAW, 0.0)
     mean = (parts.to_block.T @ reference) / np.maximum(1, parts.to_block.sum(axis=0))
     slope = -parts.to_block.T @ (gain + 2 * share * (parts.bend @ reference)) - 2 * draw * mean
-    steady = sp.diags_array(np.full(parts.day.size, _STEADY))
+    steady = _STEADY * parts.kind.eye(parts.day.size)
     constant = float(gain @ reference + share * reference @ (parts.bend @ reference) + draw @ mean**2)
-    return parts.square(2 * bend + sp.diags_array(2 * draw), steady), parts.vector(slope), constant
+    return parts.square(2 * bend + parts.kind.diagonal(2 * draw), steady), parts.vector(slope), constant
 
 
-def _price_limits(parts: _Parts) -> list[LinearLimit]:
+def _price_limits(parts: Parts) -> list[LinearLimit]:
     limits, unit, calendar = parts.problem.limits, parts.scale.price_per_kwh, parts.problem.calendar
-    eye = sp.csr_array(sp.eye_array(calendar.blocks))
+    eye = parts.kind.eye(calendar.blocks)
     within = tuple(np.flatnonzero(calendar.block == block) for block in range(calendar.blocks))
     ones = np.ones(calendar.blocks)
     rows = [
@@ -202,25 +123,26 @@ def _price_limits(parts: _Parts) -> list[LinearLimit]:
         LinearLimit("price_bounds.low", parts.wide(-eye), -ones * limits.low_per_kwh / unit, unit, within),
     ]
     if limits.max_step_per_kwh is not None and calendar.blocks > 1:
-        rise = sp.csr_array(np.diff(np.eye(ones.size), axis=0))
-        both = sp.csr_array(sp.vstack([rise, -rise]))
+        rise = eye[1:] - eye[:-1]
+        both = parts.kind.above([rise, -rise])
         most = np.full(2 * (ones.size - 1), limits.max_step_per_kwh / unit)
         rows.append(LinearLimit("max_price_step_per_kwh", parts.wide(both), most, unit, within[1:] * 2))
     return rows
 
 
-def _demand_limits(parts: _Parts) -> list[LinearLimit]:
+def _demand_limits(parts: Parts) -> list[LinearLimit]:
     """No demand below 0, and none beyond the connection; rows that no price within the bounds reaches are left out."""
     problem, unit = parts.problem, parts.scale.power_kw
-    moved = parts.scale.price_per_kwh / unit * (problem.response.slopes @ parts.to_cell)
+    moved = parts.scale.price_per_kwh / unit * parts.slopes
     by_block, at_zero = moved @ parts.to_block, problem.outlook.load_kw / unit - moved @ parts.reference
     least, most = demand_limits_kw(problem)
     low, high = (
         bound / parts.scale.price_per_kwh for bound in (problem.limits.low_per_kwh, problem.limits.high_per_kwh)
     )
-    rises, falls = by_block.maximum(0).sum(axis=1), -by_block.minimum(0).sum(axis=1)
+    moves_by, rise = abs(by_block).sum(axis=1), by_block.sum(axis=1)
+    rises, falls = (moves_by + rise) / 2, (moves_by - rise) / 2
     lowest, highest = at_zero + low * rises - high * falls, at_zero + high * rises - low * falls
-    moves = rises + falls > _NO_ROOM
+    moves = moves_by > _NO_ROOM
     wanted = (
         (None, -1, np.zeros_like(least), moves & (lowest < 0)),
         ("grid_import_limit_kw", 1, most, moves & (highest > most / unit)),
@@ -228,29 +150,47 @@ def _demand_limits(parts: _Parts) -> list[LinearLimit]:
     )
     rows = []
     for name, sign, limit, which in wanted:
+        if not which.any():
+            continue
         room = sign * (limit / unit - at_zero)[which] + _NO_ROOM
-        matrix = parts.wide(sign * sp.csr_array(by_block)[which])
+        matrix = parts.wide(sign * by_block[which])
         rows.append(LinearLimit(name, matrix, room, unit, tuple(np.flatnonzero(which)[:, None])))
     return rows
 
 
-def _discounts(parts: _Parts) -> LinearLimit:
+def _members(parts: Parts) -> list[LinearLimit]:
+    """The load of each protected member costs no more than at the reference price, so that nobody has to lose."""
+    loads, outlook = parts.problem.limits.protected_load_kw, parts.problem.outlook
+    if loads is None:
+        return []
+    loads = loads[loads.any(axis=1)]
+    by_cell = loads @ parts.to_cell
+    size = by_cell.sum(axis=1, keepdims=True)
+    matrix = parts.kind.of((by_cell / size) @ parts.to_block)
+    room = (loads @ outlook.import_price_per_kwh) / (size[:, 0] * parts.scale.price_per_kwh)
+    unit = float(size.mean()) * outlook.grid.step_hours * parts.scale.price_per_kwh
+    everywhere = tuple(np.arange(outlook.grid.steps) for _ in room)
+    return [LinearLimit("no_member_worse_off", parts.wide(matrix), room, unit, everywhere)]
+
+
+def _discounts(parts: Parts) -> LinearLimit:
     """A discount is at least 0 and at least what the price lies below the reference."""
-    eye = sp.csr_array(sp.eye_array(parts.day.size))
-    matrix = sp.vstack([parts.wide(sp.csr_array(parts.to_block.shape), -eye), parts.wide(-parts.to_block, -eye)])
+    kind, below = parts.kind, -parts.kind.eye(parts.day.size)
+    matrix = kind.above([kind.beside([kind.zeros(parts.to_block.shape), below]), kind.beside([-parts.to_block, below])])
     limits = np.concatenate([np.zeros(parts.day.size), -parts.reference])
-    return LinearLimit(None, sp.csr_array(matrix), limits, 1.0, tuple(np.empty((limits.size, 0), dtype=np.int64)))
+    return LinearLimit(None, matrix, limits, 1.0, tuple(np.empty((limits.size, 0), dtype=np.int64)))
 
 
-def _budgets(parts: _Parts, around_per_kwh: Array) -> list[BentLimit]:
+def _budgets(parts: Parts, around_per_kwh: Array) -> list[BentLimit]:
     """What discounts cost on each local day whose budget they may overspend."""
     problem, rows = parts.problem, []
     centre = (parts.to_cell.T @ around_per_kwh) / parts.to_cell.sum(axis=0) / parts.scale.price_per_kwh
     for day in parts.limited_days:
-        today = sp.diags_array((parts.day == day).astype(np.float64))
+        today = parts.kind.diagonal((parts.day == day).astype(np.float64))
         bend, energy = today @ parts.bend @ today, parts.energy * (parts.day == day)
         budget = max(problem.limits.incentive_budget[day] / parts.scale.money, SMALLEST_BUDGET)
-        prices, slope, constant = sp.csr_array((problem.calendar.blocks,) * 2), np.zeros(problem.calendar.blocks), 0.0
+        blocks = problem.calendar.blocks
+        prices, slope, constant = parts.kind.zeros((blocks, blocks)), np.zeros(blocks), 0.0
         if not problem.response.is_diagonal:
             pull, middle = bend @ centre, bend @ parts.reference
             prices = parts.to_block.T @ bend @ parts.to_block / 2
@@ -262,7 +202,7 @@ def _budgets(parts: _Parts, around_per_kwh: Array) -> list[BentLimit]:
     return rows
 
 
-def _revenue(parts: _Parts, floor: float) -> BentLimit:
+def _revenue(parts: Parts, floor: float) -> BentLimit:
     """Prices x demand, concave: at least the floor."""
     outlook, scale, reference = parts.problem.outlook, parts.scale, parts.reference
     moved = parts.problem.response.slopes @ outlook.import_price_per_kwh
@@ -275,7 +215,7 @@ def _revenue(parts: _Parts, floor: float) -> BentLimit:
     return BentLimit("revenue_floor", QuadraticLimit(bend, parts.vector(slope), room), None)
 
 
-def _start(parts: _Parts) -> Array:
+def _start(parts: Parts) -> Array:
     """Reference prices, well inside the bounds, with discounts a little above what they need."""
     limits, unit = parts.problem.limits, parts.scale.price_per_kwh
     mean = (parts.to_block.T @ parts.reference) / np.maximum(1, parts.to_block.sum(axis=0))

@@ -71,7 +71,8 @@ class TariffLimits:
     """What the prices must respect.
 
     Raises:
-        InvalidInput: bounds the wrong way round or the same, a negative budget or step, a number that is not finite.
+        InvalidInput: bounds the wrong way round or the same, a negative budget, step or unit, a number that is not
+            finite.
     """
 
     low_per_kwh: float
@@ -80,6 +81,9 @@ class TariffLimits:
     grid: GridLimits
     revenue_floor: float | None = None
     max_step_per_kwh: float | None = None
+    price_unit_per_kwh: float | None = None
+    """Prices are whole multiples of it."""
+    protected_load_kw: Array | None = None  # (N, T): what it costs must not rise for any of them
 
     def __post_init__(self) -> None:
         low, high = self.low_per_kwh, self.high_per_kwh
@@ -91,6 +95,12 @@ class TariffLimits:
             raise InvalidInput("incentive_budget must be >= 0", field="incentive_budget")
         if self.revenue_floor is not None and not np.isfinite(self.revenue_floor):
             raise InvalidInput("revenue_floor must be finite", field="revenue_floor")
+        unit = self.price_unit_per_kwh
+        if unit is not None and not 0 < unit <= high - low:
+            raise InvalidInput(
+                f"price_unit_per_kwh must be above 0 and no more than price_bounds are apart, got {unit:g}",
+                field="price_unit_per_kwh",
+            )
         if self.max_step_per_kwh is not None and not 0 <= self.max_step_per_kwh < np.inf:
             raise InvalidInput("max_price_step_per_kwh must be >= 0", field="max_price_step_per_kwh")
 
@@ -122,6 +132,9 @@ class TariffProblem:
             raise InvalidInput(f"every one of the {steps} intervals must have its block and its day", field="blocks")
         if self.limits.incentive_budget.shape != (self.calendar.days,):
             raise InvalidInput(f"each of the {self.calendar.days} local days must have its budget")
+        protected = self.limits.protected_load_kw
+        if protected is not None and (protected.ndim != 2 or protected.shape[1] != steps or not (protected >= 0).all()):
+            raise InvalidInput(f"loads of members must have {steps} values >= 0 each", field="no_member_worse_off")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from digital_twin.domain.errors import TwinError
 from digital_twin.domain.units import Array
 from digital_twin.optimization.convex_program import Optimum, minimise
+from digital_twin.optimization.matrices import matrices_for
 from digital_twin.optimization.tariff_accounting import (
     broken_limits,
     incentives_by_day,
@@ -121,8 +121,8 @@ def _minimised(model: TariffModel) -> Optimum | None:
     """The optimum; where discounts that cost next to nothing drift, a hardly steeper program holds them."""
     program = model.program()
     for steadiness in (0.0, *STEADIER):
-        held = program.curvature + steadiness * sp.eye_array(model.slope.size)
-        found = minimise(replace(program, curvature=sp.csr_array(held)), model.start)
+        held = program.curvature + steadiness * matrices_for(model.slope.size).eye(model.slope.size)
+        found = minimise(replace(program, curvature=held), model.start)
         if found is not None:
             return found
     return None
