@@ -469,6 +469,17 @@ def test_devices_are_planned_from_a_file(line: CommandLine, community: str, car:
     assert_fails(line.run("dispatch", "--community", community, "--devices", str(car)), 2, "not JSON")
 
 
+def test_a_plan_under_risk_shows_what_it_costs_at_worst(line: CommandLine, community: str) -> None:
+    options = ("--community", community, "--start", END, "--risk", "0.7", "--scenarios", "20")
+    shown = line.output("dispatch", *options)
+    assert "Over 20 scenarios" in shown
+    assert "mean of the worst 10%" in shown
+    assert "chance of passing a limit" in shown
+    answer = json.loads(line.output("dispatch", *options, "--json"))
+    assert answer["risk"]["cvar_weight"] == 0.7
+    assert_fails(line.run("dispatch", "--community", community, "--risk", "2"), 2, "cvar_weight")
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_tables_fit_the_terminal(line: CommandLine, community: str, day: Path, car: Path, columns: int) -> None:
     commands = (
@@ -476,6 +487,7 @@ def test_tables_fit_the_terminal(line: CommandLine, community: str, day: Path, c
         ("forecast", "--community", community, "--start", END),
         ("dispatch", "--community", community, "--start", END),
         ("dispatch", "--community", community, "--start", END, "--devices", str(car)),
+        ("dispatch", "--community", community, "--start", END, "--risk", "0.5", "--scenarios", "20"),
     )
     for command in commands:
         done = line.process(*command, columns=columns)

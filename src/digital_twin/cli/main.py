@@ -278,6 +278,8 @@ def dispatch(  # noqa: PLR0913  each is a flag
     devices: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: a list of vehicles, heat pumps, ...")
     ] = None,
+    risk: Annotated[float | None, typer.Option(help="Weigh the worst costs, 0 to 1: plan for what may come")] = None,
+    scenarios: Annotated[int, typer.Option(help="With --risk: how many sample paths of the forecast")] = 100,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -286,7 +288,9 @@ def dispatch(  # noqa: PLR0913  each is a flag
     from digital_twin.cli.credentials import connect
 
     with connect(url) as client:
-        planned = {} if devices is None else {"devices": _list_of(devices)}
+        planned: dict[str, Any] = {} if devices is None else {"devices": _list_of(devices)}
+        if risk is not None:
+            planned["risk"] = {"cvar_weight": risk, "scenarios": scenarios}
         answer = client.dispatch(community, objective=objective, start_time=start, horizon_hours=hours, **planned)
     if as_json:
         output.console.print_json(data=answer)
@@ -294,6 +298,8 @@ def dispatch(  # noqa: PLR0913  each is a flag
     output.console.print(output.schedule_table(answer))
     if "devices" in answer:
         output.console.print(output.devices_table(answer))
+    if "risk" in answer:
+        output.console.print(output.risk_table(answer))
     output.console.print(output.schedule_summary(answer))
     output.console.print(output.assumptions_text(answer), style="dim", markup=False)
 

@@ -113,6 +113,22 @@ def _end_of(use: Document) -> str:
     return f"{known[-1]:,.1f} kWh" if known else ""
 
 
+def risk_table(schedule: Document) -> Table:
+    """What the plan costs and risks over all scenarios."""
+    risk = schedule["risk"]
+    low, high = risk["cost_quantiles"]["0.05"], risk["cost_quantiles"]["0.95"]
+    worst = f"mean of the worst {1 - risk['confidence']:.0%}"
+    more = risk.get("value_of_planning_for_risk")
+    rows = [
+        ["cost, on average", f"{risk['expected_cost']:,.2f}"],
+        ["cost, nine times out of ten", f"{low:,.2f} to {high:,.2f}"],
+        [f"cost, {worst}", f"{risk['cvar']:,.2f}"],
+        ["chance of passing a limit of the grid", f"{risk['violation_chance']['either']:.1%}"],
+        ["planning for the expected course would lose", "" if more is None else f"{more:,.2f}"],
+    ]
+    return table(f"Over {risk['scenarios']} scenarios", ["", ""], rows)
+
+
 def schedule_summary(schedule: Document) -> Table:
     """What the plan costs and saves."""
     savings = schedule["savings"]
