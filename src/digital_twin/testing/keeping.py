@@ -117,6 +117,7 @@ class MemoryKeeping:
         _forget(self._log.resolutions, series)
         _forget(inside.assets, assets)
         del inside.members[member_id]
+        _forget(inside.member_plans, [key for key in inside.member_plans if key[1] == member_id])
         samples = [key for key in inside.topics.samples if key[0].member_id == member_id or key[0].asset_id in assets]
         _forget(inside.topics.samples, samples)
         inside.topics.due.difference_update(samples)

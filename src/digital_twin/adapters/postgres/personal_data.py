@@ -5,7 +5,7 @@ A test keeps this page equal to the schema: a new table is put into one of these
 
 from typing import LiteralString
 
-ERASED_WITH_MEMBER = frozenset({"member", "asset", "series", "sample"})
+ERASED_WITH_MEMBER = frozenset({"member", "member_plan", "asset", "series", "sample"})
 """Rows that name the member and go with them by their foreign keys."""
 
 ERASED_WITH_SERIES = frozenset(

@@ -18,6 +18,7 @@ from digital_twin.adapters.postgres.events import PostgresEvents
 from digital_twin.adapters.postgres.feeds import PostgresFeeds
 from digital_twin.adapters.postgres.forecasts import PostgresIssuedForecasts
 from digital_twin.adapters.postgres.keeping import PostgresKeeping
+from digital_twin.adapters.postgres.member_plans import PostgresMemberPlans
 from digital_twin.adapters.postgres.members import PostgresMembers
 from digital_twin.adapters.postgres.models import PostgresTrainedModels
 from digital_twin.adapters.postgres.readings import PostgresReadings
@@ -50,6 +51,7 @@ class PostgresTransaction:
     keeping: PostgresKeeping
     states: PostgresStates
     results: PostgresResults
+    member_plans: PostgresMemberPlans
     trained_models: PostgresTrainedModels
     issued_forecasts: PostgresIssuedForecasts
     runs: PostgresRuns
@@ -132,6 +134,7 @@ class PostgresStore:
             PostgresKeeping(connection, community),
             PostgresStates(connection, community),
             PostgresResults(connection, community),
+            PostgresMemberPlans(connection, community),
             PostgresTrainedModels(connection, community),
             PostgresIssuedForecasts(connection, community),
             PostgresRuns(connection, community),

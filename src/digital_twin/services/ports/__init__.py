@@ -26,6 +26,7 @@ from digital_twin.services.ports.feeds import (
 )
 from digital_twin.services.ports.forecasts import KEPT_FORECASTS, ForecastCare, IssuedForecast, IssuedForecasts
 from digital_twin.services.ports.keeping import Compacted, Erased, Keeping
+from digital_twin.services.ports.member_plans import KEPT_MEMBER_PLANS, PLAN_COLUMNS, MemberPlan, MemberPlans
 from digital_twin.services.ports.models import KEPT_VERSIONS, Lesson, TrainedModels, TrainedVersion
 from digital_twin.services.ports.running import (
     Clock,
@@ -68,9 +69,11 @@ __all__ = [
     "KEPT_FORECASTS",
     "KEPT_ISSUES",
     "KEPT_LETTERS",
+    "KEPT_MEMBER_PLANS",
     "KEPT_VERSIONS",
     "MAX_FAILURES",
     "PAUSES_S",
+    "PLAN_COLUMNS",
     "SAMPLES_WAIT",
     "Account",
     "Accounts",
@@ -103,6 +106,8 @@ __all__ = [
     "KnownState",
     "Lesson",
     "Listening",
+    "MemberPlan",
+    "MemberPlans",
     "Members",
     "Membership",
     "Message",

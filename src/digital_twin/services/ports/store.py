@@ -10,6 +10,7 @@ from digital_twin.services.ports.events import Events
 from digital_twin.services.ports.feeds import Feeds
 from digital_twin.services.ports.forecasts import IssuedForecasts
 from digital_twin.services.ports.keeping import Keeping
+from digital_twin.services.ports.member_plans import MemberPlans
 from digital_twin.services.ports.models import TrainedModels
 from digital_twin.services.ports.runs import RunQueue, Runs
 from digital_twin.services.ports.states import States
@@ -57,6 +58,8 @@ class Transaction(Protocol):
     def states(self) -> States: ...
     @property
     def results(self) -> Results: ...
+    @property
+    def member_plans(self) -> MemberPlans: ...
     @property
     def trained_models(self) -> TrainedModels: ...
     @property
