@@ -23,7 +23,7 @@ LIBRARIES = {
         "numpy", "numba", "scipy", "pandas",
         "jax", "equinox", "optax", "lightgbm", "prophet", "sklearn",
     },
-    "optimization": {"numpy", "scipy", "cvxpy", "highspy"},
+    "optimization": {"numpy", "numba", "scipy", "cvxpy", "highspy"},
     "simulation": {"numpy", "numba", "pandas", "pvlib", "scipy"},
     "services": {"numpy", "jsonpath", "orjson"},
     "telemetry": {"prometheus_client", "structlog"},

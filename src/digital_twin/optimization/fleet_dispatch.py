@@ -22,8 +22,11 @@ from digital_twin.optimization.fleet_search import Search
 
 SOLVER = "structured interior point"
 
-_NEGLIGIBLE_KWH = 1e-7
+_NEGLIGIBLE = 1e-8
 """Part of the load: a bound of what goes beyond limits that is no larger may be rounding."""
+
+_COUNTED_KWH = 1.0
+"""What goes beyond limits is found to a tenth of a thousandth of itself, or of a hundredth of this."""
 
 Report = Callable[[FleetProgress], None]
 
@@ -130,7 +133,7 @@ def _within_limits(problem: FleetProblem, standard: StandardFleet, grid: GridSid
     free = replace(standard, units=idle, end_value=np.zeros_like(standard.end_value), fixed_cost=0.0)
     counted = replace(
         grid, import_cost=zero, export_gain=zero, beyond_cost=problem.grid.step_hours, peak_cost=0.0,
-        retail_cost=problem.grid.step_hours * float(problem.members.load_kw.sum()),
+        retail_cost=_COUNTED_KWH,
     )  # fmt: skip
     search = Search(
         free, counted, Bounds(free, counted, tolerance=DEFAULT_GAP, hard=False), until=until, progress=lambda _: None
@@ -139,7 +142,7 @@ def _within_limits(problem: FleetProblem, standard: StandardFleet, grid: GridSid
     plan = _carried_out(problem, free, counted, search)
     if not _exceeds(problem, plan):
         return plan
-    if search.bounds.lower > _NEGLIGIBLE_KWH * max(1.0, counted.retail_cost):
+    if search.bounds.lower > _NEGLIGIBLE * max(1.0, problem.grid.step_hours * float(problem.members.load_kw.sum())):
         raise _beyond_limits(problem, plan, search.bounds.lower)
     raise Unavailable(
         "no plan within the community's limits was found in time; allow more time, or price what goes beyond them"
