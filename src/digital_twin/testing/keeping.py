@@ -11,6 +11,7 @@ from digital_twin.domain.retention import Retention
 from digital_twin.domain.time import floor_to_step
 from digital_twin.services.ports import Clock, Compacted, Erased, RunState
 from digital_twin.testing.accounts import AccountTables
+from digital_twin.testing.member_plans import PlanTable
 from digital_twin.testing.readings import KeptSum, MemoryReadings, ReadingLog
 from digital_twin.testing.runs import RunTables
 from digital_twin.testing.topics import TopicTables
@@ -26,6 +27,7 @@ class CommunityTables(Protocol):
     members: dict[str, Member]
     assets: dict[str, Asset]
     runs: RunTables
+    member_plans: PlanTable
     topics: TopicTables
 
 

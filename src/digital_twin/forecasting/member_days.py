@@ -1,0 +1,89 @@
+"""What each of many members is expected to do: the mean of their own like days, for all of them in one product.
+
+A single home's day is mostly chance: what is most like it is not the last Monday but many days together. Days count
+the more the nearer and the more alike they are.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digital_twin.domain.time import TimeGrid
+from digital_twin.domain.units import Array
+from digital_twin.forecasting.local_days import cells_of
+
+HISTORY_DAYS = 28
+FEWEST_DAYS = 2.0
+"""Of readings; who has fewer counts as unknown."""
+
+HALF_LIFE_DAYS = 14.0
+SAME_WEEKDAY, SAME_KIND, OTHER_KIND = 1.0, 0.5, 0.1
+"""What a day counts: of the same weekday; a working day for another, or a day of the weekend; one of the other kind."""
+
+_NEGLIGIBLE = 0.01
+"""Part of the mean sum: below it members' own courses say nothing of who has how much of the community's."""
+
+
+def expected_of_members(history: Array, past: TimeGrid, grid: TimeGrid, zone: str) -> Array:
+    """The mean of each member's like days; a row of NaN for who has too few readings.
+
+    Args:
+        history: of each member on the grid of the past, of the same steps as `grid`; NaN where unknown.  # (N, P)
+    """  # (N, T)
+    was, comes = cells_of(past, zone), cells_of(grid, zone)
+    first, days = int(was.day[0]), int(was.day[-1] - was.day[0]) + 1
+    table = np.full((history.shape[0], days, was.slots), np.nan)
+    table[:, was.day - first, was.slot] = history
+    known = np.isfinite(table)
+    wanted, row = np.unique(comes.day, return_inverse=True)
+    weight = _alike(wanted, first + np.arange(days))  # (D', D)
+    total = weight @ np.where(known, table, 0.0)
+    share = weight @ known
+    overall = _mean_of(history)
+    by_slot = np.divide(total, share, out=np.broadcast_to(overall[:, None, None], total.shape).copy(), where=share > 0)
+    expected: Array = by_slot[:, row, comes.slot]
+    expected[np.isfinite(history).sum(axis=1) * past.step_hours < 24 * FEWEST_DAYS] = np.nan
+    return expected
+
+
+def shared_out(expected: Array, total: Array) -> Array:
+    """The community's course, to each member by what is expected of them; so that all together agree with it.
+
+    Where nobody is expected to have anything, by what they have over the whole span.
+
+    Args:
+        expected: at least 0.  # (N, T)
+        total: at least 0.  # (T,)
+    """  # (N, T)
+    together = expected.sum(axis=0)
+    energy = expected.sum(axis=1)
+    if not energy.any():
+        return np.broadcast_to(total / max(1, expected.shape[0]), expected.shape).copy()
+    tells = together > _NEGLIGIBLE * together.mean()
+    part = np.divide(expected, together, out=np.zeros_like(expected), where=tells)
+    return np.where(tells, part, energy[:, None] / energy.sum()) * total
+
+
+def in_balance(drawn: Array, fed_in: Array, net: Array) -> tuple[Array, Array]:
+    """What members draw and feed in, the one raised and the other lowered alike, so that the sum is this net course.
+
+    No more than all of the one is taken away: beyond that the sum stays off.
+    """  # (N, T) each
+    together = drawn.sum(axis=0) + fed_in.sum(axis=0)
+    missing = net - (drawn.sum(axis=0) - fed_in.sum(axis=0))
+    more = np.clip(np.divide(missing, together, out=np.zeros_like(missing), where=together > 0), -1.0, 1.0)
+    return drawn * (1 + more), fed_in * (1 - more)
+
+
+def _alike(wanted: NDArray[np.int64], past: NDArray[np.int64]) -> Array:
+    """How much each past day counts for each wanted one, both days since 1970."""  # (D', D)
+    weekday, past_weekday = (wanted + 3) % 7, (past + 3) % 7  # 1970 began on a Thursday; Monday is 0
+    same = weekday[:, None] == past_weekday
+    kind = (weekday >= 5)[:, None] == (past_weekday >= 5)
+    age = np.maximum(wanted[:, None] - past, 0)
+    alike = np.where(same, SAME_WEEKDAY, np.where(kind, SAME_KIND, OTHER_KIND))
+    return alike * 0.5 ** (age / HALF_LIFE_DAYS)
+
+
+def _mean_of(history: Array) -> Array:
+    known = np.isfinite(history)
+    return np.where(known, history, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
