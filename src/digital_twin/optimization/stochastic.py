@@ -24,9 +24,8 @@ GAP = 1e-6
 """Relative; what a plan must be certified to, to be called optimal."""
 ACCEPTED_GAP = 1e-4
 """Beyond it HiGHS is asked, too."""
-TRIED_GAP = 1e-7
+TRIED_GAP = 3e-7
 """What the steps go for, so that nothing is left of the barrier in the plan."""
-_FIRST_CERTIFICATE = 3e-7
 _IDLE = 1e-6
 """Of the storage's power; what is less is left alone."""
 _COST = OBJECTIVES["minimize_cost"]
@@ -92,7 +91,7 @@ def certified_use(problem: StochasticProblem, *, time_limit_s: float = 60.0) -> 
 def _reach_of(problem: StochasticProblem) -> tuple[Reach, bool]:
     reach, some_cannot = reach_of(problem)
     if reach is None:
-        from digital_twin.optimization.explain import explain_infeasible
+        from digital_twin.optimization.infeasible import explain_infeasible
 
         raise explain_infeasible(problem.expected)
     return reach, some_cannot
@@ -117,11 +116,10 @@ def _within(problem: StochasticProblem, reach: Reach, deadline: float) -> Certif
     best: Certified | None = None
     point: Point | None = None
     for point in points(program, deadline):
-        remaining = point.gap * program.numbers.unit_cost
-        if remaining > _FIRST_CERTIFICATE * max(1.0, abs(lower_bound(program, point.price))):
+        if point.gap * program.numbers.unit_cost > TRIED_GAP * max(1.0, abs(program.cost(point.y))):
             continue
         best = _better(best, _certified(problem, reach, program, point))
-        if best.gap <= TRIED_GAP or (not kinks.is_exact and remaining <= TRIED_GAP * max(1.0, abs(best.bound))):
+        if best.gap <= TRIED_GAP or not kinks.is_exact:
             return best
     if kinks.is_exact and (best is None or best.gap > ACCEPTED_GAP):
         best = _extensive(problem, reach, deadline) or best

@@ -17,8 +17,8 @@ from digital_twin.domain.units import Array
 from digital_twin.optimization.stochastic_program import Program, Solve
 
 MOST_STEPS = 80
-_TO_BOUNDARY = 0.995
-_FIRST_BARRIER, _FIRST_SHARE, _FIRST_SLACK = 0.1, 0.25, 0.5
+_TO_BOUNDARY = 0.999
+_FIRST_BARRIER, _FIRST_SHARE, _FIRST_SLACK = 0.1, 0.4, 0.5
 _LEAST_CENTRING, _MOST_CENTRING = 1e-4, 0.9
 _MOST_CURVATURE = 5.0
 """In units of what slack times price is led to: a correction for more than that does harm."""

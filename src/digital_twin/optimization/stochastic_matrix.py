@@ -23,54 +23,53 @@ class Factor:
     scale: Array  # (F,)
 
     @classmethod
-    def of(cls, made: Array) -> Self:
-        """Of a matrix whose upper triangle is given in the order of rows. Raises LinAlgError where it is none such."""
-        scale = _scaled(made)
+    def of(cls, of_net: Array, of_soc: Array, places: NDArray[np.intp], gains: Array, diagonal: Array) -> Self:
+        """Of the free powers: of_net between their intervals, of_soc at the later of both, and the diagonal.
+
+        Args:
+            places: (2, T) of the charge and the discharge of each interval among the free powers; -1 where fixed
+            gains: (2,) of the energy in store from there on
+
+        Raises:
+            LinAlgError: rounding leaves a matrix that is not positive definite.
+        """
+        made, scale = _assembled(of_net, of_soc, places, gains, diagonal)
         for shift in _SHIFTS:
+            made.flat[:: made.shape[0] + 1] = 1 + shift
             lower, fault = _lapack.dpotrf(made.T, lower=1, clean=0)
             if fault == 0:
                 return cls(lower, scale)
-            made.flat[:: made.shape[0] + 1] += shift
         raise LinAlgError("the Newton matrix is not positive definite")
 
     def solve(self, right: Array) -> Array:
         return self.scale * _lapack.dpotrs(self.lower, self.scale * right, lower=1)[0]
 
 
-@njit(cache=True, error_model="numpy")
-def assembled(
-    of_net: Array,
-    of_soc: Array,
-    interval: NDArray[np.intp],
-    sign: Array,
-    gain: Array,
-    diagonal: Array,
-) -> Array:
-    """The upper triangle over free powers: of_net between their intervals, of_soc at the later, and the diagonal.
-
-    Each power moves the net discharge of its interval by its sign, and the energy from there on by its gain.
-    """
-    size = interval.size
-    made = np.empty((size, size))
-    for one in range(size):
-        for other in range(one, size):
-            later = max(interval[one], interval[other])
-            made[one, other] = (
-                sign[one] * sign[other] * of_net[interval[one], interval[other]]
-                + gain[one] * gain[other] * of_soc[later]
-            )
-        made[one, one] += diagonal[one]
-    return made
+_SIGNS = (-1.0, 1.0)
+"""Of the net discharge in a charge and in a discharge."""
 
 
 @njit(cache=True, error_model="numpy")
-def _scaled(made: Array) -> Array:
-    """Scales the upper triangle in place; the result is the scale."""
-    size = made.shape[0]
-    scale = np.empty(size)
-    for one in range(size):
-        scale[one] = 1 / np.sqrt(made[one, one])
-    for one in range(size):
-        for other in range(one, size):
-            made[one, other] *= scale[one] * scale[other]
-    return scale
+def _assembled(
+    of_net: Array, of_soc: Array, places: NDArray[np.intp], gains: Array, diagonal: Array
+) -> tuple[Array, Array]:
+    """The upper triangle in the order of rows, scaled to a unit diagonal, and the scale."""
+    size, steps = diagonal.size, of_soc.size
+    made, scale = np.empty((size, size)), np.empty(size)
+    for step in range(steps):
+        for kind in range(2):
+            place = places[kind, step]
+            if place >= 0:
+                own = of_net[step, step] + gains[kind] ** 2 * of_soc[step] + diagonal[place]
+                scale[place] = 1 / np.sqrt(own)
+    for step in range(steps):
+        for later in range(step, steps):
+            for kind in range(2):
+                row = places[kind, step]
+                for other in range(2):
+                    column = places[other, later]
+                    if row >= 0 and column >= 0:
+                        entry = _SIGNS[kind] * _SIGNS[other] * of_net[step, later]
+                        entry += gains[kind] * gains[other] * of_soc[later]
+                        made[min(row, column), max(row, column)] = entry * scale[row] * scale[column]
+    return made, scale

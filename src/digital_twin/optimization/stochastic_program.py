@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
-from digital_twin.optimization.stochastic_matrix import Factor, assembled
+from digital_twin.optimization.stochastic_matrix import Factor
 from digital_twin.optimization.stochastic_numbers import IDLE_PRICE, Numbers, PeakRows, summed
 
 FREE_WIDTH = 1e-9
@@ -36,13 +36,16 @@ class Free:
     gain: Array  # (F,) of the energy in store
     fixed_net: Array  # (T,)
     fixed_soc: Array  # (T,)
+    places: NDArray[np.intp]  # (2, T) of the charge and the discharge of each interval among these; -1 where fixed
+    gains: Array  # (2,) of a charge and a discharge
 
     @classmethod
     def of(cls, numbers: Numbers) -> "Free":
         steps = numbers.charge.shape[1]
         low, high = np.hstack([numbers.charge, numbers.discharge])
         sign = np.repeat([-1.0, 1.0], steps)
-        gain = np.repeat([numbers.charge_gain, -numbers.discharge_loss], steps)
+        gains = np.array([numbers.charge_gain, -numbers.discharge_loss])
+        gain = np.repeat(gains, steps)
         free = high - low > FREE_WIDTH
         fixed = np.where(free, 0.0, low)
         stored = (gain * fixed).reshape(2, steps).sum(axis=0)
@@ -56,6 +59,8 @@ class Free:
             gain,
             net,
             numbers.initial + np.cumsum(stored),
+            np.where(free, np.cumsum(free) - 1, -1).reshape(2, steps),
+            gains,
         )
 
     def net(self, x: Array) -> Array:
@@ -95,6 +100,13 @@ class Program:
         self.weights = np.concatenate([ones, of_kink, of_kink, *of_peak, *of_scenario])
         self.slope = self._objective()
         self.limits = self._limits()
+
+    def cost(self, y: Array) -> float:
+        """What the program's point costs, in money."""
+        numbers = self.numbers
+        level = numbers.level + numbers.slope @ self.free.fixed_net
+        constant = (1 - numbers.tail_weight) * float(numbers.probabilities @ level)
+        return numbers.unit_cost * (float(self.slope @ y) + constant)
 
     def parts(self, y: Array) -> list[Array]:
         """Free powers, excesses, peaks, losses, and the threshold where losses count."""
@@ -213,7 +225,7 @@ class _Newton:
         matrix.flat[:: steps + 1] += diagonal
         free = program.free
         stored = np.cumsum((soc_low + soc_high)[::-1])[::-1]
-        self._factor = Factor.of(assembled(matrix, stored, free.interval, free.sign, free.gain, low + high))
+        self._factor = Factor.of(matrix, stored, free.places, free.gains, low + high)
 
     def _of_tail(self, tail: Array) -> Array:
         """What the scenarios' losses add: the spread of their marginal costs around the one of the threshold."""
