@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
+from digital_twin.domain.sharing import SharingRule
 from digital_twin.optimization import (
     Battery,
     DispatchProblem,
@@ -62,8 +63,7 @@ class Program:
 
 
 def least_objective(problem: DispatchProblem, weights: Weights) -> float | None:
-    """The best value of the weighted sum behind a single meter; None when no plan exists."""
-    assert problem.exchange is None
+    """The best value of the weighted sum; None when no plan exists."""
     hours = problem.outlook.grid.step_hours
     program = Program()
     balance: list[Row] = [{} for _ in range(problem.outlook.grid.steps)]
@@ -84,6 +84,41 @@ def least_objective(problem: DispatchProblem, weights: Weights) -> float | None:
     return program.solve()
 
 
+def _sharing(program: Program, balance: list[Row], problem: DispatchProblem, weights: Weights) -> None:
+    """What storage and devices take is imported and what they give exported; members' registers stay as they are."""
+    view, exchange, hours = problem.outlook, problem.exchange, problem.outlook.grid.step_hours
+    assert exchange is not None
+    bought, sold = hours * exchange.import_kw, hours * exchange.export_kw
+    trade = view.import_price_per_kwh @ bought.sum(axis=0) - view.export_price_per_kwh @ sold.sum(axis=0)
+    program.constant += float(weights.cost * trade + weights.exported * sold.sum())
+    block = max(1, exchange.settlement_minutes // view.grid.step_minutes)
+    for first in range(0, len(balance), block):
+        taken: Row = {}
+        given: Row = {}
+        for step in range(first, first + block):
+            for power, sign in balance[step].items():
+                if sign < 0:
+                    program.cost[power] += -sign * hours * weights.cost * view.import_price_per_kwh[step]
+                    taken[power] = taken.get(power, 0.0) + hours * sign
+                else:
+                    selling = weights.exported - weights.cost * view.export_price_per_kwh[step]
+                    program.cost[power] += sign * hours * selling
+                    given[power] = given.get(power, 0.0) - hours * sign
+        span = slice(first, first + block)
+        gain = -weights.cost * float(exchange.gain_per_kwh[span].mean())
+        imported, exported = bought[:, span].sum(axis=1), float(sold[:, span].sum())
+        if exchange.rule is SharingRule.STATIC:
+            assert exchange.coefficients is not None
+            for energy, share in zip(imported, exchange.coefficients, strict=True):
+                received = program.column(0, float(energy), gain)
+                row = {received: 1.0} | {power: float(share) * value for power, value in given.items()}
+                program.row(row, -np.inf, float(share) * exported)
+        elif exchange.rule is not SharingRule.NONE:
+            shared = program.column(0, np.inf, gain)
+            program.row({shared: 1.0} | taken, -np.inf, float(imported.sum()))
+            program.row({shared: 1.0} | given, -np.inf, exported)
+
+
 def _grid(program: Program, balance: list[Row], problem: DispatchProblem, weights: Weights) -> None:
     view, limits, hours = problem.outlook, problem.limits, problem.outlook.grid.step_hours
     peak = program.column(0, np.inf, weights.peak)
@@ -94,10 +129,13 @@ def _grid(program: Program, balance: list[Row], problem: DispatchProblem, weight
         program.constant -= weights.cost * problem.peak.per_kw * problem.peak.so_far_kw
     program.row({billed: 1, peak: -1}, 0, np.inf)
     much = 1e4
+    if problem.exchange is not None:
+        _sharing(program, balance, problem, weights)
+    registers = 1.0 if problem.exchange is None else 0.0  # whether the connection is the one that is billed
     for step, row in enumerate(balance):
         carbon = weights.emissions * view.emission_factor_kg_per_kwh[step]
-        buy = hours * (weights.cost * view.import_price_per_kwh[step] + carbon)
-        sell = hours * (weights.exported - weights.cost * view.export_price_per_kwh[step] - carbon)
+        buy = hours * (registers * weights.cost * view.import_price_per_kwh[step] + carbon)
+        sell = hours * (registers * (weights.exported - weights.cost * view.export_price_per_kwh[step]) - carbon)
         curtailed = program.column(0, view.pv_kw[step] * problem.curtailable, hours * weights.exported)
         bought, sold = program.column(0, much, buy), program.column(0, much, sell)
         importing = program.column(0, 1, whole=True)

@@ -9,6 +9,7 @@ from tests.builders import MONDAY
 from tests.dispatch_by_hand import least_objective
 
 from digital_twin.domain.errors import Infeasible, InvalidInput, Unavailable
+from digital_twin.domain.sharing import SharingRule
 from digital_twin.domain.time import TimeGrid
 from digital_twin.optimization import (
     OBJECTIVES,
@@ -18,6 +19,7 @@ from digital_twin.optimization import (
     ElectricVehicle,
     GridLimits,
     HeatPump,
+    MemberExchange,
     Outlook,
     PeakCharge,
     Schedule,
@@ -60,8 +62,26 @@ def random_problem(generator: np.random.Generator) -> DispatchProblem:
     limits = GridLimits(*generator.uniform(*((6, 14) if tight else (25, 60)), 2).tolist(), beyond)
     peak = PeakCharge(0.4, float(generator.choice([0.0, 8.0]))) if generator.random() < 0.3 else None
     devices = random_devices(generator, outlook)
+    if generator.random() < 0.25:
+        exchange = random_exchange(generator, outlook)
+        behind = replace(outlook, load_kw=exchange.import_kw.sum(axis=0), pv_kw=exchange.export_kw.sum(axis=0))
+        return DispatchProblem(behind, random_storage(generator), limits, peak, exchange, False, devices)
     return DispatchProblem(
         outlook, random_storage(generator), limits, peak, None, bool(generator.random() < 0.8), devices
+    )
+
+
+def random_exchange(generator: np.random.Generator, outlook: Outlook) -> MemberExchange:
+    """Two members, of whom one has a roof, under any rule; sharing never costs."""
+    net_kw = np.stack([outlook.load_kw / 2 - outlook.pv_kw, outlook.load_kw / 2])
+    rules = [rule for rule in SharingRule if rule is not SharingRule.SINGLE_METER]
+    return MemberExchange(
+        np.maximum(net_kw, 0.0),
+        np.maximum(-net_kw, 0.0),
+        generator.uniform(0, 0.2, STEPS),
+        rules[int(generator.integers(len(rules)))],
+        60,
+        np.array([0.0, 0.7]),
     )
 
 

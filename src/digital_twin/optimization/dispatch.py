@@ -100,8 +100,6 @@ def _solve(problem: DispatchProblem, weights: Weights, time_limit_s: float) -> _
         solution = compiled.solve(chosen.numbers, stages, time_limit_s=left_s)
     except NoFeasiblePoint as error:
         raise PlanRefused("the modes of the plan could not be carried out; please report the request") from error
-    if any(mode.is_broken_by(solution.values) for mode in modes):
-        raise OutOfTime(max(chosen.bound, relaxed.bound))
     return _Found(solution, max(chosen.bound, relaxed.bound), "HiGHS MIP, then simplex")
 
 

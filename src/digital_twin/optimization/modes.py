@@ -17,7 +17,7 @@ from digital_twin.optimization.check import POWER_TOLERANCE_KW
 from digital_twin.optimization.compiled import CompiledModel
 from digital_twin.optimization.device_blocks import prefix_of
 from digital_twin.optimization.devices import Battery, ElectricVehicle, ShiftableLoad, ShiftableRun
-from digital_twin.optimization.linear_program import LinearProgram, OutOfTime, run
+from digital_twin.optimization.linear_program import LinearProgram, NoFeasiblePoint, OutOfTime, run
 from digital_twin.optimization.model import Numbers, Prices
 from digital_twin.optimization.plan import DispatchProblem
 
@@ -107,91 +107,96 @@ def choose_modes(
         OutOfTime: none was found in time.
     """
     broken = [mode for mode in modes if mode.is_broken_by(values)]
-    mixed = _Mixed(compiled, numbers, stages, broken)
-    spent_s = mixed.solve(time_limit_s)
-    if any(mode.is_broken_by(mixed.values) for mode in modes):
-        mixed = _Mixed(compiled, numbers, stages, modes)
-        spent_s += mixed.solve(time_limit_s - spent_s)
-    return Chosen(mixed.fixed(), mixed.bound, spent_s)
+    found = _search(compiled, numbers, stages, broken, time_limit_s)
+    seconds = found.seconds
+    if any(mode.is_broken_by(found.values) for mode in modes):
+        found = _search(compiled, numbers, stages, modes, time_limit_s - seconds)
+        seconds += found.seconds
+    return Chosen(_fixed(numbers, modes, found.values), found.bound, seconds)
 
 
-class _Mixed:
-    """The linear program with a binary for every interval of some modes."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    values: dict[str, Array]
+    bound: float
+    seconds: float
 
-    def __init__(
-        self, compiled: CompiledModel, numbers: Numbers, stages: Sequence[Prices], modes: Sequence[Mode]
-    ) -> None:
-        self._compiled, self._numbers, self._modes = compiled, numbers, modes
-        self._program = compiled.program(numbers, stages[0])
-        self._later = [compiled.program(numbers, prices).cost for prices in stages[1:-1]]
-        self.bound = -np.inf
-        self.values: dict[str, Array] = {}
-        self._binaries = np.zeros(0)
 
-    def solve(self, time_limit_s: float) -> float:
-        """The seconds that it took; a later stage is solved among the best plans of those before it."""
-        size = self._program.cost.size
-        program = self._with_binaries()
-        highs = highspy.Highs()
-        for option, value in (("output_flag", False), ("threads", 1), ("mip_rel_gap", MODE_GAP)):
-            highs.setOptionValue(option, value)
-        highs.setOptionValue("mip_feasibility_tolerance", 1e-9)
-        highs.setOptionValue("time_limit", max(0.0, time_limit_s))
-        highs.passModel(program.to_highs())
-        is_finished = run(highs)
-        self.bound = float(highs.getInfo().mip_dual_bound)
-        self._read(highs, size)
-        columns = np.arange(size, dtype=np.int32)
-        cost = program.cost[:size]
-        for later in self._later if is_finished else ():
-            worth = float(cost @ np.asarray(highs.getSolution().col_value)[:size])
-            priced = np.flatnonzero(cost).astype(np.int32)
-            highs.addRow(-highspy.kHighsInf, worth + 1e-9 * max(1.0, abs(worth)), priced.size, priced, cost[priced])
-            highs.changeColsCost(size, columns, later)
+def _search(
+    compiled: CompiledModel,
+    numbers: Numbers,
+    stages: Sequence[Prices],
+    modes: Sequence[Mode],
+    time_limit_s: float,
+) -> _Found:
+    """The best plan that keeps to these modes; each later stage but the idle use is best among those before it."""
+    program = _with_binaries(compiled, numbers, stages[0], modes)
+    highs = highspy.Highs()
+    for option, value in (("output_flag", False), ("threads", 1), ("mip_rel_gap", MODE_GAP)):
+        highs.setOptionValue(option, value)
+    highs.setOptionValue("mip_feasibility_tolerance", 1e-9)
+    highs.setOptionValue("time_limit", max(0.0, time_limit_s))
+    highs.passModel(program.to_highs())
+    is_finished = run(highs)
+    bound = float(highs.getInfo().mip_dual_bound)
+    if highs.getInfo().primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        raise OutOfTime(bound)
+    x = np.asarray(highs.getSolution().col_value)
+    if is_finished:
+        x = _best_of_ties(highs, program.cost, x, [compiled.program(numbers, prices).cost for prices in stages[1:-1]])
+    size = len(x) - sum(2 * numbers.upper[mode.forward[0]].size for mode in modes if isinstance(mode, Switch))
+    return _Found(compiled.named(x[:size]), bound, float(highs.getRunTime()))
+
+
+def _best_of_ties(highs: highspy.Highs, cost: Array, x: Array, later: Sequence[Array]) -> Array:
+    """The plan that is best by the later costs among those that are as good by the first."""
+    for then in later:
+        worth = float(cost @ x)
+        priced = np.flatnonzero(cost).astype(np.int32)
+        highs.addRow(-highspy.kHighsInf, worth + 1e-9 * max(1.0, abs(worth)), priced.size, priced, cost[priced])
+        cost = np.append(then, np.zeros(x.size - then.size))
+        highs.changeColsCost(x.size, np.arange(x.size, dtype=np.int32), cost)
+        try:
             if not run(highs):
                 break
-            self._read(highs, size)
-            cost = later
-        return float(highs.getRunTime())
-
-    def _read(self, highs: highspy.Highs, size: int) -> None:
-        if highs.getInfo().primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-            raise OutOfTime(self.bound)
+        except NoFeasiblePoint:  # rounding: the best plan is feasible
+            break
         x = np.asarray(highs.getSolution().col_value)
-        self.values = self._compiled.named(x[:size])
-        self._binaries = np.round(x[size:])
+    return x
 
-    def _with_binaries(self) -> LinearProgram:
-        """One binary for each direction of a switch in each interval; starts become whole."""
-        program = self._program
-        whole = np.zeros(program.cost.size)
-        for mode in self._modes:
-            if isinstance(mode, Start):
-                whole[self._compiled.columns_of(mode.name)] = 1.0
-        program = replace(program, whole=whole)
-        for mode in self._modes:
-            if isinstance(mode, Switch):
-                program = _switched(program, self._compiled, self._numbers, mode)
-        return program
 
-    def fixed(self) -> Numbers:
-        """The numbers whose bounds are the modes that were chosen."""
-        lower, upper = dict(self._numbers.lower), dict(self._numbers.upper)
-        left = self._binaries
-        for mode in self._modes:
-            if isinstance(mode, Start):
-                lower[mode.name] = upper[mode.name] = np.round(self.values[mode.name])
-                continue
-            steps = upper[mode.forward[0]].size
-            forward, backward, left = np.split(left, [steps, 2 * steps])
-            if not mode.minimum_kw:
-                forward = 1 - backward  # where nothing flows, either may
-            for names, chosen in ((mode.forward, forward), (mode.backward, backward)):
-                for name in names:
-                    upper[name] = upper[name] * chosen
-                if mode.minimum_kw and names:
-                    lower[names[0]] = np.minimum(mode.minimum_kw * chosen, upper[names[0]])
-        return Numbers(self._numbers.right_hand_sides, lower, upper)
+def _with_binaries(compiled: CompiledModel, numbers: Numbers, prices: Prices, modes: Sequence[Mode]) -> LinearProgram:
+    """One binary for each direction of a switch in each interval, behind all other columns; starts become whole."""
+    program = compiled.program(numbers, prices)
+    whole = np.zeros(program.cost.size)
+    for mode in modes:
+        if isinstance(mode, Start):
+            whole[compiled.columns_of(mode.name)] = 1.0
+    program = replace(program, whole=whole)
+    for mode in modes:
+        if isinstance(mode, Switch):
+            program = _switched(program, compiled, numbers, mode)
+    return program
+
+
+def _fixed(numbers: Numbers, modes: Sequence[Mode], values: dict[str, Array]) -> Numbers:
+    """The numbers whose bounds leave the modes of a plan: all of them, lest ties be broken by breaking another."""
+    lower, upper = dict(numbers.lower), dict(numbers.upper)
+    for mode in modes:
+        if isinstance(mode, Start):
+            lower[mode.name] = upper[mode.name] = np.round(values[mode.name])
+            continue
+        forward, backward = _sum(values, mode.forward), _sum(values, mode.backward)
+        is_back = backward > forward
+        is_on = forward > POWER_TOLERANCE_KW, backward > POWER_TOLERANCE_KW
+        if not mode.minimum_kw:
+            is_on = ~is_back, is_back  # where nothing flows, either may
+        for names, on in zip((mode.forward, mode.backward), is_on, strict=True):
+            for name in names:
+                upper[name] = upper[name] * on
+            if mode.minimum_kw and names:
+                lower[names[0]] = np.minimum(mode.minimum_kw * on, upper[names[0]])
+    return Numbers(numbers.right_hand_sides, lower, upper)
 
 
 def _switched(program: LinearProgram, compiled: CompiledModel, numbers: Numbers, mode: Switch) -> LinearProgram:
