@@ -31,6 +31,7 @@ class Point:
     y: Array
     slack: Array
     price: Array
+    missed: Array  # Ay - b - slack
 
     @property
     def gap(self) -> float:
@@ -56,27 +57,26 @@ def points(program: Program, deadline: float) -> Iterator[Point]:
 
 def _moved(program: Program, point: Point, solve: Solve) -> Point:
     """Mehrotra's step: as far to the centre as the boldest step suggests, with its curvature corrected."""
-    primal = program.times(point.y) - program.limits - point.slack
-    dual = program.slope - program.transposed(point.price)
     barrier = point.gap / program.weights.sum()
 
-    def direction(complementarity: Array) -> Point:
-        weighted = (complementarity + point.price * primal) / point.slack
-        dy, rows = solve(-dual - program.transposed(weighted))
-        ds = rows + primal
-        return Point(dy, ds, -(complementarity + point.price * ds) / point.slack)
+    def direction(change: Array | float) -> tuple[Array, Array, Array]:
+        """The Newton step after which slack times price is minus `change`, to first order."""
+        dy, rows = solve(-program.slope - program.transposed((change + point.price * point.missed) / point.slack))
+        ds = rows + point.missed
+        return dy, ds, -point.price - (change + point.price * ds) / point.slack
 
-    ahead = direction(point.slack * point.price)
-    slack = point.slack + _reach(point.slack, ahead.slack) * ahead.slack
-    price = point.price + _reach(point.price, ahead.price) * ahead.price
+    _, ahead_slack, ahead_price = direction(0.0)
+    slack = point.slack + _reach(point.slack, ahead_slack) * ahead_slack
+    price = point.price + _reach(point.price, ahead_price) * ahead_price
     share = float(slack @ price) / point.gap
-    centre = barrier * float(np.clip(share**3, _LEAST_CENTRING, _MOST_CENTRING))
-    aim = centre * program.weights
-    curvature = np.clip(ahead.slack * ahead.price, -_MOST_CURVATURE * aim, _MOST_CURVATURE * aim)
-    step = direction(point.slack * point.price + curvature - aim)
-    forward = min(1.0, _TO_BOUNDARY * _reach(point.slack, step.slack))
-    upward = min(1.0, _TO_BOUNDARY * _reach(point.price, step.price))
-    return Point(point.y + forward * step.y, point.slack + forward * step.slack, point.price + upward * step.price)
+    aim = barrier * float(np.clip(share**3, _LEAST_CENTRING, _MOST_CENTRING)) * program.weights
+    most = _MOST_CURVATURE * aim
+    dy, ds, dp = direction(np.clip(ahead_slack * ahead_price, -most, most) - aim)
+    forward = min(1.0, _TO_BOUNDARY * _reach(point.slack, ds))
+    upward = min(1.0, _TO_BOUNDARY * _reach(point.price, dp))
+    return Point(
+        point.y + forward * dy, point.slack + forward * ds, point.price + upward * dp, (1 - forward) * point.missed
+    )
 
 
 def _reach(values: Array, steps: Array) -> float:
@@ -133,4 +133,4 @@ def _boxed(program: Program, y: Array, prices: Array) -> Point:
     reduced = (program.slope - program.transposed(price))[:free]
     least = _FIRST_BARRIER / np.minimum(slack[:free], slack[free : 2 * free])
     price[:free], price[free : 2 * free] = np.maximum(reduced, 0) + least, np.maximum(-reduced, 0) + least
-    return Point(y, slack, price)
+    return Point(y, slack, price, program.times(y) - program.limits - slack)

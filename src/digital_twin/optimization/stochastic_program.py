@@ -209,9 +209,10 @@ class _Newton:
         self._program, numbers = program, program.numbers
         low, high, soc_low, soc_high, kink, excess, over, peak, tail, loss = weight
         scenarios, steps = numbers.slope.shape
-        self._kink, self._excess = kink, kink + excess
+        self._excess = kink + excess
+        self._kink, self._rise = kink / self._excess, numbers.rise / self._excess
         self._over = np.zeros((0, steps))
-        diagonal = summed(program.kink_interval, kink * (excess / self._excess), steps)
+        diagonal = summed(program.kink_interval, self._kink * excess, steps)
         matrix = np.zeros((steps, steps))
         if program.peaks:
             self._over = np.zeros((scenarios, steps))
@@ -231,37 +232,38 @@ class _Newton:
         """What the scenarios' losses add: the spread of their marginal costs around the one of the threshold."""
         program, numbers = self._program, self._program.numbers
         scenarios, steps = numbers.slope.shape
-        share = numbers.rise * self._kink / self._excess
-        marginal = numbers.slope - summed(numbers.cell, share, scenarios * steps).reshape(scenarios, steps)
-        spread = 1 / tail + 1 / self._loss + program.by_scenario(numbers.rise**2 / self._excess)
+        share = summed(numbers.cell, numbers.rise * self._kink, scenarios * steps)
+        marginal = numbers.slope - share.reshape(scenarios, steps)
+        spread = 1 / tail + 1 / self._loss + program.by_scenario(numbers.rise * self._rise)
         if program.peaks:
             marginal = marginal - program.peak.price * self._over / self._peak[:, None]
             spread += program.peak.price**2 / self._peak
-        self._spread = spread
-        self._marginal_of_threshold = (1 / spread) @ marginal / (1 / spread).sum()
+        self._narrow = 1 / spread
+        self._narrow_sum = float(self._narrow.sum())
+        self._marginal_of_threshold = self._narrow @ marginal / self._narrow_sum
         self._marginal = marginal - self._marginal_of_threshold
-        return self._marginal.T @ (self._marginal / spread[:, None])
+        return self._marginal.T @ (self._marginal * self._narrow[:, None])
 
     def solve(self, right: Array) -> tuple[Array, Array]:
         program, numbers, free = self._program, self._program.numbers, self._program.free
         x, excess, peak, loss, threshold = program.parts(right)
-        by_net = -summed(program.kink_interval, self._kink * excess / self._excess, numbers.slope.shape[1])
+        by_net = -summed(program.kink_interval, self._kink * excess, numbers.slope.shape[1])
         if program.peaks:
             by_net -= (peak / self._peak) @ self._over
         if not program.tails:
             moved = self._moved(x, by_net)
             y = np.concatenate([moved, *self._without_tail(free.net(moved), excess, peak)])
             return y, program.times(y)
-        own = loss / self._loss - program.by_scenario(numbers.rise * excess / self._excess)
+        own = loss / self._loss - program.by_scenario(self._rise * excess)
         if program.peaks:
             own -= program.peak.price * peak / self._peak
         # without the storage the threshold moves so that the prices of the losses add up
-        at_rest = (threshold[0] - (own / self._spread).sum()) / (1 / self._spread).sum()
-        own = own + at_rest
-        by_net += (own / self._spread) @ self._marginal + self._marginal_of_threshold * threshold[0]
+        at_rest = (threshold[0] - own @ self._narrow) / self._narrow_sum
+        own += at_rest
+        by_net += (own * self._narrow) @ self._marginal + self._marginal_of_threshold * threshold[0]
         moved = self._moved(x, by_net)
         net = free.net(moved)
-        price = (own - self._marginal @ net) / self._spread
+        price = (own - self._marginal @ net) * self._narrow
         excess = excess + numbers.rise * price[program.kink_scenario]
         peak = peak + program.peak.price * price if program.peaks else peak
         shift = at_rest + self._marginal_of_threshold @ net
@@ -275,7 +277,7 @@ class _Newton:
         return self._factor.solve(x + free.sign * by_net[free.interval])
 
     def _without_tail(self, net: Array, excess: Array, peak: Array) -> tuple[Array, Array]:
-        moved = (excess - self._kink * net[self._program.kink_interval]) / self._excess
+        moved = excess / self._excess - self._kink * net[self._program.kink_interval]
         return moved, (peak - self._over @ net) / self._peak if self._program.peaks else peak
 
 
