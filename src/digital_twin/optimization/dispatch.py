@@ -1,7 +1,5 @@
 """The optimal plan: solved on a compiled model, checked independently, re-solved with modes where the check asks."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,18 +11,18 @@ from digital_twin.domain.errors import Infeasible, TwinError, Unavailable
 from digital_twin.domain.units import Array
 from digital_twin.optimization.accounting import account
 from digital_twin.optimization.baseline import idle, self_consumption_rule
-from digital_twin.optimization.blocks import IDLE_WEIGHT, Shape, build, constant_of, numbers_of, prices_of
+from digital_twin.optimization.blocks import IDLE_WEIGHT, Shape, constant_of, numbers_of, prices_of
 from digital_twin.optimization.check import violations
 from digital_twin.optimization.compiled import CompiledModel, Solution
 from digital_twin.optimization.device_accounting import use_of
 from digital_twin.optimization.device_blocks import device_powers
-from digital_twin.optimization.explain import explain_infeasible
+from digital_twin.optimization.infeasible import explain_infeasible
+from digital_twin.optimization.kept_models import compiled_model
 from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
-from digital_twin.optimization.model import Prices
+from digital_twin.optimization.model import Numbers, Prices
 from digital_twin.optimization.modes import MODE_GAP, choose_modes, modes_of
 from digital_twin.optimization.plan import BindingLimit, DispatchProblem, Schedule, Weights
 
-KEPT_SHAPES = 8
 OBJECTIVE_TOLERANCE = 1e-6
 LEAST_TIME_S = 2.0
 """What is granted to the linear program that makes a plan of modes that were found when the time was over."""
@@ -36,7 +34,6 @@ _LIMITS = {
     "max_storage_power_kw": ("charge_kw", "discharge_kw"),
     "total_storage_capacity_kwh": ("soc_kwh",),
 }
-_local = threading.local()
 
 
 class PlanRefused(TwinError):
@@ -56,7 +53,7 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
         PlanRefused: the independent check found a fault.
     """
     try:
-        found = _solve(problem, weights, time_limit_s)
+        found = solve_model(problem, weights, time_limit_s=time_limit_s)
     except NoFeasiblePoint as error:
         raise explain_infeasible(problem) from error
     except OutOfTime as stopped:
@@ -78,18 +75,24 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class Solved:
+    """The model with the numbers that were solved, the modes that a plan needs among them."""
+
+    compiled: CompiledModel
+    numbers: Numbers
     solution: Solution
     bound: float  # no plan costs less
     solver: str
+    has_modes: bool = False
 
 
-def _solve(problem: DispatchProblem, weights: Weights, time_limit_s: float) -> _Found:
-    compiled = _compiled(Shape.of(problem, weights))
-    numbers, stages, modes = numbers_of(problem), _stages(problem, weights), modes_of(problem)
+def solve_model(problem: DispatchProblem, weights: Weights, *, time_limit_s: float) -> Solved:
+    """The optimum of the model. Raises NoFeasiblePoint and OutOfTime."""
+    compiled = compiled_model(Shape.of(problem, weights))
+    numbers, stages, modes = numbers_of(problem), stages_of(problem, weights), modes_of(problem)
     relaxed = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
     if not any(mode.is_broken_by(relaxed.values) for mode in modes):
-        return _Found(relaxed, relaxed.bound, "HiGHS simplex")
+        return Solved(compiled, numbers, relaxed, relaxed.bound, "HiGHS simplex")
     left_s = time_limit_s - relaxed.seconds
     try:
         chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=left_s)
@@ -100,7 +103,7 @@ def _solve(problem: DispatchProblem, weights: Weights, time_limit_s: float) -> _
         solution = compiled.solve(chosen.numbers, stages, time_limit_s=left_s)
     except NoFeasiblePoint as error:
         raise PlanRefused("the modes of the plan could not be carried out; please report the request") from error
-    return _Found(solution, max(chosen.bound, relaxed.bound), "HiGHS MIP, then simplex")
+    return Solved(compiled, chosen.numbers, solution, max(chosen.bound, relaxed.bound), "HiGHS MIP, then simplex", True)
 
 
 def _best_known(problem: DispatchProblem, weights: Weights, bound: float) -> Schedule:
@@ -132,24 +135,12 @@ def _gap(schedule: Schedule, bound: float) -> float:
     return max(0.0, beyond) if beyond > OBJECTIVE_TOLERANCE else 0.0
 
 
-def _stages(problem: DispatchProblem, weights: Weights) -> list[Prices]:
+def stages_of(problem: DispatchProblem, weights: Weights) -> list[Prices]:
+    """What is minimised, then what breaks ties."""
     stages = [prices_of(problem, weights)]
     if not weights.cost:
         stages.append(prices_of(problem, Weights(cost=1.0)))
     return [*stages, prices_of(problem, IDLE_WEIGHT)]
-
-
-def _compiled(shape: Shape) -> CompiledModel:
-    """The compiled model of this thread; CVXPY and HiGHS objects are never shared between threads."""
-    kept: OrderedDict[Shape, CompiledModel] | None = getattr(_local, "kept", None)
-    if kept is None:
-        kept = _local.kept = OrderedDict()
-    if shape not in kept:
-        kept[shape] = CompiledModel(build(shape))
-        while len(kept) > KEPT_SHAPES:
-            kept.popitem(last=False)
-    kept.move_to_end(shape)
-    return kept[shape]
 
 
 def _schedule(problem: DispatchProblem, weights: Weights, solution: Solution) -> Schedule:

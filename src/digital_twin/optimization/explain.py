@@ -1,0 +1,48 @@
+"""Why a plan is as it is: what its limits are worth on either side, and what it does when for which prices."""
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from digital_twin.domain.errors import Unavailable
+from digital_twin.optimization.dispatch import solve_model
+from digital_twin.optimization.explanation_text import Wording, action_text, limit_text, objective_unit
+from digital_twin.optimization.infeasible import explain_infeasible
+from digital_twin.optimization.limit_values import LimitValue, limit_values
+from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
+from digital_twin.optimization.plan import DispatchProblem, Weights
+from digital_twin.optimization.reasons import Action, actions_of
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Numbers, each with its sentence."""
+
+    unit: str  # of the objective
+    limits: tuple[tuple[LimitValue, str], ...]
+    actions: tuple[tuple[Action, str], ...]
+    notes: tuple[str, ...]
+
+
+MODES_STAY = "directions and starts that need a choice stay as the plan chose them"
+
+
+def explain_plan(
+    problem: DispatchProblem, weights: Weights, *, zone: tzinfo, currency: str, time_limit_s: float = 60.0
+) -> Explanation:
+    """The explanation of the optimal plan.
+
+    Raises:
+        Infeasible: there is no plan; the error itself is the explanation.
+        Unavailable: the model was not solved in time.
+    """
+    try:
+        solved = solve_model(problem, weights, time_limit_s=time_limit_s)
+    except NoFeasiblePoint as error:
+        raise explain_infeasible(problem) from error
+    except OutOfTime as error:
+        raise Unavailable("the plan was not explained in time; ask for a shorter horizon", retry_after_s=5) from error
+    wording = Wording(problem.outlook.grid, zone, objective_unit(weights, currency))
+    limits = tuple((one, limit_text(one, wording)) for one in limit_values(problem, weights, solved))
+    actions = tuple((one, action_text(one, wording)) for one in actions_of(problem, weights, solved))
+    notes = (MODES_STAY,) if solved.has_modes else ()
+    return Explanation(wording.unit, limits, actions, notes)
