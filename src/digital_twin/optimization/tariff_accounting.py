@@ -3,10 +3,14 @@
 import numpy as np
 
 from digital_twin.domain.units import Array
+from digital_twin.optimization.demand_response import Indices
 from digital_twin.optimization.tariff_plan import TariffFigures, TariffProblem, Welfare
 
 DEMAND_TOLERANCE = 1e-6
 """Relative to the highest load: what rounding may leave below no demand or above a limit."""
+
+DECIMALS = 10
+"""Of prices in whole units."""
 
 
 def demand_at(problem: TariffProblem, price_per_kwh: Array) -> Array:
@@ -95,6 +99,9 @@ def broken_limits(problem: TariffProblem, figures: TariffFigures) -> list[str]:
         "incentive_budget": bool((figures.incentives_paid > limits.incentive_budget).any()),
         "max_price_step_per_kwh": limits.max_step_per_kwh is not None
         and bool((np.abs(np.diff(of_block)) > limits.max_step_per_kwh + tolerance).any()),
+        "price_unit_per_kwh": limits.price_unit_per_kwh is not None
+        and bool((np.abs(of_block - in_units(of_block, limits.price_unit_per_kwh)) > 1e-12 * np.abs(of_block)).any()),
+        "no_member_worse_off": bool((rise_of_members(problem, price) > tolerance * _energy_of_members(problem)).any()),
         "revenue_floor": limits.revenue_floor is not None
         and figures.revenue < limits.revenue_floor - DEMAND_TOLERANCE * max(money, 1e-3),
         "demand of at least 0": bool((figures.demand_kw < -tolerance_kw).any()),
@@ -105,7 +112,32 @@ def broken_limits(problem: TariffProblem, figures: TariffFigures) -> list[str]:
     return [name for name, is_broken in broken.items() if is_broken]
 
 
+def rise_of_members(problem: TariffProblem, price_per_kwh: Array) -> Array:
+    """By how much the present load of each protected member becomes dearer."""  # (N,), empty where none is protected
+    loads = problem.limits.protected_load_kw
+    change = price_per_kwh - problem.outlook.import_price_per_kwh
+    return np.zeros(0) if loads is None else problem.outlook.grid.step_hours * (loads @ change)
+
+
+def _energy_of_members(problem: TariffProblem) -> Array:
+    loads = problem.limits.protected_load_kw
+    return np.zeros(0) if loads is None else problem.outlook.grid.step_hours * loads.sum(axis=1)
+
+
+def in_units(price_per_kwh: Array, unit_per_kwh: float) -> Array:
+    """The nearest whole multiples, without the rounding of a product."""
+    return np.round(np.round(price_per_kwh / unit_per_kwh) * unit_per_kwh, DECIMALS)
+
+
+def own_slopes(problem: TariffProblem) -> Array:
+    """How demand answers to the price of its own interval, in kW per currency/kWh."""  # (T,)
+    return np.asarray(problem.response.slopes.diagonal(), dtype=np.float64)
+
+
+def sums_by(index: Indices, values: Array, count: int) -> Array:
+    """The sum of the values of each index."""  # (count,)
+    return np.asarray(np.bincount(index, values, count), dtype=np.float64)
+
+
 def _by_day(problem: TariffProblem, values: Array) -> Array:
-    sums = np.zeros(problem.calendar.days)
-    np.add.at(sums, problem.calendar.day, values)
-    return sums
+    return sums_by(problem.calendar.day, values, problem.calendar.days)

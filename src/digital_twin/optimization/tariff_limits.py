@@ -6,9 +6,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from digital_twin.domain.errors import Infeasible
+from digital_twin.domain.units import Array
 from digital_twin.optimization.convex_program import ConvexProgram, Optimum, QuadraticLimit, minimise
 from digital_twin.optimization.plan import BindingLimit
-from digital_twin.optimization.tariff_model import TariffModel
+from digital_twin.optimization.tariff_model import CLOSED, TariffModel
 from digital_twin.optimization.tariff_plan import TariffProblem
 
 SIGNIFICANT = 1e-5
@@ -25,7 +26,9 @@ _UNITS = {
 }
 
 
-def binding_limits(problem: TariffProblem, model: TariffModel, optimum: Optimum) -> tuple[BindingLimit, ...]:
+def binding_limits(
+    problem: TariffProblem, model: TariffModel, optimum: Optimum, budget_price: Array
+) -> tuple[BindingLimit, ...]:
     """The limits with a price: one more unit of each raises welfare by `value_per_unit`."""
     found, first = [], 0
     grid = problem.outlook.grid
@@ -33,19 +36,34 @@ def binding_limits(problem: TariffProblem, model: TariffModel, optimum: Optimum)
         prices = optimum.prices[first : first + limit.limits.size]
         first += limit.limits.size
         held = np.flatnonzero(prices > SIGNIFICANT)
-        if limit.name is not None and held.size:
+        if limit.name not in (None, CLOSED) and held.size:
             intervals = np.unique(np.concatenate([limit.intervals[row] for row in held]))
             worth = float(prices[held].sum()) * model.scale.money / limit.unit
             found.append(BindingLimit(limit.name, intervals.size, grid.instant(int(intervals[0])), worth))
-    for name in ("incentive_budget", "revenue_floor"):
-        pairs = zip(model.bent, optimum.quadratic_prices, strict=True)
-        held_rows = [(one.day, price) for one, price in pairs if one.name == name and price > SIGNIFICANT]
-        if held_rows:
-            days = [day for day, _ in held_rows if day is not None]
-            intervals = np.flatnonzero(np.isin(problem.calendar.day, days)) if days else np.arange(grid.steps)
-            worth = float(sum(price for _, price in held_rows))
-            found.append(BindingLimit(name, intervals.size, grid.instant(int(intervals[0])), worth))
+    if (spent := np.flatnonzero(budget_price > SIGNIFICANT)).size:
+        intervals = np.flatnonzero(np.isin(problem.calendar.day, spent))
+        worth = float(budget_price[spent].sum())
+        found.append(BindingLimit("incentive_budget", intervals.size, grid.instant(int(intervals[0])), worth))
+    for one, price in zip(model.bent, optimum.quadratic_prices, strict=True):
+        if one.name == "revenue_floor" and price > SIGNIFICANT:
+            found.append(BindingLimit(one.name, grid.steps, grid.instant(0), float(price)))
     return tuple(found)
+
+
+def prices_of_budgets(problem: TariffProblem, model: TariffModel, optimum: Optimum) -> Array:
+    """What one more to spend on each local day is worth; on a day with nothing to spend, the first of it."""  # (D,)
+    found, first = np.zeros(problem.calendar.days), 0
+    for one, price in zip(model.bent, optimum.quadratic_prices, strict=True):
+        if one.day is not None:
+            found[one.day] = price
+    for limit in model.linear:
+        prices = optimum.prices[first : first + limit.limits.size]
+        first += limit.limits.size
+        if limit.name == CLOSED:
+            cells = model.parts.closed
+            worth = np.divide(prices, model.parts.energy[cells], out=np.zeros_like(prices), where=prices > SIGNIFICANT)
+            np.maximum.at(found, model.parts.day[cells], worth)
+    return np.where(found > SIGNIFICANT, found, 0.0)
 
 
 def explain_no_tariff(model: TariffModel) -> Infeasible | None:

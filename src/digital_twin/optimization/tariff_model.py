@@ -20,16 +20,17 @@ from digital_twin.optimization.convex_program import ConvexProgram, QuadraticLim
 from digital_twin.optimization.demand_response import Indices
 from digital_twin.optimization.matrices import Matrix
 from digital_twin.optimization.tariff_accounting import demand_limits_kw
-from digital_twin.optimization.tariff_parts import Parts, Scale, parts_of
+from digital_twin.optimization.tariff_parts import SMALLEST_BUDGET, Parts, Scale, parts_of
 from digital_twin.optimization.tariff_plan import TariffProblem
 
-SMALLEST_BUDGET = 1e-6
-"""Relative to the bill of the horizon; with less, discounts have no interior. What is spent is brought down exactly."""
+CLOSED = "no_discounts"
+"""The rows of days with nothing to spend."""
 FLAT = 1e-6
 """Scaled curvature below which a price hardly matters: there ties go to the reference price."""
 _DRAW = 1e-4
 _STEADY = 1e-9
 _NO_ROOM = 1e-12
+_NEARLY = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,15 +79,16 @@ class TariffModel:
         )
 
 
-def build_tariff(problem: TariffProblem, around: Array | None = None) -> TariffModel:
+def build_tariff(problem: TariffProblem, around: Array | None = None, *, may_close: bool = True) -> TariffModel:
     """The model.
 
     Args:
         around: price changes in each interval around which incentives are bounded; the present tariff if None.  # (T,)
+        may_close: days with next to nothing to spend get no discounts, rather than the smallest budget.
     """
-    parts = parts_of(problem)
+    parts = parts_of(problem, may_close=may_close)
     curvature, slope, constant = _objective(parts)
-    linear = [*_price_limits(parts), *_demand_limits(parts), *_members(parts)]
+    linear = [*_price_limits(parts), *_demand_limits(parts), *_members(parts), *_closed(parts)]
     if parts.has_discounts:
         linear.append(_discounts(parts))
     bent = list(_budgets(parts, np.zeros(problem.outlook.grid.steps) if around is None else np.abs(around)))
@@ -171,6 +173,17 @@ def _members(parts: Parts) -> list[LinearLimit]:
     unit = float(size.mean()) * outlook.grid.step_hours * parts.scale.price_per_kwh
     everywhere = tuple(np.arange(outlook.grid.steps) for _ in room)
     return [LinearLimit("no_member_worse_off", parts.wide(matrix), room, unit, everywhere)]
+
+
+def _closed(parts: Parts) -> list[LinearLimit]:
+    """No price below the reference where there is nothing to spend; prices so near it are put there afterwards."""
+    if not parts.closed.size:
+        return []
+    rows = parts.wide(-parts.to_block[parts.closed])
+    room = _NEARLY - parts.reference[parts.closed]
+    cell_of = parts.to_cell @ np.arange(parts.day.size)
+    intervals = tuple(np.flatnonzero(cell_of == cell) for cell in parts.closed)
+    return [LinearLimit(CLOSED, rows, room, 1.0, intervals)]
 
 
 def _discounts(parts: Parts) -> LinearLimit:

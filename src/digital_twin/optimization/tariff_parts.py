@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
 from digital_twin.optimization.demand_response import Indices
 from digital_twin.optimization.matrices import Matrices, Matrix, matrices_for
 from digital_twin.optimization.tariff_accounting import incentives_by_day
 from digital_twin.optimization.tariff_plan import TariffProblem
+
+SMALLEST_BUDGET = 1e-6
+"""Relative to the bill of the horizon; with less, discounts have no interior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Parts:
     bend: Matrix  # (C, C) Q: positive semidefinite
     energy: Array  # (C,) at the reference price
     limited_days: Indices  # those whose budget some prices within the bounds would overspend
+    closed: Indices  # cells of days with nothing to spend: no discount at all
 
     @property
     def has_discounts(self) -> bool:
@@ -69,8 +74,12 @@ class Parts:
         return np.concatenate([prices, np.zeros(self.day.size) if discounts is None else discounts])
 
 
-def parts_of(problem: TariffProblem) -> Parts:
-    """The parts; in plain matrices where there are few variables."""
+def parts_of(problem: TariffProblem, *, may_close: bool) -> Parts:
+    """The parts; in plain matrices where there are few variables.
+
+    Args:
+        may_close: days with next to nothing to spend get no discounts, rather than a budget without an interior.
+    """
     outlook, calendar, hours = problem.outlook, problem.calendar, problem.outlook.grid.step_hours
     reference = outlook.import_price_per_kwh
     scale = Scale(
@@ -82,6 +91,10 @@ def parts_of(problem: TariffProblem) -> Parts:
     kind = matrices_for(calendar.blocks + block.size)
     to_cell, to_block = _picks(kind, of_step, block.size), _picks(kind, block, calendar.blocks)
     slopes = problem.response.slopes @ to_cell
+    energy = hours / scale.energy_kwh * (to_cell.T @ outlook.load_kw)
+    limited = _may_overspend(problem)
+    shut = limited & (problem.limits.incentive_budget < SMALLEST_BUDGET * scale.money) & may_close
+    answers = (energy > 0) | (not problem.response.is_diagonal)
     return Parts(
         problem,
         scale,
@@ -92,8 +105,9 @@ def parts_of(problem: TariffProblem) -> Parts:
         to_cell=to_cell,
         slopes=slopes,
         bend=-hours * scale.price_per_kwh / scale.energy_kwh * (to_cell.T @ slopes),
-        energy=hours / scale.energy_kwh * (to_cell.T @ outlook.load_kw),
-        limited_days=np.flatnonzero(_may_overspend(problem)),
+        energy=energy,
+        limited_days=np.flatnonzero(limited & ~shut),
+        closed=np.flatnonzero(shut[day] & answers),
     )
 
 
@@ -113,7 +127,7 @@ def _picks(kind: Matrices, column: Indices, columns: int) -> Matrix:
     return kind.eye(columns)[column]
 
 
-def _may_overspend(problem: TariffProblem) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _may_overspend(problem: TariffProblem) -> NDArray[np.bool_]:
     """The days whose discounts could cost more than their budget."""  # (D,)
     budget = problem.limits.incentive_budget
     if not problem.response.is_diagonal:

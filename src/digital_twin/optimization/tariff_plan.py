@@ -174,6 +174,17 @@ class TariffFigures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """Prices as a method found them, before they are brought inside the budget and checked."""
+
+    price_per_kwh: Array  # (K,)
+    budget_price: Array  # (D,) weighted welfare per unit of currency more to spend
+    bound: float | None  # on the weighted change of welfare of any tariff; None where nothing is proved
+    solver: str
+    binding: tuple[BindingLimit, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TariffDesign:
     """The prices that passed the independent check, with what they do and what holds them back."""
 

@@ -14,9 +14,11 @@ from digital_twin.optimization.tariff_accounting import (
     incentives_by_day,
     tariff_figures,
 )
-from digital_twin.optimization.tariff_limits import binding_limits, explain_no_tariff
+from digital_twin.optimization.tariff_by_day import best_by_day
+from digital_twin.optimization.tariff_limits import binding_limits, explain_no_tariff, prices_of_budgets
 from digital_twin.optimization.tariff_model import TariffModel, build_tariff
-from digital_twin.optimization.tariff_plan import PriceCalendar, TariffDesign, TariffProblem
+from digital_twin.optimization.tariff_plan import PriceCalendar, Settled, TariffDesign, TariffProblem
+from digital_twin.optimization.tariff_units import in_whole_units
 
 MOST_CONVEX_STEPS = 20
 SETTLED = 1e-7
@@ -36,38 +38,43 @@ def design_tariff(problem: TariffProblem) -> TariffDesign:
     """The import prices that maximise weighted welfare within bounds, budget, revenue floor and the connection.
 
     With slopes on their own interval alone this is the optimum. With cross elasticities the incentive is not convex:
-    the prices come from convex-concave steps and are `feasible` where the budget binds.
+    the prices come from convex-concave steps and are `feasible` where the budget binds. Prices in whole units are the
+    best that exchanges of units find, with what is proved to be lost by them at most.
 
     Raises:
         Infeasible: no prices respect the limits; the facts name those in conflict and what relaxing each would take.
         TariffRefused: the independent check found a fault.
     """
     problem = _with_one_price(problem)
-    model, optimum, prices = _solve(problem)
-    price = within_budget(problem, _rounded(problem, prices))[problem.calendar.block]
-    figures = tariff_figures(problem, price)
+    found = best_by_day(problem) or _by_program(problem)
+    prices = within_budget(problem, _rounded(problem, found.price_per_kwh))
+    if problem.limits.price_unit_per_kwh is not None:
+        prices = in_whole_units(problem, prices, problem.limits.price_unit_per_kwh)
+    figures = tariff_figures(problem, prices[problem.calendar.block])
     broken = broken_limits(problem, figures)
     if broken:
         raise TariffRefused(
             f"the tariff failed the independent check of {', '.join(broken)}; please report the request"
         )
     welfare = figures.change.weighted(problem.weights)
-    spent = [value for one, value in zip(model.bent, optimum.quadratic_prices, strict=True) if one.day is not None]
-    shadow = np.zeros(problem.calendar.days)
-    shadow[[one.day for one in model.bent if one.day is not None]] = spent
-    shadow[shadow < GAP] = 0.0
-    certified = problem.response.is_diagonal or not shadow.any()
-    gap = _gap(problem, model, optimum, welfare) if certified else np.nan
+    gap = np.nan if found.bound is None else max(0.0, (found.bound - welfare) / stake(problem))
     return TariffDesign(
         figures=figures,
         welfare_change=welfare,
-        budget_shadow_price=shadow,
+        budget_shadow_price=found.budget_price,
         gap=gap,
-        status="optimal" if certified and gap <= GAP else "feasible",
-        solver=SOLVER if problem.response.is_diagonal else f"{SOLVER}, convex-concave steps",
-        binding=binding_limits(problem, model, optimum),
-        notes=_notes(problem, certified=certified),
+        status="optimal" if gap <= GAP else "feasible",
+        solver=found.solver,
+        binding=found.binding,
+        notes=_notes(problem, gap),
     )
+
+
+def stake(problem: TariffProblem) -> float:
+    """The bill at the highest reference price, of which gaps are shares."""
+    outlook = problem.outlook
+    energy_kwh = outlook.grid.step_hours * float(outlook.load_kw.sum())
+    return (energy_kwh or 1.0) * (float(np.abs(outlook.import_price_per_kwh).max()) or 1.0)
 
 
 def _with_one_price(problem: TariffProblem) -> TariffProblem:
@@ -76,6 +83,21 @@ def _with_one_price(problem: TariffProblem) -> TariffProblem:
         return problem
     flat = PriceCalendar(np.zeros_like(problem.calendar.block), problem.calendar.day)
     return replace(problem, calendar=flat)
+
+
+def _by_program(problem: TariffProblem) -> Settled:
+    """The prices of the convex program, of as many as it takes. Raises Infeasible."""
+    model, optimum, prices = _solve(problem)
+    budget_price = prices_of_budgets(problem, model, optimum)
+    is_diagonal = problem.response.is_diagonal
+    best = -(model.program().objective(optimum.x) + model.constant) * model.scale.money + _transfer(problem)
+    return Settled(
+        prices,
+        budget_price,
+        best if is_diagonal or not budget_price.any() else None,
+        SOLVER if is_diagonal else f"{SOLVER}, convex-concave steps",
+        binding_limits(problem, model, optimum, budget_price),
+    )
 
 
 def _solve(problem: TariffProblem) -> tuple[TariffModel, Optimum, Array]:
@@ -144,7 +166,7 @@ def _solved(problem: TariffProblem, model: TariffModel) -> tuple[TariffModel, Op
 
 
 def _conflict(problem: TariffProblem, around: Array | None) -> TwinError:
-    conflict = explain_no_tariff(build_tariff(problem, around))
+    conflict = explain_no_tariff(build_tariff(problem, around, may_close=False))
     return conflict or TariffRefused("the solver did not settle on prices; please report the request")
 
 
@@ -208,12 +230,6 @@ def _without_discounts(problem: TariffProblem, prices: Array, days: NDArray[np.b
     return np.minimum(raised, np.maximum(problem.limits.high_per_kwh, prices))
 
 
-def _gap(problem: TariffProblem, model: TariffModel, optimum: Optimum, welfare: float) -> float:
-    """How far the prices, evaluated exactly, lie below the model's optimum, relative to the bill at stake."""
-    best = -(model.program().objective(optimum.x) + model.constant) * model.scale.money
-    return max(0.0, (best + _transfer(problem) - welfare) / model.scale.money)
-
-
 def _transfer(problem: TariffProblem) -> float:
     """What the feed-in price moves from the operator to the owners of PV, as far as the two weigh differently."""
     outlook = problem.outlook
@@ -222,12 +238,17 @@ def _transfer(problem: TariffProblem) -> float:
     return share * outlook.grid.step_hours * float(moved @ outlook.pv_kw)
 
 
-def _notes(problem: TariffProblem, *, certified: bool) -> tuple[str, ...]:
+def _notes(problem: TariffProblem, gap: float) -> tuple[str, ...]:
     notes = []
-    if not certified:
+    if np.isnan(gap):
         notes.append(
             "with cross elasticities what incentives cost is not convex: the prices are the best that convex-concave "
             "steps found, and better ones may exist"
+        )
+    elif gap > GAP and problem.limits.price_unit_per_kwh is not None:
+        notes.append(
+            f"prices in whole multiples of {problem.limits.price_unit_per_kwh:g} gain at most "
+            f"{gap * stake(problem):.3g} less than prices of any size"
         )
     if problem.response.distortion > GAP:
         notes.append(
