@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tests.api.application import Api
+from tests.api.application import EIGHT_NUMBERS, Api
+from tests.api.in_memory import in_memory_api
 from tests.api.readings import column, send
 from tests.api.test_schedules import CASE_1, MONDAY, dispatch
 
@@ -203,3 +204,25 @@ def test_the_page_tells_devices_that_can_be_planned(api: Api, operator: httpx.Cl
     assert used(plan, "car")["soc_kwh"][27] >= 40 - 1e-6
     assert min(used(plan, "warmth")["temperature_c"]) >= 20 - 1e-4
     assert sum(power > 0 for power in used(plan, "washer")["charge_kw"]) == 4
+
+
+async def test_when_the_time_is_over_the_best_known_plan_is_answered_with_what_it_may_miss():
+    async with in_memory_api(optimization_timeout_minutes=1e-9) as api:
+        await api.create_administrator()
+        api.client.headers["Authorization"] = f"Bearer {(await api.login())['access_token']}"
+        await api.client.post("/communities", json={"community_id": "hasty", **EIGHT_NUMBERS})
+        answer = await api.client.post("/communities/hasty/optimization/dispatch", json={**DAY, "devices": [CAR]})
+        assert answer.status_code == 200, answer.text
+        plan = answer.json()
+        assert plan["status"] == "feasible"
+        assert plan["gap"] > 0
+        assert plan["provenance"]["solver"].startswith("out of time")
+        assert any("the time was over" in note for note in plan["provenance"]["notes"])
+        kept = await api.client.get(answer.headers["Location"])
+        assert kept.json() == plan
+        # nothing that needs no solver keeps to this limit
+        tight = {"community_id": "tight", **EIGHT_NUMBERS, "grid_import_limit_kw": 5.0}
+        await api.client.post("/communities", json=tight)
+        answer = await api.client.post("/communities/tight/optimization/dispatch", json={**DAY, "devices": [CAR]})
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["Retry-After"]
