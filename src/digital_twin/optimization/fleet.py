@@ -1,7 +1,6 @@
 """The question of a fleet and its answer: every member's own battery and vehicle behind one community's connection."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -108,9 +107,11 @@ class FleetProblem:
         if self.beyond_limits_per_kwh is not None and not 0 < self.beyond_limits_per_kwh < np.inf:
             raise InvalidInput("beyond_limits_per_kwh must be finite and > 0", field="beyond_limits_per_kwh")
 
-    def instant(self, step: int) -> datetime:
-        """When the interval starts."""
-        return self.grid.instant(step)
+    @property
+    def retail_cost(self) -> float:
+        """What the load alone costs at import prices."""
+        prices = np.abs(self.import_price_per_kwh)
+        return self.grid.step_hours * float(self.members.load_kw.sum(axis=0) @ prices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,11 +144,11 @@ class FleetProgress:
     gap: float
 
 
-def relative_gap(lower: float, upper: float, scale: float) -> float:
+def relative_gap(lower: float, upper: float, retail_cost: float) -> float:
     """How far the plan may lie above the best, relative to its cost or to 1 % of what the load costs at retail."""
     if not np.isfinite(upper) or not np.isfinite(lower):
         return np.inf
-    return max(0.0, upper - lower) / max(abs(upper), scale)
+    return max(0.0, upper - lower) / max(abs(upper), 0.01 * retail_cost, np.finfo(np.float64).tiny)
 
 
 def _shape(values: Array, name: str) -> tuple[int, int]:

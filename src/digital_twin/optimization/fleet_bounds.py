@@ -72,7 +72,7 @@ class Bounds:
 
     def _gap(self, upper: float) -> float:
         fixed = self._standard.fixed_cost
-        return relative_gap(self.lower + fixed, upper + fixed, 0.01 * self._grid.retail_cost)
+        return relative_gap(self.lower + fixed, upper + fixed, self._grid.retail_cost)
 
     def _try_courses(self, courses: Array) -> None:
         injection, cost = follow_courses(self._standard.units, self._standard.end_value, courses, self._groups)

@@ -173,5 +173,5 @@ def grid_side(problem: FleetProblem, standard: StandardFleet) -> GridSide:
         problem.peak.per_kw if problem.peak else 0.0,
         problem.peak.so_far_kw if problem.peak else 0.0,
         3 * float(np.abs(net_kw).max() + pv_kw.max() + powers.sum()) + 1,
-        hours * float(np.abs(problem.import_price_per_kwh) @ load_kw),
+        problem.retail_cost,
     )

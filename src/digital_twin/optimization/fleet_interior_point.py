@@ -53,7 +53,7 @@ class InteriorPoint:
 
     def __init__(self, standard: StandardFleet, grid: GridSide, *, common_step: bool = False) -> None:
         steps = grid.load_kw.size
-        per_kw = max(0.5 * float(np.abs(grid.import_cost).mean() + np.abs(grid.export_gain).mean()), 1e-9)
+        per_kw = 0.5 * float(np.abs(grid.import_cost).mean() + np.abs(grid.export_gain).mean()) or grid.beyond_cost
         self._common_step = common_step
         self.grid = grid
         self.units = standard.units._replace(weight=per_kw * (standard.units.weight + 1e-12))
