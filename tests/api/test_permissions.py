@@ -86,6 +86,8 @@ POST   /communities/{community_id}/optimization/dispatch          1      3    3 
 POST   /communities/{community_id}/optimization/tariff            1      3    3      +        4         3   +      schedules:run
 GET    /communities/{community_id}/optimization/results           1      3    +      +        4         3   +      schedules:read
 GET    /communities/{community_id}/optimization/results/{result_id} 1    3    +      +        4         3   +      schedules:read
+GET    /communities/{community_id}/optimization/results/{result_id}/explanation 1    3    +      +        4         3   +      schedules:read
+GET    /communities/{community_id}/optimization/results/{result_id}/model 1    3    +      +        4         3   +      schedules:read
 POST   /communities/{community_id}/simulation/run-scenario        1      3    3      +        4         3   +      simulations:run
 POST   /communities/{community_id}/simulation/run-multiple        1      3    3      +        4         3   +      simulations:run
 GET    /communities/{community_id}/simulation/results/{result_id} 1      3    +      +        4         3   +      simulations:read

@@ -21,6 +21,7 @@ from digital_twin.services.issued_forecasts import ForecastIssuer
 from digital_twin.services.keeping import KeepingService
 from digital_twin.services.lessons import Teacher
 from digital_twin.services.members import MemberService
+from digital_twin.services.kept_plans import KeptPlanService
 from digital_twin.services.memberships import MembershipService
 from digital_twin.services.meters import MeterService
 from digital_twin.services.models import ModelService
@@ -101,6 +102,7 @@ class Twin:
     runs: RunService
     events: EventService
     topics: TopicService
+    kept_plans: KeptPlanService
     ingest: IngestService
 
 
@@ -160,6 +162,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         simulations=SimulationService(store, clock, runs),
         runs=runs,
         imports=ImportService(store, clock, runs),
+        kept_plans=KeptPlanService(store, pool, timeout_s=60 * settings.optimization_timeout_minutes),
         events=EventService(store, access, adapters.feed),
         topics=TopicService(store, clock),
         ingest=IngestService(store, clock),

@@ -35,6 +35,7 @@ from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import PriceRequest, Prices, prices_of
 from digital_twin.services.provenance import Provenance
+from digital_twin.services.question_document import QUESTION, question_document
 from digital_twin.services.schedule_document import KIND, new_result_id, schedule_document
 from digital_twin.telemetry import DISPATCH_DURATION
 
@@ -201,7 +202,7 @@ class ScheduleService:
             GridLimits(
                 community.grid_import_limit_kw, community.grid_export_limit_kw, request.grid_limit_price_per_kwh
             ),
-            _peak_charge(community, request),
+            peak_charge(community, request.peak_price_per_kw),
             exchange.registers if exchange is not None else None,
             curtailable,
             devices,
@@ -224,7 +225,9 @@ class ScheduleService:
         provenance.notes.extend(schedule.notes)
         result_id = new_result_id(self._clock.now())
         document = schedule_document(prepared.problem, prepared.objective, comparison)
-        if risk is not None and comparison.risk is not None:
+        if risk is None:
+            document[QUESTION] = question_document(prepared.problem, prepared.weights)
+        elif comparison.risk is not None:
             document["risk"] = risk_document(risk, comparison.risk)
         document |= {"result_id": result_id, "provenance": provenance.to_document()}
         return StoredResult(result_id, KIND, self._clock.now(), document)
@@ -342,11 +345,12 @@ def _storage(community: Community, request: DispatchRequest, initial_kwh: float)
     )
 
 
-def _peak_charge(community: Community, request: DispatchRequest) -> PeakCharge | None:
+def peak_charge(community: Community, price_per_kw: float | None) -> PeakCharge | None:
+    """At the given price, or the tariff's."""
     charge = community.tariff.capacity_charge if community.tariff else None
     so_far_kw = charge.peak_so_far_kw if charge else 0.0
-    if request.peak_price_per_kw is not None:
-        return PeakCharge(request.peak_price_per_kw, so_far_kw)
+    if price_per_kw is not None:
+        return PeakCharge(price_per_kw, so_far_kw)
     return PeakCharge(charge.per_kw, so_far_kw) if charge else None
 
 

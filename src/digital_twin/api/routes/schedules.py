@@ -2,15 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 
+from digital_twin.api.accept import preferred
 from digital_twin.api.cursors import from_cursor, to_cursor
+from digital_twin.api.result_csv import CSV, result_csv
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.schemas.explanations import ExplanationAnswer, ModelQuery
+from digital_twin.api.schemas.fleet import MemberScheduleAnswer
 from digital_twin.api.schemas.model import is_uuid
 from digital_twin.api.schemas.schedules import DispatchBody, ResultPage, ResultQuery, ScheduleAnswer, summary_of
 from digital_twin.api.schemas.tariffs import TariffAnswer
 from digital_twin.domain.errors import InvalidInput, NotFound
 from digital_twin.services.access import Permission
+from digital_twin.services.question_document import answer_of
+
+PLAIN = "text/plain"
 
 router = twin_router("optimization")
 
@@ -26,7 +33,7 @@ async def dispatch(
     """Plan storage, curtailment and grid exchange; infeasible answers name the limits in the way."""
     result = await twin.schedules.dispatch(grant, body.to_domain())
     response.headers["Location"] = f"/communities/{community_id}/optimization/results/{result.result_id}"
-    return ScheduleAnswer.model_validate(result.document)
+    return ScheduleAnswer.model_validate(answer_of(result.document))
 
 
 @router.get("/communities/{community_id}/optimization/results", **requires(Permission.SCHEDULES_READ))
@@ -47,16 +54,49 @@ async def list_results(
 
 @router.get(
     "/communities/{community_id}/optimization/results/{result_id}",
+    response_model=ScheduleAnswer | TariffAnswer,
     response_model_exclude_none=True,
+    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
     **requires(Permission.SCHEDULES_READ),
 )
 async def get_result(
-    community_id: str, result_id: str, twin: TwinDep, grant: GrantDep
-) -> ScheduleAnswer | TariffAnswer:
-    """One stored result, as it was answered."""
+    community_id: str, result_id: str, request: Request, twin: TwinDep, grant: GrantDep
+) -> ScheduleAnswer | TariffAnswer | Response:
+    """One stored result, as it was answered; by Accept as CSV with a row for each interval."""
     if not is_uuid(result_id):
         raise NotFound("there is no result of this id")
     stored = await twin.schedules.result(grant, result_id)
+    if preferred(request.headers.get("accept"), ("application/json", CSV)) == CSV:
+        return Response(result_csv(stored.document), media_type=CSV)
     if stored.kind == "tariff":
         return TariffAnswer.model_validate(stored.document)
-    return ScheduleAnswer.model_validate(stored.document)
+    if stored.kind == "member_dispatch":
+        return MemberScheduleAnswer.model_validate(stored.document)
+    return ScheduleAnswer.model_validate(answer_of(stored.document))
+
+
+@router.get(
+    "/communities/{community_id}/optimization/results/{result_id}/explanation",
+    response_model_exclude_none=True,
+    **requires(Permission.SCHEDULES_READ),
+)
+async def explain_result(community_id: str, result_id: str, twin: TwinDep, grant: GrantDep) -> ExplanationAnswer:
+    """What the limits of a plan are worth on either side, and what it does when at which prices, also in words."""
+    if not is_uuid(result_id):
+        raise NotFound("there is no result of this id")
+    return ExplanationAnswer.model_validate(await twin.kept_plans.explanation(grant, result_id))
+
+
+@router.get(
+    "/communities/{community_id}/optimization/results/{result_id}/model",
+    response_model=None,
+    responses={200: {"content": {PLAIN: {"schema": {"type": "string"}}}}},
+    **requires(Permission.SCHEDULES_READ),
+)
+async def read_model(
+    community_id: str, result_id: str, twin: TwinDep, grant: GrantDep, query: Annotated[ModelQuery, Query()]
+) -> Response:
+    """The linear program whose optimum the plan is, as text that other solvers read."""
+    if not is_uuid(result_id):
+        raise NotFound("there is no result of this id")
+    return Response(await twin.kept_plans.model(grant, result_id, query.format), media_type=PLAIN)
