@@ -116,10 +116,12 @@ def _within(problem: StochasticProblem, reach: Reach, deadline: float) -> Certif
     best: Certified | None = None
     point: Point | None = None
     for point in points(program, deadline):
-        if point.gap * program.numbers.unit_cost > TRIED_GAP * max(1.0, abs(program.cost(point.y))):
+        cost = program.cost(point.y)
+        accuracy = TRIED_GAP * max(1.0, abs(cost))
+        if point.gap * program.numbers.unit_cost > accuracy:
             continue
         best = _better(best, _certified(problem, reach, program, point))
-        if best.gap <= TRIED_GAP or not kinks.is_exact:
+        if best.gap <= TRIED_GAP or abs(cost - best.bound) <= accuracy:  # the latter where burning energy would pay
             return best
     if kinks.is_exact and (best is None or best.gap > ACCEPTED_GAP):
         best = _extensive(problem, reach, deadline) or best
