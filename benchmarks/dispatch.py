@@ -1,25 +1,38 @@
-"""A dispatch plan of one day at 15 minutes: in process against CVXPY, PyPSA and the bare solver, and over HTTP.
+"""A dispatch plan of one day at 15 minutes: in process against peers and the bare solver, and over HTTP.
 
 Each round plans another day of the same kind (load and sun change by a few per cent), because nobody plans the same
 day twice; all contestants get the same ones.
 """
 
 import logging
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 from tests.e2e.serving import Installation
 
-from benchmarks.dispatch_peers import OPTIMUM, BareHighs, Plan, WithCvxpy, day, with_pypsa
+from benchmarks.dispatch_modellers import with_linopy, with_pyomo, with_pypsa
+from benchmarks.dispatch_peers import OPTIMUM, BareHighs, Plan, WithCvxpy, day
+from benchmarks.environments import prepare_environment
+from benchmarks.flexmeasures_server import NAME as FLEXMEASURES
+from benchmarks.flexmeasures_server import installed, variables_of
+from benchmarks.given_postgres import create_database, is_installed, postgres_server
 from benchmarks.measure import Result, Timings, milliseconds, report, rounds_asked, take_turns
+from benchmarks.peer_process import PeerProcess
 from digital_twin.optimization import OBJECTIVES
+from digital_twin.optimization.blocks import Shape, build, numbers_of, prices_of
+from digital_twin.optimization.compiled import CompiledModel
 from digital_twin.optimization.dispatch import plan_dispatch
 
 TOLERANCE = 1e-4
-PYPSA_ROUNDS = 5
+SLOW_ROUNDS = 5
+"""Of those that take hundreds of times longer."""
+
 WARM_UP = 5
 WEIGHTS = OBJECTIVES["minimize_cost"]
 
@@ -72,11 +85,24 @@ def check_agreement(contestants: Mapping[str, Plan]) -> None:
             raise RuntimeError(f"{name} finds {found}, not {OPTIMUM}")
 
 
+class Compiled:
+    """What of it answers the question of a bare model: the compiled program solved, whichever plan is optimal."""
+
+    def __init__(self) -> None:
+        self._model = CompiledModel(build(Shape.of(day(0), WEIGHTS)))
+
+    def __call__(self, number: int) -> float:
+        problem = day(number)
+        stages = [prices_of(problem, WEIGHTS)]
+        return self._model.solve(numbers_of(problem), stages, time_limit_s=60.0).bound
+
+
 def measure_in_process(rounds: int) -> Timings:
     cvxpy = WithCvxpy()
     program = cvxpy.linear_program()
     contestants: dict[str, Plan] = {
-        "ours: solved, checked, accounted": ours,
+        "ours: solved, ties broken, checked, accounted": ours,
+        "ours: solved": Compiled(),
         "CVXPY with DPP parameters, HiGHS": cvxpy,
         "floor: HiGHS alone, warm basis": BareHighs(program, warm=True),
         "floor: HiGHS alone, cold": BareHighs(program, warm=False),
@@ -85,14 +111,53 @@ def measure_in_process(rounds: int) -> Timings:
     return take_turns(contestants, rounds=rounds, warm_up=WARM_UP, clock=time.process_time)
 
 
-def measure_pypsa() -> Timings | None:
-    """PyPSA takes hundreds of times longer, so it gets a few rounds of its own."""
-    plan = with_pypsa()
-    if plan is None:
-        return None
-    contestants = {"ours": ours, "PyPSA, direct interface, HiGHS": plan}
+def measure_modellers() -> Timings:
+    """Pyomo keeps its model in the solver, linopy and PyPSA write theirs anew."""
+    made = {
+        "Pyomo, its kept interface to HiGHS": with_pyomo(),
+        "linopy, direct interface, HiGHS": with_linopy(),
+        "PyPSA, direct interface, HiGHS": with_pypsa(),
+    }
+    contestants = {"ours": ours} | {name: plan for name, plan in made.items() if plan is not None}
     check_agreement(contestants)
-    return take_turns(contestants, rounds=PYPSA_ROUNDS, clock=time.process_time)
+    return take_turns(contestants, rounds=SLOW_ROUNDS, clock=time.process_time)
+
+
+@contextmanager
+def emhass(home: Path) -> Iterator[PeerProcess]:
+    python = prepare_environment("emhass")
+    with closing(PeerProcess([python, "-P", _script("emhass_days")], environment=None, home=home)) as peer:
+        yield peer
+
+
+@contextmanager
+def flexmeasures(home: Path) -> Iterator[PeerProcess]:
+    """Its scheduler, which reads what it plans with from its database."""
+    python = prepare_environment(FLEXMEASURES)
+    with postgres_server() as address, installed(home, create_database(address, "peer")):
+        command = [python, "-P", _script("flexmeasures_days")]
+        with closing(PeerProcess(command, environment=variables_of(home), home=home)) as peer:
+            yield peer
+
+
+APART = {"EMHASS, its problem kept": emhass, "FlexMeasures, its scheduler in process": flexmeasures}
+
+
+def measure_apart(name: str) -> Timings:
+    """A peer in a process of its own and we, in turn; both tell the seconds of their own processor."""
+    seconds: dict[str, list[float]] = {"ours": [], name: []}
+    with tempfile.TemporaryDirectory() as folder, APART[name](Path(folder)) as peer:
+        check_agreement({name: lambda number: peer.plan(day(number), number)[0]})
+        for number in range(1, SLOW_ROUNDS + 1):
+            seconds[name].append(peer.plan(day(number), number)[1])
+            started = time.process_time()
+            ours(number)
+            seconds["ours"].append(time.process_time() - started)
+    return Timings({one: np.array(found) for one, found in seconds.items()})
+
+
+def _script(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.py")
 
 
 def measure_over_http(rounds: int) -> Timings:
@@ -129,11 +194,12 @@ def main() -> None:
         day(number)  # made beforehand: it is nobody's work
     rows = rows_against(measure_in_process(rounds))
     notes = [f"All agree on the objective of day 0: {OPTIMUM} within {TOLERANCE:g}."]
-    pypsa = measure_pypsa()
-    if pypsa is None:
-        notes.append("Skipped: PyPSA is not installed (`pip install pypsa`).")
-    else:
-        rows += rows_against(pypsa)[1:]
+    rows += rows_against(measure_modellers())[1:]
+    for name in APART:
+        if name.startswith("FlexMeasures") and not (is_installed() and shutil.which("redis-server")):
+            notes.append(f"Skipped: {name}, which needs the system's PostgreSQL and redis-server.")
+            continue
+        rows += rows_against(measure_apart(name))[1:]
     logging.getLogger("httpx").setLevel(logging.WARNING)
     over_http = measure_over_http(rounds)
     rows += rows_against(over_http)[1:]

@@ -1,10 +1,8 @@
-"""The day that schedulers are compared on, planned by peers and by the bare solver."""
+"""The day that schedulers are compared on, planned by CVXPY and by the bare solver."""
 
-import logging
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import cvxpy as cp
@@ -110,46 +108,3 @@ class BareHighs:
         self._highs.changeRowsBounds(STEPS, self._balance.astype(np.int32), net, net)  # type: ignore[attr-defined]
         self._highs.run()
         return float(self._highs.getInfo().objective_function_value)
-
-
-def with_pypsa() -> Plan | None:
-    """PyPSA as its manual shows, with its faster direct interface; None where it is not installed."""
-    try:
-        import pypsa
-    except ImportError:
-        return None
-    import pandas as pd
-
-    for name in ("pypsa", "linopy"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
-
-    def plan(number: int) -> float:
-        problem = day(number)
-        outlook, store, limits = problem.outlook, problem.storage, problem.limits
-        network = pypsa.Network()
-        network.set_snapshots(pd.date_range("2026-03-02", periods=STEPS, freq="15min"))
-        network.snapshot_weightings = network.snapshot_weightings.astype(float) * outlook.grid.step_hours
-        columns = partial(pd.Series, index=network.snapshots)
-        network.add("Bus", "community")
-        network.add("Load", "load", bus="community", p_set=columns(outlook.load_kw))
-        network.add("Generator", "pv", bus="community", p_nom=1.0, p_max_pu=columns(outlook.pv_kw))
-        network.add(
-            "Generator", "import", bus="community", p_nom=limits.import_kw,
-            marginal_cost=columns(outlook.import_price_per_kwh),
-        )  # fmt: skip
-        network.add(
-            "Generator", "export", bus="community", p_nom=limits.export_kw, sign=-1,
-            marginal_cost=columns(-outlook.export_price_per_kwh),
-        )  # fmt: skip
-        final = columns(np.append(np.full(STEPS - 1, np.nan), store.final_min_kwh))
-        network.add(
-            "StorageUnit", "battery", bus="community", p_nom=store.power_kw,
-            max_hours=store.capacity_kwh / store.power_kw, efficiency_store=store.charge_efficiency,
-            efficiency_dispatch=store.discharge_efficiency, state_of_charge_initial=store.initial_kwh,
-            cyclic_state_of_charge=False, state_of_charge_set=final,
-        )  # fmt: skip
-        network.optimize(solver_name="highs", log_to_console=False, io_api="direct")
-        return float(network.objective)
-
-    return plan

@@ -16,7 +16,8 @@ import numpy as np
 import orjson
 from tests.e2e.serving import Installation
 
-from benchmarks.flexmeasures_server import FlexMeasures, flexmeasures, prepare_environment
+from benchmarks.environments import prepare_environment
+from benchmarks.flexmeasures_server import NAME, FlexMeasures, flexmeasures
 from benchmarks.given_postgres import create_database, is_installed, postgres_server
 from benchmarks.ingest import community
 from benchmarks.measure import Result, report, rounds_asked, significant, take_turns
@@ -134,7 +135,7 @@ def main() -> None:
     if not is_installed() or shutil.which("redis-server") is None:
         print("FlexMeasures: skipped, it needs the system's PostgreSQL with its extensions, and redis-server")
         return
-    prepare_environment()
+    prepare_environment(NAME)
     with both() as (client, peer):
         rows = rows_of(client, peer, rounds)
     columns = ("readings", "ours, ms", "FlexMeasures, ms", "FlexMeasures / ours")

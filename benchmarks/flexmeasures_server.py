@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,39 +15,25 @@ import httpx
 from psycopg.conninfo import conninfo_to_dict
 from tests.e2e.serving import free_port
 
-ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "requirements-bench-flexmeasures.txt"
-ENVIRONMENT = ROOT / ".venv-flexmeasures"
-PYTHON = ENVIRONMENT / "bin" / "python"
+from benchmarks.environments import environment_of, python_of
+
+NAME = "flexmeasures"
 START_TIMEOUT_S = 300.0
-
-
-def prepare_environment() -> None:
-    """Install what the lock names into a virtual environment of the peer's own, once; ours has other versions."""
-    stamp = ENVIRONMENT / ".installed"
-    if stamp.exists() and stamp.read_bytes() == LOCK.read_bytes():
-        return
-    print(f"installing what {LOCK.name} names into {ENVIRONMENT.name} ...", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    # the lock is whole; where a requirement asks for an extra, pip would look for another version of it
-    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", LOCK], check=True)
-    stamp.write_bytes(LOCK.read_bytes())
 
 
 class FlexMeasures:
     """Its server with one sensor of 15 minutes, one worker process and no limits of rate."""
 
     def __init__(self, home: Path, log: IO[bytes]) -> None:
-        self._run: dict[str, Any] = {"env": _environment(home), "cwd": home, "stderr": log}
+        self._run: dict[str, Any] = {"env": variables_of(home), "cwd": home, "stderr": log}
         self._log = log
         said = self._output(
-            PYTHON, "-P", Path(__file__).with_name("flexmeasures_account.py"), secrets.token_urlsafe(24)
+            python_of(NAME), "-P", Path(__file__).with_name("flexmeasures_account.py"), secrets.token_urlsafe(24)
         )
         ready = json.loads(said.splitlines()[-1])
         self._address = f"/api/v3_0/sensors/{ready['sensor']}/data"
         port = free_port()
-        self._command = [ENVIRONMENT / "bin" / "gunicorn", "--workers", "1", "--timeout", "0"]
+        self._command = [environment_of(NAME) / "bin" / "gunicorn", "--workers", "1", "--timeout", "0"]
         self._command += ["--bind", f"127.0.0.1:{port}", "flexmeasures.app:create()"]
         headers = {"Authorization": ready["token"], "Content-Type": "application/json"}
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers)
@@ -96,7 +81,15 @@ class FlexMeasures:
 
 @contextmanager
 def flexmeasures(home: Path, address: str) -> Iterator[FlexMeasures]:
-    """The peer on this database, until the block ends."""
+    """The peer's server on this database, until the block ends."""
+    with installed(home, address) as log, closing(FlexMeasures(home, log)) as peer:
+        peer.start()
+        yield peer
+
+
+@contextmanager
+def installed(home: Path, address: str) -> Iterator[IO[bytes]]:
+    """The peer's tables in this database, its settings and its Redis, until the block ends; where it logs."""
     redis_port = free_port()
     (home / ".flexmeasures.cfg").write_text(_settings(address, redis_port))
     redis = subprocess.Popen(
@@ -104,17 +97,16 @@ def flexmeasures(home: Path, address: str) -> Iterator[FlexMeasures]:
     )
     try:
         with (home / "flexmeasures.log").open("wb") as log:
-            upgrade = [ENVIRONMENT / "bin" / "flexmeasures", "db", "upgrade"]
-            subprocess.run(upgrade, check=True, env=_environment(home), cwd=home, stdout=log, stderr=log)
-            with closing(FlexMeasures(home, log)) as peer:
-                peer.start()
-                yield peer
+            upgrade = [environment_of(NAME) / "bin" / "flexmeasures", "db", "upgrade"]
+            subprocess.run(upgrade, check=True, env=variables_of(home), cwd=home, stdout=log, stderr=log)
+            yield log
     finally:
         redis.terminate()
         redis.wait()
 
 
-def _environment(home: Path) -> dict[str, str]:
+def variables_of(home: Path) -> dict[str, str]:
+    """What its processes find in their environment."""
     ours = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DATABASE_URL")}
     return {**ours, "HOME": str(home), "OMP_NUM_THREADS": "1"}
 

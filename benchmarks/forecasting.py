@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.environments import lock_of, prepare_environment, python_of
 from benchmarks.measure import Result, report, significant
 from benchmarks.real_series import RealSeries, all_series
 from digital_twin.domain.time import TimeGrid
@@ -36,8 +37,9 @@ from digital_twin.forecasting.scores import Estimate
 HISTORY_DAYS = 400
 REFIT_DAYS = 14
 OURS, RAW = "ensemble", "ensemble, not calibrated"
-ROOT = Path(__file__).parents[1]
-LOCK, ENVIRONMENT = ROOT / "requirements-bench-forecasting.txt", ROOT / ".venv-forecasting"
+APART = "forecasting"
+"""The environment of the peers whose versions of other packages are not ours."""
+
 PEERS_SCRIPT = Path(__file__).with_name("forecasting_peers.py")
 ANSWERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digital-twin" / "forecasting_peers"
 """What peers said before; some take minutes for a series."""
@@ -161,7 +163,7 @@ def ask_peers(task: TrainingTask, judged: int, refit_days: int, names: Iterable[
 def _digest(name: str, question: dict[str, Array]) -> str:
     """Of all that an answer follows from: the question, how it is put, and whose versions are asked."""
     _, has_own_environment = PEERS[name]
-    versions = LOCK.read_bytes() if has_own_environment else version(name).encode()
+    versions = lock_of(APART).read_bytes() if has_own_environment else version(name).encode()
     parts = [versions, PEERS_SCRIPT.read_bytes(), *(question[key].tobytes() for key in sorted(question))]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:20]
 
@@ -169,7 +171,7 @@ def _digest(name: str, question: dict[str, Array]) -> str:
 def _ask(name: str, question: dict[str, Array], kept: Path) -> bool:
     """Have a peer answer, and keep what it says; whether it could."""
     title, has_own_environment = PEERS[name]
-    python = ENVIRONMENT / "bin" / "python" if has_own_environment else sys.executable
+    python = python_of(APART) if has_own_environment else sys.executable
     with tempfile.TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "question.npz", Path(folder) / "answer.npz"
         np.savez(asked, allow_pickle=False, **question)
@@ -199,18 +201,6 @@ def question_of(task: TrainingTask) -> dict[str, Array]:
 def _filled(table: Array) -> Array:
     whole = pd.Series(table.ravel()).interpolate(limit_direction="both")
     return whole.to_numpy(dtype=np.float64).reshape(table.shape)
-
-
-def prepare_environment() -> None:
-    """Install what the lock names into a virtual environment of the peers' own, once; ours has other versions."""
-    stamp = ENVIRONMENT / ".installed"
-    if stamp.exists() and stamp.read_bytes() == LOCK.read_bytes():
-        return
-    print(f"installing what {LOCK.name} names into {ENVIRONMENT.name} ...", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-    pip = [ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", LOCK], check=True)
-    stamp.write_bytes(LOCK.read_bytes())
 
 
 def rows_of(series: RealSeries, judged: Backtest) -> list[list[str]]:
@@ -256,7 +246,7 @@ def main() -> None:
         print("skipped: no data in ../shared/data")
         return
     if any(PEERS[name][1] for name in given.peers):
-        prepare_environment()
+        prepare_environment(APART)
     rows: list[list[str]] = []
     for series in wanted:
         added = rows_of(series, judge(series, given.period, given.refit_days, given.peers))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecasting import ENVIRONMENT, PEERS, question_of
+from benchmarks.environments import python_of
+from benchmarks.forecasting import APART, PEERS, question_of
 from benchmarks.forecasting_speed import a_day_before, tomorrow
 from benchmarks.measure import Result, Spread, report, rounds_asked, significant, take_turns
 from benchmarks.real_series import all_series
@@ -105,7 +106,7 @@ def peers_of(task: TrainingTask) -> dict[str, Spread]:
         np.savez(question, allow_pickle=False, **asked)
         for name in QUICK_PEERS:
             title, has_own_environment = PEERS[name]
-            python = ENVIRONMENT / "bin" / "python" if has_own_environment else Path(sys.executable)
+            python = python_of(APART) if has_own_environment else Path(sys.executable)
             if not python.exists():
                 continue
             script = Path(__file__).with_name("forecasting_peers.py")

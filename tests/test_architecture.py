@@ -154,7 +154,7 @@ def test_no_file_names_a_package_registry() -> None:
 
 def test_requirements_are_pinned_with_hashes() -> None:
     locks = sorted(ROOT.glob("requirements*.txt"))
-    assert len(locks) == 5
+    assert len(locks) == 6
     for lock in locks:
         for requirement in lock.read_text().replace("\\\n", " ").splitlines():
             assert "==" in requirement, requirement

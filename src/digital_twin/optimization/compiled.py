@@ -40,6 +40,36 @@ class Solution:
     ties_are_broken: bool = True
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Optimum:
+    """What the solver found, as arrays; of its rows only where they are asked for."""
+
+    x: Array  # (n,)
+    reduced: Array  # (n,)
+    duals: Array  # (m,)
+    found: highspy.HighsSolution
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Limits:
+    """Of the columns and of the rows."""
+
+    lower: Array  # (n,)
+    upper: Array  # (n,)
+    row_lower: Array  # (m,)
+    row_upper: Array  # (m,)
+
+    def held_at(self, optimum: _Optimum, columns: Mask, rows: Mask) -> "_Limits":
+        """With these columns and rows held where the optimum has them."""
+        x, activity = optimum.x, np.asarray(optimum.found.row_value)
+        return _Limits(
+            np.where(columns, x, self.lower),
+            np.where(columns, x, self.upper),
+            np.where(rows, activity, self.row_lower),
+            np.where(rows, activity, self.row_upper),
+        )
+
+
 class CompiledModel:
     """One model shape on one persistent solver."""
 
@@ -83,14 +113,16 @@ class CompiledModel:
         for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
             highs.setOptionValue(option, value)
         highs.passModel(LinearProgram(columns, columns, columns, self._matrix, rows, rows).to_highs())
-        self._columns = np.arange(self._size, dtype=np.int32)
-        self._row_indices = np.arange(self._rows, dtype=np.int32)
+        self._in_solver = _Limits(columns, columns, rows, rows)
+        self._cost_in_solver = columns
         return highs
 
     def program(self, numbers: Numbers, prices: Prices) -> LinearProgram:
         """The problem of these numbers and prices."""
-        lower, upper, row_lower, row_upper = self._limits(numbers)
-        return LinearProgram(self._cost(prices), lower, upper, self._matrix, row_lower, row_upper)
+        limits = self._limits(numbers)
+        return LinearProgram(
+            self._cost(prices), limits.lower, limits.upper, self._matrix, limits.row_lower, limits.row_upper
+        )
 
     def columns_of(self, name: str) -> slice:
         """Where a variable stands."""
@@ -106,39 +138,46 @@ class CompiledModel:
         began_s = self._highs.getRunTime()
         self._highs.setOptionValue("time_limit", float(time_limit_s) + began_s)
         program = self.program(numbers, stages[0])
-        lower, upper, row_lower, row_upper = program.lower, program.upper, program.row_lower, program.row_upper
-        self._change_columns(lower, upper)
-        self._change_rows(row_lower, row_upper)
-        solution = self._stage(program.cost)
-        if solution is None:
+        limits = _Limits(program.lower, program.upper, program.row_lower, program.row_upper)
+        optimum = self._stage(program.cost, limits)
+        if optimum is None:
             raise OutOfTime(program.bound(np.asarray(self._highs.getSolution().row_dual)))
-        first, cost = solution, program.cost
-        bound = program.bound(np.asarray(first.row_dual))
-        reduced_costs = self.named(np.asarray(first.col_dual))
+        bound, reduced_costs = program.bound(optimum.duals), self.named(optimum.reduced)
+        cost = program.cost
         for prices in stages[1:]:
-            x, reduced, activity = (
-                np.asarray(one) for one in (solution.col_value, solution.col_dual, solution.row_value)
-            )
             tolerance = FACE_TOLERANCE * max(1e-6, np.abs(cost).max(initial=0.0))
-            held, binding = np.abs(reduced) > tolerance, np.abs(np.asarray(solution.row_dual)) > tolerance
-            if self._is_only_optimum(held | (lower == upper), binding | (row_lower == row_upper)):
+            held, binding = np.abs(optimum.reduced) > tolerance, np.abs(optimum.duals) > tolerance
+            is_fixed = limits.lower == limits.upper, limits.row_lower == limits.row_upper
+            if self._is_only_optimum(held | is_fixed[0], binding | is_fixed[1]):
                 break
-            lower, upper = np.where(held, x, lower), np.where(held, x, upper)
-            row_lower, row_upper = np.where(binding, activity, row_lower), np.where(binding, activity, row_upper)
-            self._change_columns(lower, upper)
-            self._change_rows(row_lower, row_upper)
-            cost = self._cost(prices)
-            better = self._stage(cost)
+            limits, cost = limits.held_at(optimum, held, binding), self._cost(prices)
+            better = self._stage(cost, limits)
             if better is None:
-                return Solution(self.named(x), reduced_costs, bound, time_limit_s, ties_are_broken=False)
-            solution = better
-        seconds = self._highs.getRunTime() - began_s
-        return Solution(self.named(np.asarray(solution.col_value)), reduced_costs, bound, seconds)
+                return Solution(self.named(optimum.x), reduced_costs, bound, time_limit_s, ties_are_broken=False)
+            optimum = better
+        return Solution(self.named(optimum.x), reduced_costs, bound, self._highs.getRunTime() - began_s)
 
-    def _stage(self, cost: Array) -> highspy.HighsSolution | None:
-        """The optimum of these costs; None when the time is over."""
-        self._highs.changeColsCost(self._size, self._columns, cost)
-        return self._highs.getSolution() if run(self._highs) else None
+    def _stage(self, cost: Array, limits: "_Limits") -> "_Optimum | None":
+        """The optimum of these costs within these limits; None when the time is over."""
+        self._set(cost, limits)
+        if not run(self._highs):
+            return None
+        found = self._highs.getSolution()
+        return _Optimum(np.asarray(found.col_value), np.asarray(found.col_dual), np.asarray(found.row_dual), found)
+
+    def _set(self, cost: Array, limits: "_Limits") -> None:
+        """Tell the solver what is other than before: what it is not told, it need not look at again."""
+        known = self._in_solver
+        at = _where(cost != self._cost_in_solver)
+        if at.size:
+            self._highs.changeColsCost(at.size, at, cost[at])
+        at = _where((limits.lower != known.lower) | (limits.upper != known.upper))
+        if at.size:
+            self._highs.changeColsBounds(at.size, at, limits.lower[at], limits.upper[at])
+        at = _where((limits.row_lower != known.row_lower) | (limits.row_upper != known.row_upper))
+        if at.size:
+            self._highs.changeRowsBounds(at.size, at, limits.row_lower[at], limits.row_upper[at])  # type: ignore[attr-defined]
+        self._cost_in_solver, self._in_solver = cost, limits
 
     def _is_only_optimum(self, columns: Mask, rows: Mask) -> bool:
         """Whether nothing that is out of the basis can leave its bound without a price, so that no tie is left.
@@ -154,7 +193,7 @@ class CompiledModel:
         settled[np.where(basic >= 0, basic, self._size - 1 - basic)] = True
         return bool(settled.all())
 
-    def _limits(self, numbers: Numbers) -> tuple[Array, Array, Array, Array]:
+    def _limits(self, numbers: Numbers) -> "_Limits":
         for name, where in self._parameter_slices.items():
             self._theta[where] = numbers.right_hand_sides[name]
         lower, upper = np.zeros(self._size), np.full(self._size, highspy.kHighsInf)
@@ -162,23 +201,17 @@ class CompiledModel:
             for name, values in given.items():
                 if name in self._variable_slices:
                     bounds[self._variable_slices[name]] = values
-        limits = np.zeros(self._rows)
-        limits[self._limit_rows] = self._limit_map @ self._theta
-        row_lower = limits.copy()
+        row_upper = np.zeros(self._rows)
+        row_upper[self._limit_rows] = self._limit_map @ self._theta
+        row_lower = row_upper.copy()
         row_lower[self._equalities :] = -highspy.kHighsInf
-        return lower, upper, row_lower, limits
+        return _Limits(lower, upper, row_lower, row_upper)
 
     def _cost(self, prices: Prices) -> Array:
         cost = np.zeros(self._size)
         for name, values in prices.items():
             cost[self._variable_slices[name]] = values
         return cost
-
-    def _change_columns(self, lower: Array, upper: Array) -> None:
-        self._highs.changeColsBounds(self._size, self._columns, lower, upper)
-
-    def _change_rows(self, lower: Array, upper: Array) -> None:
-        self._highs.changeRowsBounds(self._rows, self._row_indices, lower, upper)  # type: ignore[attr-defined]
 
     def named(self, x: Array) -> dict[str, Array]:
         """The values of the columns by variable."""
@@ -187,3 +220,7 @@ class CompiledModel:
 
 def _slice(start: int, symbol: cp.Variable | cp.Parameter) -> slice:
     return slice(start, start + symbol.size)
+
+
+def _where(differs: Mask) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    return np.flatnonzero(differs).astype(np.int32)
