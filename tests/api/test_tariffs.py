@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from tests.api.application import Api, answered, refused
 
@@ -260,3 +261,86 @@ def test_a_tariff_is_kept_among_the_results(api: Api, operator: httpx.Client):
     assert kinds == ["dispatch", "tariff"]
     [kept] = answered(operator.get(f"{path}/results", params={"kind": "tariff"}))["results"]
     assert kept["welfare_change"] == pytest.approx(1.86, abs=EXACT)
+
+
+# Elasticity, units, members who must not lose
+
+
+def test_elasticity_is_learned_where_readings_and_prices_vary(api: Api, operator: httpx.Client):
+    dynamic = {"kind": "dynamic", "markup_per_kwh": 0.1}
+    tariff = {"import_price": dynamic, "export_price": {"kind": "flat", "per_kwh": 0.05}}
+    community_id = api.community(operator, tariff=tariff)
+    draw, hours = np.random.default_rng(1), 24 * 84
+    start = datetime(2026, 3, 2, tzinfo=UTC) - timedelta(hours=hours)
+    price = 0.3 * np.exp(draw.normal(0, 0.25, hours))
+    habit = 50 + 20 * np.sin(np.arange(hours) / 24 * 2 * np.pi)
+    load = habit * (price / 0.3) ** -0.3 * np.exp(draw.normal(0, 0.03, hours))
+    column = {"start": start.isoformat(), "resolution_minutes": 60}
+    series = [
+        {**column, "name": "load_kw", "unit": "kW", "values": load.tolist()},
+        {**column, "name": "import_price_per_kwh", "unit": "EUR/kWh", "values": (price - 0.1).tolist()},
+    ]
+    answered(
+        operator.post(f"/communities/{community_id}/readings", json={"series": series, "assumed_delay_minutes": 0})
+    )
+    body = {
+        "start_time": "2026-03-02T00:00:00Z",
+        "horizon_hours": 24,
+        "resolution_minutes": 60,
+        "reference_price_per_kwh": 0.3,
+        "pv_kw": [0.0] * 24,
+        "marginal_cost_per_kwh": [0.2, 0.4] * 12,
+    }
+    found = design(operator, community_id, body)
+    elasticity = found["elasticity"]
+    assert elasticity["source"] == "readings"
+    assert elasticity["own"] == pytest.approx(-0.3, abs=3 * elasticity["own_standard_error"])
+    assert 0 < elasticity["own_standard_error"] < 0.03
+    assert elasticity["days"] == 84
+    assert "learned: own -0.3" in found["provenance"]["sources"]["elasticity"]
+    for when in ("before", "after"):
+        low, mid, high = (found[f"demand_{when}{part}_kw"] for part in ("_low", "", "_high"))
+        assert all(a <= b <= c for a, b, c in zip(low, mid, high, strict=True))
+    given = design(operator, community_id, {**body, "elasticity": -0.2})
+    assert given["elasticity"] == {"own": -0.2, "cross": 0.0, "source": "request"}
+
+
+def test_a_clock_tariff_teaches_no_elasticity_and_says_so(api: Api, operator: httpx.Client):
+    tariff = {"import_price": {"kind": "flat", "per_kwh": 0.3}, "export_price": {"kind": "flat", "per_kwh": 0.05}}
+    found = design(operator, api.community(operator, tariff=tariff), {})
+    assert found["elasticity"]["source"] == "literature"
+    assert any("cannot be told from habit" in one for one in found["provenance"]["assumptions"])
+
+
+def test_prices_in_whole_cents_stay_inside_the_budget(operator: httpx.Client, community: str):
+    tariff = design(operator, community, {**CASE_2, "incentive_budget": 10.5, "price_unit_per_kwh": 0.01})
+    assert tariff["import_price_per_kwh"] == [0.21, 0.36]
+    assert tariff["incentives_paid"] == pytest.approx(0.09 * 109)
+    assert tariff["status"] == "feasible"
+    assert tariff["gap"] > 0
+
+
+def test_no_member_pays_more_for_what_it_uses_at_present(api: Api, operator: httpx.Client):
+    community_id = api.community(operator, num_prosumers=2)
+    refused(
+        operator.post(f"/communities/{community_id}/optimization/tariff", json={**CASE_2, "no_member_worse_off": True}),
+        409,
+    )
+    path, start = f"/communities/{community_id}", datetime(2026, 3, 10, tzinfo=UTC)
+    answered(
+        operator.post(f"{path}/members", json={"members": [{"member_id": "night"}, {"member_id": "evening"}]}), 201
+    )
+    column = {
+        "name": "load_kw", "unit": "kW", "start": (start - timedelta(days=7)).isoformat(), "resolution_minutes": 60,
+    }  # fmt: skip
+    series = [
+        {**column, "member_id": "night", "values": [80.0, 20]},
+        {**column, "member_id": "evening", "values": [20.0, 180]},
+    ]
+    answered(operator.post(f"{path}/readings", json={"series": series, "assumed_delay_minutes": 60}))
+    body = {**CASE_2, "start_time": start.isoformat()}
+    free, kept = (design(operator, community_id, {**body, "no_member_worse_off": one}) for one in (False, True))
+    assert min(one["surplus_change"] for one in free["distribution"]["members"]) < -1
+    assert min(one["surplus_change"] for one in kept["distribution"]["members"]) >= -EXACT
+    assert 0 < kept["welfare"]["change"] < free["welfare"]["change"]
+    assert "no_member_worse_off" in [one["limit"] for one in kept["binding"]]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from digital_twin.forecasting.forecast import Forecast, ForecastTask
     from digital_twin.forecasting.forecaster import TrainingTask
     from digital_twin.forecasting.paths import Paths
+    from digital_twin.optimization.learned_elasticity import LearnedElasticity, PastDemand
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
     from digital_twin.optimization.stochastic_plan import RiskFigures, StochasticProblem
     from digital_twin.optimization.tariff_distribution import Distribution
@@ -160,6 +161,13 @@ def design_and_distribute(problem: "TariffProblem", member_load_kw: "Array") -> 
 
     design = design_tariff(problem)
     return design, distribute(problem, design.figures.import_price_per_kwh, member_load_kw)
+
+def learned_elasticity(past: "PastDemand") -> "LearnedElasticity | str":
+    """The elasticity that readings and past prices tell, or why they tell none."""
+    from digital_twin.optimization.learned_elasticity import learn_elasticity
+
+    return learn_elasticity(past)
+
 
 
 def simulate_part(known: "KnownYear", terms: "Terms", first: int, count: int) -> bytes:

@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 
 from digital_twin.domain.units import Array
+from digital_twin.optimization.learned_elasticity import answer_error_kw
 from digital_twin.optimization.tariff_distribution import Distribution
 from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem, Welfare
+from digital_twin.services.known_elasticity import KnownElasticity
 from digital_twin.services.provenance import instant_text
 
 KIND = "tariff"
+BAND, BAND_DEVIATIONS = 0.8, 1.2816
+"""Probability of the band of demand, and how many standard deviations of a normal error it reaches to each side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,8 +26,16 @@ class KnownMembers:
     load_kw: Array  # (N, T), N at least 1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownDemand:
+    """How demand answers, and between what it lies at the present tariff where it is forecast."""
+
+    elasticity: KnownElasticity
+    band_kw: Array | None  # (T, 2)
+
+
 def tariff_document(
-    problem: TariffProblem, design: TariffDesign, members: KnownMembers, shares: Distribution
+    problem: TariffProblem, design: TariffDesign, demand: KnownDemand, members: KnownMembers, shares: Distribution
 ) -> dict[str, Any]:
     """The prices with what they do, beside the present tariff, and what holds them back."""
     figures, outlook = design.figures, problem.outlook
@@ -38,6 +50,8 @@ def tariff_document(
         "export_price_per_kwh": problem.supply.feed_in_price_per_kwh.tolist(),
         "demand_before_kw": outlook.load_kw.tolist(),
         "demand_after_kw": figures.demand_kw.tolist(),
+        **_bands(problem, design, demand),
+        "elasticity": demand.elasticity.to_document(),
         "marginal_cost_per_kwh": problem.supply.marginal_cost_per_kwh.tolist(),
         "blocks": _blocks(problem, figures.import_price_per_kwh),
         "welfare": {"change": design.welfare_change, **_parts(figures.change)},
@@ -65,6 +79,25 @@ def tariff_document(
             for limit in design.binding
         ],
     }
+
+
+def _bands(problem: TariffProblem, design: TariffDesign, demand: KnownDemand) -> dict[str, list[float]]:
+    """Where demand lies with `BAND` probability: the forecast's error, and after response that of the elasticity."""
+    outlook, figures, learned = problem.outlook, design.figures, demand.elasticity.learned
+    reach = np.zeros((outlook.grid.steps, 2))
+    bands: dict[str, list[float]] = {}
+    if demand.band_kw is not None:
+        reach = np.abs(demand.band_kw - outlook.load_kw[:, None])
+        low, high = demand.band_kw.T
+        bands |= {"demand_before_low_kw": low.tolist(), "demand_before_high_kw": high.tolist()}
+    if learned is not None:
+        change = figures.import_price_per_kwh / outlook.import_price_per_kwh - 1
+        error_kw = answer_error_kw(learned, outlook.load_kw, change, problem.calendar.day)
+        reach = np.hypot(reach, BAND_DEVIATIONS * error_kw[:, None])
+    if demand.band_kw is None and learned is None:
+        return bands
+    low, high = np.maximum(figures.demand_kw - reach[:, 0], 0.0), figures.demand_kw + reach[:, 1]
+    return bands | {"demand_after_low_kw": low.tolist(), "demand_after_high_kw": high.tolist()}
 
 
 def _parts(welfare: Welfare) -> dict[str, float]:

@@ -8,16 +8,17 @@ from enum import StrEnum
 import numpy as np
 
 from digital_twin.domain.community import Community
+from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
 from digital_twin.optimization.demand_response import (
-    SHORT_RUN_ELASTICITY,
     Elasticity,
     blocks_of_hours,
     demand_response,
     equal_blocks,
 )
+from digital_twin.optimization.learned_elasticity import PastDemand
 from digital_twin.optimization.plan import DEFAULT_CARBON_PRICE_PER_KG, GridLimits, Outlook
 from digital_twin.optimization.tariff_plan import (
     PriceCalendar,
@@ -27,16 +28,17 @@ from digital_twin.optimization.tariff_plan import (
     WelfareWeights,
 )
 from digital_twin.services.access import Grant
-from digital_twin.services.computations import design_and_distribute
+from digital_twin.services.computations import design_and_distribute, learned_elasticity
 from digital_twin.services.exchange import members_of_last_weeks
 from digital_twin.services.forecasts import ForecastRequest, ForecastService
 from digital_twin.services.history import community_series
+from digital_twin.services.known_elasticity import KnownElasticity, known_elasticity, past_demand
 from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import MARKET_SERIES, PriceRequest, Prices, prices_of, spread
 from digital_twin.services.provenance import Provenance
 from digital_twin.services.schedule_document import new_result_id
-from digital_twin.services.tariff_document import KIND, KnownMembers, tariff_document
+from digital_twin.services.tariff_document import BAND, KIND, KnownDemand, KnownMembers, tariff_document
 from digital_twin.telemetry import TARIFF_DURATION
 
 HOURLY = tuple(float(hour) for hour in range(24))
@@ -63,6 +65,8 @@ class TariffRequest:
     blocks: int | tuple[float, ...] = HOURLY
     price_bounds: tuple[float, float] | None = None
     max_step_per_kwh: float | None = None
+    price_unit_per_kwh: float | None = None
+    no_member_worse_off: bool = False
     elasticity: Elasticity | None = None
     revenue_floor: float | None = None
     incentive_budget: float | None = None
@@ -87,6 +91,8 @@ class _Gathered:
     load_kw: Array
     pv_kw: Array
     members: KnownMembers
+    past: PastDemand | str | None
+    load_band_kw: Array | None  # (T, 2) where load is forecast
 
 
 class TariffService:
@@ -107,14 +113,15 @@ class TariffService:
         Raises:
             Infeasible: no prices respect the limits, which it names.
             InvalidInput: numbers that do not fit the grid, or weights without an inner maximum.
-            InsufficientData: a dynamic tariff without market prices.
+            InsufficientData: a dynamic tariff without market prices, or members to protect without readings.
             Unavailable: no answer in time.
         """
         community_id, now = str(grant.community_id), self._clock.now()
         grid = planned_grid(request.start, request.horizon_hours, request.resolution_minutes, now)
         provenance = Provenance(known_at(request.as_of, request.start, now))
         gathered = await self._gather(community_id, grid, request, provenance)
-        problem = _problem(gathered, grid, request, provenance)
+        known = await self._elasticity(gathered, request, provenance)
+        problem = _problem(gathered, grid, request, provenance, known.elasticity)
         _fingerprint(provenance, problem)
         started = time.perf_counter()
         loads = gathered.members.load_kw
@@ -123,12 +130,22 @@ class TariffService:
         provenance.solver = design.solver
         provenance.notes.extend(design.notes)
         result_id = new_result_id(self._clock.now())
-        document = tariff_document(problem, design, gathered.members, shares)
+        demand = KnownDemand(known, gathered.load_band_kw)
+        document = tariff_document(problem, design, demand, gathered.members, shares)
         document |= {"result_id": result_id, "provenance": provenance.to_document()}
         result = StoredResult(result_id, KIND, self._clock.now(), document)
         async with self._store.community(community_id) as tx:
             await tx.results.add(result)
         return result
+
+    async def _elasticity(self, gathered: _Gathered, request: TariffRequest, provenance: Provenance) -> KnownElasticity:
+        if request.elasticity is not None:
+            return KnownElasticity(request.elasticity, "request")
+        past = gathered.past
+        if isinstance(past, PastDemand):
+            past = await self._pool.call(learned_elasticity, past, timeout_s=self._timeout_s)
+        assert past is not None
+        return known_elasticity(past, provenance)
 
     async def _gather(
         self, community_id: str, grid: TimeGrid, request: TariffRequest, provenance: Provenance
@@ -142,12 +159,18 @@ class TariffService:
             found = await members_of_last_weeks(
                 tx, {member.member_id: member for member in await tx.members.members()}, grid, provenance
             )
+            past = None
+            if request.elasticity is None:
+                past = await past_demand(tx, community, grid.start, provenance.as_of)
             history = await self._forecasts.gather(tx, community, asked) if needs_forecast else None
         known = {name: given for name in ("load_kw", "pv_kw") if (given := getattr(request, name)) is not None}
+        band = None
         if history is not None:
             forecast = await self._forecasts.compute(history, asked)
             provenance.join(forecast.provenance)
             known = {name: np.maximum(made.mean, 0.0) for name, made in forecast.variables.items()} | known
+            if request.load_kw is None:
+                band = np.maximum(np.stack(forecast.variables["load_kw"].interval(BAND), axis=1), 0.0)
         for name in ("load_kw", "pv_kw"):
             if getattr(request, name) is not None:
                 provenance.sources[name] = "the request"
@@ -158,7 +181,7 @@ class TariffService:
             if found
             else spread(known["load_kw"], grid, "load_kw")[None],
         )
-        return _Gathered(community, prices, market, known["load_kw"], known["pv_kw"], members)
+        return _Gathered(community, prices, market, known["load_kw"], known["pv_kw"], members, past, band)
 
 
 async def _market(tx: Transaction, community: Community, grid: TimeGrid, provenance: Provenance) -> Array | None:
@@ -170,7 +193,9 @@ async def _market(tx: Transaction, community: Community, grid: TimeGrid, provena
     return values if values is not None and np.isfinite(values).all() else None
 
 
-def _problem(gathered: _Gathered, grid: TimeGrid, request: TariffRequest, provenance: Provenance) -> TariffProblem:
+def _problem(
+    gathered: _Gathered, grid: TimeGrid, request: TariffRequest, provenance: Provenance, elasticity: Elasticity
+) -> TariffProblem:
     community, prices = gathered.community, gathered.prices
     outlook = Outlook(
         grid,
@@ -184,20 +209,10 @@ def _problem(gathered: _Gathered, grid: TimeGrid, request: TariffRequest, proven
     day = np.unique(clock.day, return_inverse=True)[1].astype(np.int64)
     blocks = request.blocks
     block = equal_blocks(grid.steps, blocks) if isinstance(blocks, int) else blocks_of_hours(blocks, clock)
-    response = demand_response(outlook.load_kw, outlook.import_price_per_kwh, _elasticity(request, provenance), day)
+    response = demand_response(outlook.load_kw, outlook.import_price_per_kwh, elasticity, day)
     limits = _limits(gathered, int(day.max()) + 1, request, provenance)
     supply = _supply(gathered, outlook, request, provenance)
     return TariffProblem(outlook, supply, PriceCalendar(block, day), response, limits, request.weights)
-
-
-def _elasticity(request: TariffRequest, provenance: Provenance) -> Elasticity:
-    if request.elasticity is not None:
-        return request.elasticity
-    provenance.assume(
-        f"demand has the short-run elasticity {SHORT_RUN_ELASTICITY} (Labandeira, Labeaga, Lopez-Otero 2017) "
-        "until elasticity is given"
-    )
-    return Elasticity()
 
 
 def _limits(gathered: _Gathered, days: int, request: TariffRequest, provenance: Provenance) -> TariffLimits:
@@ -211,7 +226,28 @@ def _limits(gathered: _Gathered, days: int, request: TariffRequest, provenance: 
     budget = np.full(days, float(daily))
     budget[0] = max(0.0, budget[0] - request.already_spent_today)
     grid = GridLimits(community.grid_import_limit_kw, community.grid_export_limit_kw)
-    return TariffLimits(low, high, budget, grid, request.revenue_floor, request.max_step_per_kwh)
+    return TariffLimits(
+        low,
+        high,
+        budget,
+        grid,
+        request.revenue_floor,
+        request.max_step_per_kwh,
+        request.price_unit_per_kwh,
+        _protected(gathered) if request.no_member_worse_off else None,
+    )
+
+
+def _protected(gathered: _Gathered) -> Array:
+    """The loads of members who must not lose. Raises InsufficientData where no member's load is known."""
+    if not gathered.members.member_ids:
+        raise InsufficientData(
+            "no_member_worse_off needs load_kw readings of members for these hours in one of the last weeks; "
+            "upload them or leave it out",
+            needed=1,
+            found=0,
+        )
+    return gathered.members.load_kw
 
 
 def _supply(gathered: _Gathered, outlook: Outlook, request: TariffRequest, provenance: Provenance) -> Supply:
@@ -260,6 +296,8 @@ def _fingerprint(provenance: Provenance, problem: TariffProblem) -> None:
         problem.calendar.block,
         limits.incentive_budget,
         repr((limits.low_per_kwh, limits.high_per_kwh, limits.revenue_floor, limits.max_step_per_kwh, limits.grid)),
+        repr(limits.price_unit_per_kwh),
+        limits.protected_load_kw,
         repr(problem.weights),
     ]
     provenance.fingerprint(parts)

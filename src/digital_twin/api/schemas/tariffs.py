@@ -89,7 +89,17 @@ class TariffBody(Body):
     max_price_step_per_kwh: Annotated[float, Field(ge=0, le=1e3)] | None = Field(
         default=None, description="The most by which prices of blocks that follow each other may differ"
     )
-    elasticity: OwnElasticity | ElasticityBody | None = None
+    price_unit_per_kwh: Annotated[float, Field(gt=0, le=1e3)] | None = Field(
+        default=None, description="Prices are whole multiples of it, such as 0.01 for cents"
+    )
+    no_member_worse_off: bool = Field(
+        default=False,
+        description="What each member with readings uses at present must not cost more than it does",
+    )
+    elasticity: OwnElasticity | ElasticityBody | None = Field(
+        default=None,
+        description="Learned from readings and past prices unless given, where both vary; else the literature's",
+    )
     revenue_floor: Annotated[float, Field(ge=-1e9, le=1e9)] | None = Field(
         default=None, description="What members must at least pay for their demand over the horizon"
     )
@@ -140,6 +150,8 @@ class TariffBody(Body):
             blocks=HOURLY if blocks is None else tuple(blocks) if isinstance(blocks, list) else blocks,
             price_bounds=None if self.price_bounds is None else (self.price_bounds.low, self.price_bounds.high),
             max_step_per_kwh=self.max_price_step_per_kwh,
+            price_unit_per_kwh=self.price_unit_per_kwh,
+            no_member_worse_off=self.no_member_worse_off,
             elasticity=_elasticity(self.elasticity),
             revenue_floor=self.revenue_floor,
             incentive_budget=self.incentive_budget,
@@ -171,6 +183,18 @@ class PriceBlock(Answer):
     start: Instant
     end: Instant
     import_price_per_kwh: float
+
+
+class ElasticityAnswer(Answer):
+    """The elasticity that was gone by; with its standard errors and what it rests on where it was learned."""
+
+    own: float
+    cross: float
+    source: Literal["request", "readings", "literature"]
+    own_standard_error: float | None = None
+    cross_standard_error: float | None = None
+    days: int | None = None
+    rests_on: str | None = None
 
 
 class WelfareChange(Answer):
@@ -243,6 +267,11 @@ class TariffAnswer(Answer):
     export_price_per_kwh: list[float]
     demand_before_kw: list[float]
     demand_after_kw: list[float]
+    demand_before_low_kw: list[float] | None = Field(default=None, description="Bands hold with 80 % probability")
+    demand_before_high_kw: list[float] | None = None
+    demand_after_low_kw: list[float] | None = None
+    demand_after_high_kw: list[float] | None = None
+    elasticity: ElasticityAnswer | None = Field(default=None, description="Not in tariffs of earlier versions")
     marginal_cost_per_kwh: list[float]
     blocks: list[PriceBlock]
     welfare: WelfareChange
