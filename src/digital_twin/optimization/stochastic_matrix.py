@@ -33,16 +33,16 @@ class Factor:
         Raises:
             LinAlgError: rounding leaves a matrix that is not positive definite.
         """
-        made, scale = _assembled(of_net, of_soc, places, gains, diagonal)
         for shift in _SHIFTS:
+            made, scale = _assembled(of_net, of_soc, places, gains, diagonal)
             made.flat[:: made.shape[0] + 1] = 1 + shift
-            lower, fault = _lapack.dpotrf(made.T, lower=1, clean=0)
+            lower, fault = _lapack.dpotrf(made.T, lower=1, clean=0, overwrite_a=1)
             if fault == 0:
                 return cls(lower, scale)
         raise LinAlgError("the Newton matrix is not positive definite")
 
     def solve(self, right: Array) -> Array:
-        return self.scale * _lapack.dpotrs(self.lower, self.scale * right, lower=1)[0]
+        return self.scale * _lapack.dpotrs(self.lower, self.scale * right, lower=1, overwrite_b=1)[0]
 
 
 _SIGNS = (-1.0, 1.0)

@@ -100,13 +100,12 @@ class Program:
         self.weights = np.concatenate([ones, of_kink, of_kink, *of_peak, *of_scenario])
         self.slope = self._objective()
         self.limits = self._limits()
+        level = numbers.level + numbers.slope @ self.free.fixed_net
+        self._level = (1 - numbers.tail_weight) * float(chance @ level)
 
     def cost(self, y: Array) -> float:
         """What the program's point costs, in money."""
-        numbers = self.numbers
-        level = numbers.level + numbers.slope @ self.free.fixed_net
-        constant = (1 - numbers.tail_weight) * float(numbers.probabilities @ level)
-        return numbers.unit_cost * (float(self.slope @ y) + constant)
+        return self.numbers.unit_cost * (float(self.slope @ y) + self._level)
 
     def parts(self, y: Array) -> list[Array]:
         """Free powers, excesses, peaks, losses, and the threshold where losses count."""
