@@ -1,6 +1,6 @@
 """The optimal plan: solved on a compiled model, checked independently, re-solved with modes where the check asks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -58,11 +58,17 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
         raise explain_infeasible(problem) from error
     except OutOfTime as stopped:
         return _best_known(problem, weights, stopped.bound + constant_of(problem, weights))
-    schedule = _schedule(problem, weights, found.solution)
+    schedule = schedule_of(problem, weights, found.solution.values)
     broken = violations(problem, schedule)
     if broken:
         raise PlanRefused(f"the plan failed the independent check of {', '.join(broken)}; please report the request")
-    gap = _gap(schedule, found.bound + constant_of(problem, weights))
+    bound = found.bound + constant_of(problem, weights)
+    gap = _gap(schedule, bound)
+    if gap > MODE_GAP and found.has_modes:
+        with suppress(Unavailable):
+            known = _best_known(problem, weights, bound)
+            if known.objective_value < schedule.objective_value:
+                return known
     return replace(
         schedule,
         gap=gap,
@@ -86,24 +92,29 @@ class Solved:
     has_modes: bool = False
 
 
-def solve_model(problem: DispatchProblem, weights: Weights, *, time_limit_s: float) -> Solved:
-    """The optimum of the model. Raises NoFeasiblePoint and OutOfTime."""
+def solve_model(
+    problem: DispatchProblem, weights: Weights, *, time_limit_s: float, stages: Sequence[Prices] = ()
+) -> Solved:
+    """The optimum of the model, by the stages where they are given. Raises NoFeasiblePoint and OutOfTime."""
     compiled = compiled_model(Shape.of(problem, weights))
-    numbers, stages, modes = numbers_of(problem), stages_of(problem, weights), modes_of(problem)
+    numbers, modes = numbers_of(problem), modes_of(problem)
+    stages = stages or stages_of(problem, weights)
     relaxed = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
     if not any(mode.is_broken_by(relaxed.values) for mode in modes):
         return Solved(compiled, numbers, relaxed, relaxed.bound, "HiGHS simplex")
     left_s = time_limit_s - relaxed.seconds
-    try:
-        chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=left_s)
-    except OutOfTime as stopped:
-        raise OutOfTime(max(stopped.bound, relaxed.bound)) from stopped
+    chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=left_s)
+    bound = max(chosen.bound, relaxed.bound)
     try:
         left_s = max(left_s - chosen.seconds, LEAST_TIME_S)
         solution = compiled.solve(chosen.numbers, stages, time_limit_s=left_s)
     except NoFeasiblePoint as error:
-        raise PlanRefused("the modes of the plan could not be carried out; please report the request") from error
-    return Solved(compiled, chosen.numbers, solution, max(chosen.bound, relaxed.bound), "HiGHS MIP, then simplex", True)
+        if chosen.is_certain:
+            raise PlanRefused("the modes of the plan could not be carried out; please report the request") from error
+        raise OutOfTime(bound) from error
+    except OutOfTime as stopped:  # what it proves holds for these modes alone
+        raise OutOfTime(bound) from stopped
+    return Solved(compiled, chosen.numbers, solution, bound, "HiGHS MIP, then simplex", True)
 
 
 def _best_known(problem: DispatchProblem, weights: Weights, bound: float) -> Schedule:
@@ -143,15 +154,14 @@ def stages_of(problem: DispatchProblem, weights: Weights) -> list[Prices]:
     return [*stages, prices_of(problem, IDLE_WEIGHT)]
 
 
-def _schedule(problem: DispatchProblem, weights: Weights, solution: Solution) -> Schedule:
+def schedule_of(problem: DispatchProblem, weights: Weights, values: dict[str, Array]) -> Schedule:
     """The plan's figures, evaluated without the solver."""
     charge, discharge, curtailed = (
-        np.clip(solution.values[name], 0.0, None) for name in ("charge_kw", "discharge_kw", "curtailed_kw")
+        np.clip(values[name], 0.0, None) for name in ("charge_kw", "discharge_kw", "curtailed_kw")
     )
     hours = problem.outlook.grid.step_hours
     devices = tuple(
-        use_of(device, *device_powers(index, device, solution.values), hours)
-        for index, device in enumerate(problem.devices)
+        use_of(device, *device_powers(index, device, values), hours) for index, device in enumerate(problem.devices)
     )
     return account(problem, weights, charge, discharge, curtailed, devices)
 

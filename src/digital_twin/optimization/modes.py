@@ -7,6 +7,7 @@ bounds of the linear model.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import highspy
 import numpy as np
@@ -14,7 +15,6 @@ import scipy.sparse as sp
 
 from digital_twin.domain.units import Array
 from digital_twin.optimization.check import POWER_TOLERANCE_KW
-from digital_twin.optimization.compiled import CompiledModel
 from digital_twin.optimization.device_blocks import prefix_of
 from digital_twin.optimization.devices import Battery, ElectricVehicle, ShiftableLoad, ShiftableRun
 from digital_twin.optimization.linear_program import LinearProgram, NoFeasiblePoint, OutOfTime, run
@@ -25,6 +25,16 @@ MODE_GAP = 1e-6
 """To which the plans with binaries are solved, relative to the objective."""
 WHOLE = 1e-6
 """How far from 0 or 1 a start may be."""
+
+
+class Programs(Protocol):
+    """A model that states its linear programs."""
+
+    def program(self, numbers: Numbers, prices: Prices) -> LinearProgram: ...
+
+    def columns_of(self, name: str) -> slice: ...
+
+    def named(self, x: Array) -> dict[str, Array]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,7 @@ class Chosen:
     numbers: Numbers
     bound: float
     seconds: float
+    is_certain: bool  # that some plan keeps to them: when the time is over they may be a guess
 
 
 def modes_of(problem: DispatchProblem) -> list[Mode]:
@@ -89,7 +100,7 @@ def modes_of(problem: DispatchProblem) -> list[Mode]:
 
 
 def choose_modes(
-    compiled: CompiledModel,
+    compiled: Programs,
     numbers: Numbers,
     stages: Sequence[Prices],
     modes: Sequence[Mode],
@@ -104,15 +115,17 @@ def choose_modes(
 
     Raises:
         NoFeasiblePoint: no plan keeps to the modes.
-        OutOfTime: none was found in time.
     """
-    broken = [mode for mode in modes if mode.is_broken_by(values)]
-    found = _search(compiled, numbers, stages, broken, time_limit_s)
-    seconds = found.seconds
-    if any(mode.is_broken_by(found.values) for mode in modes):
-        found = _search(compiled, numbers, stages, modes, time_limit_s - seconds)
-        seconds += found.seconds
-    return Chosen(_fixed(numbers, modes, found.values), found.bound, seconds)
+    kept: list[Mode] = []
+    seconds, bound = 0.0, -np.inf
+    while broken := [mode for mode in modes if mode not in kept and mode.is_broken_by(values)]:
+        kept += broken
+        try:
+            found = _search(compiled, numbers, stages, kept, time_limit_s - seconds)
+        except OutOfTime as stopped:
+            return Chosen(_fixed(numbers, modes, values), max(bound, stopped.bound), time_limit_s, is_certain=False)
+        values, bound, seconds = found.values, found.bound, seconds + found.seconds
+    return Chosen(_fixed(numbers, modes, values), bound, seconds, is_certain=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +136,7 @@ class _Found:
 
 
 def _search(
-    compiled: CompiledModel,
+    compiled: Programs,
     numbers: Numbers,
     stages: Sequence[Prices],
     modes: Sequence[Mode],
@@ -165,7 +178,7 @@ def _best_of_ties(highs: highspy.Highs, cost: Array, x: Array, later: Sequence[A
     return x
 
 
-def _with_binaries(compiled: CompiledModel, numbers: Numbers, prices: Prices, modes: Sequence[Mode]) -> LinearProgram:
+def _with_binaries(compiled: Programs, numbers: Numbers, prices: Prices, modes: Sequence[Mode]) -> LinearProgram:
     """One binary for each direction of a switch in each interval, behind all other columns; starts become whole."""
     program = compiled.program(numbers, prices)
     whole = np.zeros(program.cost.size)
@@ -184,7 +197,8 @@ def _fixed(numbers: Numbers, modes: Sequence[Mode], values: dict[str, Array]) ->
     lower, upper = dict(numbers.lower), dict(numbers.upper)
     for mode in modes:
         if isinstance(mode, Start):
-            lower[mode.name] = upper[mode.name] = np.round(values[mode.name])
+            start = values[mode.name]
+            lower[mode.name] = upper[mode.name] = np.where(np.arange(start.size) == np.argmax(start), 1.0, 0.0)
             continue
         forward, backward = _sum(values, mode.forward), _sum(values, mode.backward)
         is_back = backward > forward
@@ -199,7 +213,7 @@ def _fixed(numbers: Numbers, modes: Sequence[Mode], values: dict[str, Array]) ->
     return Numbers(numbers.right_hand_sides, lower, upper)
 
 
-def _switched(program: LinearProgram, compiled: CompiledModel, numbers: Numbers, mode: Switch) -> LinearProgram:
+def _switched(program: LinearProgram, compiled: Programs, numbers: Numbers, mode: Switch) -> LinearProgram:
     """minimum b <= x_forward <= most b, the same backward, and not both."""
     steps = numbers.upper[mode.forward[0]].size
     before = program.cost.size
@@ -221,6 +235,8 @@ def _switched(program: LinearProgram, compiled: CompiledModel, numbers: Numbers,
             lower.append(np.zeros(steps))
             upper.append(np.full(steps, highspy.kHighsInf))
     both = sp.hstack([sp.csr_array((steps, before)), sp.eye_array(steps), sp.eye_array(steps)])
+    # without a minimum one of both may always be on: presolve then needs half of the binaries
+    either = (most_on[:steps] + most_on[steps:] > 1) & (mode.minimum_kw == 0)
     rows = sp.vstack([*blocks, both])
     matrix = sp.vstack([sp.hstack([program.matrix, sp.csr_array((program.row_lower.size, 2 * steps))]), rows])
     assert program.whole is not None
@@ -229,13 +245,13 @@ def _switched(program: LinearProgram, compiled: CompiledModel, numbers: Numbers,
         np.append(program.lower, np.zeros(2 * steps)),
         np.append(program.upper, most_on),
         sp.csc_array(matrix),
-        np.concatenate([program.row_lower, *lower, np.full(steps, -highspy.kHighsInf)]),
+        np.concatenate([program.row_lower, *lower, np.where(either, 1.0, -highspy.kHighsInf)]),
         np.concatenate([program.row_upper, *upper, np.ones(steps)]),
         np.append(program.whole, np.ones(2 * steps)),
     )
 
 
-def _picked(compiled: CompiledModel, names: Sequence[str], size: int, steps: int) -> sp.csr_array:
+def _picked(compiled: Programs, names: Sequence[str], size: int, steps: int) -> sp.csr_array:
     """Sums the named variables of each interval."""
     picked = sp.csr_array((steps, size))
     for name in names:
