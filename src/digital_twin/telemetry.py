@@ -98,6 +98,13 @@ FORECAST_ALERTS = Counter(
 DISPATCH_DURATION = Histogram(
     "digital_twin_dispatch_duration_seconds", "Time to plan one dispatch", ("status",), registry=REGISTRY
 )
+MEMBER_DISPATCH_DURATION = Histogram(
+    "digital_twin_member_dispatch_duration_seconds",
+    "Time to plan every member's storage, from expected courses to the certified plan",
+    ("status",),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+    registry=REGISTRY,
+)
 TARIFF_DURATION = Histogram(
     "digital_twin_tariff_duration_seconds", "Time to design one tariff", ("status",), registry=REGISTRY
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from digital_twin.services import backtests, imports, models, simulations
+from digital_twin.services import backtests, fleet_document, imports, models, simulations
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
 from digital_twin.services.api_keys import ApiKeyService
@@ -11,6 +11,8 @@ from digital_twin.services.backtests import BacktestService
 from digital_twin.services.communities import CommunityService
 from digital_twin.services.events import EventService
 from digital_twin.services.feeds import FeedService
+from digital_twin.services.fleet_plans import FleetPlanService
+from digital_twin.services.fleet_schedules import FleetScheduleService
 from digital_twin.services.forecast_accuracy import AccuracyService
 from digital_twin.services.forecast_care import ForecastCareService
 from digital_twin.services.forecasts import ForecastService
@@ -19,9 +21,9 @@ from digital_twin.services.imports import ImportService
 from digital_twin.services.ingest import IngestService
 from digital_twin.services.issued_forecasts import ForecastIssuer
 from digital_twin.services.keeping import KeepingService
+from digital_twin.services.kept_plans import KeptPlanService
 from digital_twin.services.lessons import Teacher
 from digital_twin.services.members import MemberService
-from digital_twin.services.kept_plans import KeptPlanService
 from digital_twin.services.memberships import MembershipService
 from digital_twin.services.meters import MeterService
 from digital_twin.services.models import ModelService
@@ -97,12 +99,14 @@ class Twin:
     accuracy: AccuracyService
     backtests: BacktestService
     schedules: ScheduleService
+    fleet_schedules: FleetScheduleService
+    fleet_plans: FleetPlanService
     simulations: SimulationService
+    kept_plans: KeptPlanService
     tariffs: TariffService
     runs: RunService
     events: EventService
     topics: TopicService
-    kept_plans: KeptPlanService
     ingest: IngestService
 
 
@@ -158,11 +162,15 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         accuracy=AccuracyService(store, clock),
         backtests=BacktestService(store, clock, runs, trained),
         schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
+        kept_plans=KeptPlanService(store, pool, timeout_s=60 * settings.optimization_timeout_minutes),
+        fleet_schedules=FleetScheduleService(
+            store, clock, pool, forecasts, runs, timeout_s=60 * settings.optimization_timeout_minutes
+        ),
+        fleet_plans=FleetPlanService(store),
         tariffs=TariffService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
         simulations=SimulationService(store, clock, runs),
         runs=runs,
         imports=ImportService(store, clock, runs),
-        kept_plans=KeptPlanService(store, pool, timeout_s=60 * settings.optimization_timeout_minutes),
         events=EventService(store, access, adapters.feed),
         topics=TopicService(store, clock),
         ingest=IngestService(store, clock),
@@ -173,6 +181,7 @@ def run_work(twin: Twin) -> dict[str, RunWork]:
     """Who carries out the Runs of each kind."""
     return {
         backtests.KIND: twin.backtests,
+        fleet_document.KIND: twin.fleet_schedules,
         imports.KIND: twin.imports,
         models.KIND: twin.models,
         simulations.KIND: twin.simulations,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from digital_twin.forecasting.forecaster import TrainingTask
     from digital_twin.forecasting.paths import Paths
     from digital_twin.optimization.learned_elasticity import LearnedElasticity, PastDemand
+    from digital_twin.optimization.member_plan import MembersQuestion
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
     from digital_twin.optimization.stochastic_plan import RiskFigures, StochasticProblem
     from digital_twin.optimization.tariff_distribution import Distribution
@@ -136,6 +137,13 @@ def plan_risk_and_compare(problem: "StochasticProblem", time_limit_s: float) -> 
     return Comparison(plan.schedule, _or_none(self_consumption_rule, expected), _or_none(idle, expected), outlook)
 
 
+def plan_for_members(question: "MembersQuestion", time_limit_s: float) -> bytes:
+    """The plan for every member and what it means for each."""
+    from digital_twin.optimization.member_plan import plan_members
+
+    return plan_members(question, time_limit_s=time_limit_s).to_bytes()
+
+
 def water_value_at(problem: "DispatchProblem", step: int, time_limit_s: float) -> float:
     """What one more kWh in the storage at the end of an interval saves in the cheapest plan. Raises Unavailable."""
     from digital_twin.optimization.dispatch import plan_dispatch
@@ -154,6 +162,13 @@ def _or_none(baseline: "Callable[[DispatchProblem], Schedule]", problem: "Dispat
         return None
 
 
+def learned_elasticity(past: "PastDemand") -> "LearnedElasticity | str":
+    """The elasticity that readings and past prices tell, or why they tell none."""
+    from digital_twin.optimization.learned_elasticity import learn_elasticity
+
+    return learn_elasticity(past)
+
+
 def design_and_distribute(problem: "TariffProblem", member_load_kw: "Array") -> "tuple[TariffDesign, Distribution]":
     """The best tariff, and what it means for members with these loads at the present one."""
     from digital_twin.optimization.tariff_distribution import distribute
@@ -161,13 +176,6 @@ def design_and_distribute(problem: "TariffProblem", member_load_kw: "Array") -> 
 
     design = design_tariff(problem)
     return design, distribute(problem, design.figures.import_price_per_kwh, member_load_kw)
-
-def learned_elasticity(past: "PastDemand") -> "LearnedElasticity | str":
-    """The elasticity that readings and past prices tell, or why they tell none."""
-    from digital_twin.optimization.learned_elasticity import learn_elasticity
-
-    return learn_elasticity(past)
-
 
 
 def simulate_part(known: "KnownYear", terms: "Terms", first: int, count: int) -> bytes:

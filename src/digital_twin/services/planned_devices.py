@@ -40,10 +40,11 @@ class StayRequest:
 
 @dataclass(frozen=True, slots=True)
 class VehicleRequest:
-    """A vehicle whose stays are still times of the clock."""
+    """A vehicle whose stays are still times of the clock; it is a member's in plans at the level of members."""
 
     vehicle: ElectricVehicle
     stays: tuple[StayRequest, ...]
+    member_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,14 +97,15 @@ async def _device_on(tx: Transaction, grid: TimeGrid, request: DeviceRequest, pr
         case Battery():
             return request
         case VehicleRequest():
-            return _vehicle_on(grid, request, provenance)
+            return vehicle_on(grid, request, provenance)
         case HeatPumpRequest():
             return await _heat_pump_on(tx, grid, request, provenance)
         case LoadRequest():
             return _load_on(grid, request)
 
 
-def _vehicle_on(grid: TimeGrid, request: VehicleRequest, provenance: Provenance) -> ElectricVehicle:
+def vehicle_on(grid: TimeGrid, request: VehicleRequest, provenance: Provenance) -> ElectricVehicle:
+    """The vehicle with its stays on the grid. Raises InvalidInput for a stay that holds no whole interval."""
     vehicle = request.vehicle
     stays: list[Stay] = []
     for stay in request.stays:

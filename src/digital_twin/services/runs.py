@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from digital_twin.domain.errors import Conflict, TwinError, Unavailable
@@ -224,10 +225,18 @@ Keep = Callable[[Transaction], Awaitable[None]]
 """Writes what a Run came to where that is no result of the usual kind."""
 
 
+@dataclass(frozen=True, slots=True)
+class ResultBeside:
+    """A result of the usual kind, and what is written beside it."""
+
+    result: StoredResult
+    keep: Keep
+
+
 class RunWork(Protocol):
     """What carries out Runs of one kind."""
 
-    async def carry_out(self, run: RunningRun) -> StoredResult | Keep | None:
+    async def carry_out(self, run: RunningRun) -> StoredResult | ResultBeside | Keep | None:
         """What is kept in the transaction in which the Run succeeds. A TwinError says why there can be nothing."""
         ...
 
@@ -277,14 +286,16 @@ class RunExecutor:
             async with self._store.platform() as tx:
                 await tx.run_queue.bury(job_id)
 
-    async def _succeed(self, run: Run, outcome: StoredResult | Keep | None) -> None:
-        result = outcome if isinstance(outcome, StoredResult) else None
+    async def _succeed(self, run: Run, outcome: StoredResult | ResultBeside | Keep | None) -> None:
+        kept = (outcome.result, outcome.keep) if isinstance(outcome, ResultBeside) else (outcome,)
+        result = next((one for one in kept if isinstance(one, StoredResult)), None)
         async with self._store.community(run.community_id) as tx:
             ended = await tx.runs.succeed(run.run_id, run.attempt, result, at=self._clock.now())
             if ended is None:
                 raise Superseded
-            if callable(outcome):
-                await outcome(tx)
+            for keep in kept:
+                if callable(keep):
+                    await keep(tx)
             await tell(tx, ended)
         _count(ended)
 

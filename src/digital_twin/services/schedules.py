@@ -42,7 +42,7 @@ from digital_twin.telemetry import DISPATCH_DURATION
 HOURS_AHEAD = 24.0
 """How far beyond the horizon the worth of what is left in the storage is looked for."""
 FRESH_STATE_OF_CHARGE = timedelta(hours=2)
-KINDS = (KIND, "tariff")
+KINDS = (KIND, "member_dispatch", "tariff")
 """What is listed together: the results of optimization."""
 
 

@@ -37,10 +37,16 @@ class _Writer(Protocol):
 
 async def written(spans: AsyncIterator[list[SeriesAnswer]], media_type: str) -> AsyncIterator[bytes]:
     """The bytes of an answer, those of each span as soon as it is read."""
+    async for part in written_tables((table_of(span) async for span in spans), SCHEMA, media_type):
+        yield part
+
+
+async def written_tables(tables: AsyncIterator[Any], schema: Any, media_type: str) -> AsyncIterator[bytes]:
+    """The bytes of tables of one schema, one after the other."""
     sink = _Sink()
-    writer = _WRITERS[media_type](sink)
-    async for span in spans:
-        await asyncio.to_thread(writer.write_table, table_of(span))
+    writer = _WRITERS[media_type](sink, schema)
+    async for table in tables:
+        await asyncio.to_thread(writer.write_table, table)
         yield sink.taken()
     writer.close()
     yield sink.taken()
@@ -119,12 +125,13 @@ class _Sink(io.RawIOBase):
 class _CsvWriter:
     """Text starting like a formula is neutralised: an id that starts with `-` gets an apostrophe before it."""
 
-    def __init__(self, sink: _Sink) -> None:
+    def __init__(self, sink: _Sink, schema: Any) -> None:
         self._sink = pa.PythonFile(sink, mode="w")
+        self._words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
         self._options = arrow_csv.WriteOptions(include_header=True, quoting_style="needed")
 
     def write_table(self, table: Any) -> None:
-        for name in ("series", "member_id", "asset_id", "quality"):
+        for name in self._words:
             place = table.schema.get_field_index(name)
             table = table.set_column(place, name, _safe(table.column(name)))
         place = table.schema.get_field_index("start")
@@ -143,14 +150,14 @@ def _safe(column: Any) -> Any:
     return pa.DictionaryArray.from_arrays(words.indices, pa.array(listed, pa.string())).cast(pa.string())
 
 
-def _parquet_writer(sink: _Sink) -> _Writer:
+def _parquet_writer(sink: _Sink, schema: Any) -> _Writer:
     import pyarrow.parquet as parquet
 
-    return parquet.ParquetWriter(sink, SCHEMA, compression="zstd")
+    return parquet.ParquetWriter(sink, schema, compression="zstd")
 
 
-_WRITERS: dict[str, Callable[[_Sink], _Writer]] = {
+_WRITERS: dict[str, Callable[[_Sink, Any], _Writer]] = {
     CSV: _CsvWriter,
-    ARROW: lambda sink: ipc.new_stream(sink, SCHEMA),
+    ARROW: ipc.new_stream,
     PARQUET: _parquet_writer,
 }

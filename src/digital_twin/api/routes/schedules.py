@@ -8,13 +8,16 @@ from digital_twin.api.accept import preferred
 from digital_twin.api.cursors import from_cursor, to_cursor
 from digital_twin.api.result_csv import CSV, result_csv
 from digital_twin.api.route import GrantDep, TwinDep, requires, twin_router
+from digital_twin.api.runs import ACCEPTED, accepted, prefers_a_run
 from digital_twin.api.schemas.explanations import ExplanationAnswer, ModelQuery
 from digital_twin.api.schemas.fleet import MemberScheduleAnswer
 from digital_twin.api.schemas.model import is_uuid
+from digital_twin.api.schemas.runs import RunAnswer
 from digital_twin.api.schemas.schedules import DispatchBody, ResultPage, ResultQuery, ScheduleAnswer, summary_of
 from digital_twin.api.schemas.tariffs import TariffAnswer
 from digital_twin.domain.errors import InvalidInput, NotFound
 from digital_twin.services.access import Permission
+from digital_twin.services.ports import Run
 from digital_twin.services.question_document import answer_of
 
 PLAIN = "text/plain"
@@ -25,12 +28,24 @@ router = twin_router("optimization")
 @router.post(
     "/communities/{community_id}/optimization/dispatch",
     response_model_exclude_none=True,
+    responses=ACCEPTED,
     **requires(Permission.SCHEDULES_RUN),
 )
 async def dispatch(
-    community_id: str, body: DispatchBody, twin: TwinDep, grant: GrantDep, response: Response
-) -> ScheduleAnswer:
-    """Plan storage, curtailment and grid exchange; infeasible answers name the limits in the way."""
+    community_id: str, body: DispatchBody, request: Request, response: Response, twin: TwinDep, grant: GrantDep
+) -> ScheduleAnswer | MemberScheduleAnswer | RunAnswer:
+    """Plan storage, curtailment and grid exchange; infeasible answers name the limits in the way.
+
+    At `level: member` every member's own battery and vehicle is planned; more than a few hundred members, or
+    `Prefer: respond-async`, make it a Run.
+    """
+    if body.level == "member":
+        wanted = body.to_member_dispatch()
+        made = await twin.fleet_schedules.dispatch(grant, wanted, as_run=prefers_a_run(request))
+        if isinstance(made, Run):
+            return await accepted(twin, made, request, response)
+        response.headers["Location"] = f"/communities/{community_id}/optimization/results/{made.result_id}"
+        return MemberScheduleAnswer.model_validate(made.document)
     result = await twin.schedules.dispatch(grant, body.to_domain())
     response.headers["Location"] = f"/communities/{community_id}/optimization/results/{result.result_id}"
     return ScheduleAnswer.model_validate(answer_of(result.document))
@@ -54,14 +69,14 @@ async def list_results(
 
 @router.get(
     "/communities/{community_id}/optimization/results/{result_id}",
-    response_model=ScheduleAnswer | TariffAnswer,
+    response_model=ScheduleAnswer | MemberScheduleAnswer | TariffAnswer,
     response_model_exclude_none=True,
     responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
     **requires(Permission.SCHEDULES_READ),
 )
 async def get_result(
     community_id: str, result_id: str, request: Request, twin: TwinDep, grant: GrantDep
-) -> ScheduleAnswer | TariffAnswer | Response:
+) -> ScheduleAnswer | MemberScheduleAnswer | TariffAnswer | Response:
     """One stored result, as it was answered; by Accept as CSV with a row for each interval."""
     if not is_uuid(result_id):
         raise NotFound("there is no result of this id")

@@ -32,6 +32,9 @@ from digital_twin.services.planned_devices import (
 MOST_DEVICES, MOST_STAYS, MOST_PORTIONS = 50, 20, 1344
 """Beyond, a community is planned at the level of its members."""
 
+MOST_VEHICLES = 10_000
+"""Of members, in one plan for all of them."""
+
 Wear = Annotated[float, Field(ge=0, le=100, description="Per kWh charged and per kWh discharged")]
 TemperatureC = Annotated[float, Field(ge=-60, le=100)]
 Temperatures = Annotated[list[TemperatureC], Field(min_length=1, max_length=MOST_PORTIONS)]
@@ -103,11 +106,13 @@ class PlannedVehicleBody(Body):
     discharge_efficiency: Efficiency = 0.9
     vehicle_to_grid: bool = False
     wear_per_kwh: Wear = 0.0
+    member_id: Identifier | None = Field(default=None, description="Whose it is, in plans at the level of members")
     stays: Annotated[list[StayBody], Field(min_length=1, max_length=MOST_STAYS)]
 
     def to_domain(self) -> VehicleRequest:
-        numbers = self.model_dump(exclude={"kind", "stays"})
-        return VehicleRequest(ElectricVehicle(**numbers, stays=()), tuple(stay.to_domain() for stay in self.stays))
+        numbers = self.model_dump(exclude={"kind", "stays", "member_id"})
+        stays = tuple(stay.to_domain() for stay in self.stays)
+        return VehicleRequest(ElectricVehicle(**numbers, stays=()), stays, self.member_id)
 
 
 class PlannedHeatPumpBody(Body):

@@ -9,6 +9,7 @@ from digital_twin.services.ports import Run, RunState
 
 RESULT_PATHS = {
     "backtest": "/communities/{}/forecasting/backtest/{}",
+    "member_dispatch": "/communities/{}/optimization/results/{}",
     "import": "/communities/{}/readings/imports/{}",
     "training": "/communities/{}/forecasting/models",
     "simulation": "/communities/{}/simulation/results/{}",

@@ -8,8 +8,10 @@ from pydantic import ConfigDict, Field, model_validator
 from digital_twin.api.schemas.devices import (
     DEVICE_EXAMPLES,
     MOST_DEVICES,
+    MOST_VEHICLES,
     DeviceUseAnswer,
     PlannedDeviceBody,
+    PlannedVehicleBody,
     device_requests,
 )
 from digital_twin.api.schemas.model import (
@@ -32,6 +34,8 @@ from digital_twin.api.schemas.risk import RiskAnswer, RiskBody
 from digital_twin.domain.errors import InvalidInput
 from digital_twin.optimization.plan import Weights
 from digital_twin.services.exchange import MemberSeries
+from digital_twin.services.fleet_request import MemberDispatch
+from digital_twin.services.planned_devices import VehicleRequest
 from digital_twin.services.ports import StoredResult
 from digital_twin.services.prices import PriceRequest
 from digital_twin.services.schedules import DispatchRequest
@@ -81,6 +85,7 @@ class DispatchBody(Body):
                 {"objective": "minimize_cost", "horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z"},
                 {"horizon_hours": 24, "start_time": "2026-03-02T00:00:00Z", "devices": DEVICE_EXAMPLES},
                 {"start_time": "2026-03-02T00:00:00Z", "risk": {"cvar_weight": 0.5, "scenarios": 100}},
+                {"start_time": "2026-03-02T00:00:00Z", "horizon_hours": 24, "level": "member"},
             ]
         }
     )
@@ -110,11 +115,14 @@ class DispatchBody(Body):
     grid_limit_price_per_kwh: Annotated[float, Field(ge=0, le=1e3)] | None = Field(
         default=None, description="What each kWh beyond the limits of the connection costs; hard limits unless given"
     )
-    devices: Annotated[list[PlannedDeviceBody], Field(max_length=MOST_DEVICES)] = Field(
+    devices: Annotated[list[PlannedDeviceBody], Field(max_length=MOST_VEHICLES)] = Field(
         default_factory=list[PlannedDeviceBody]
     )
     members: Annotated[list[MemberSeriesBody], Field(max_length=1000)] = Field(default_factory=list[MemberSeriesBody])
     risk: RiskBody | None = Field(default=None, description="Plan for what may come, not for the expected course alone")
+    level: Literal["community", "member"] = Field(
+        default="community", description="`member`: every member's own registered battery, and vehicles of theirs"
+    )
     as_of: Instant | None = None
 
     @model_validator(mode="after")
@@ -137,8 +145,9 @@ class DispatchBody(Body):
                 raise InvalidInput(f"{name} must have one value for each of the {steps} intervals", field=field)
 
     def to_domain(self) -> DispatchRequest:
-        """Raises InvalidInput naming the array that has another length than the horizon."""
+        """Raises InvalidInput naming the array that has another length than the horizon, or a member's vehicle."""
         self._check_lengths()
+        self._check_devices()
         return DispatchRequest(
             objective=self.objective,
             weights=None if self.weights is None else self.weights.to_domain(),
@@ -147,12 +156,7 @@ class DispatchBody(Body):
             resolution_minutes=self.resolution_minutes,
             load_kw=array_of(self.load_kw),
             pv_kw=array_of(self.pv_kw),
-            prices=PriceRequest(
-                array_or_number(self.import_price_per_kwh),
-                array_or_number(self.export_price_per_kwh),
-                array_or_number(self.emission_factor_kg_per_kwh),
-                array_or_number(self.zonal_price_per_kwh),
-            ),
+            prices=self._prices(),
             current_soc_kwh=self.current_soc_kwh,
             final_soc_min_kwh=self.final_soc_min_kwh,
             peak_price_per_kw=self.peak_price_per_kw,
@@ -167,6 +171,76 @@ class DispatchBody(Body):
             risk=None if self.risk is None else self.risk.to_domain(),
             as_of=self.as_of,
         )
+
+    def to_member_dispatch(self) -> MemberDispatch:
+        """Raises InvalidInput naming what is no part of a plan at the level of members."""
+        self._check_lengths()
+        for name in sorted(self.model_fields_set & set(COMMUNITY_ALONE)):
+            if getattr(self, name) not in (None, [], 0.0):
+                raise InvalidInput(f"a plan at the level of members has no {name}: {COMMUNITY_ALONE[name]}", field=name)
+        if self.end_value_per_kwh == "water_value":
+            raise InvalidInput(
+                "at the level of members end_value_per_kwh is a number; the water value is that of one storage",
+                field="end_value_per_kwh",
+            )
+        objective = self.objective or "minimize_cost"
+        if objective not in ("minimize_cost", "maximize_welfare"):
+            raise InvalidInput(
+                f"members are planned for minimize_cost or maximize_welfare, got {objective}", field="objective"
+            )
+        vehicles = [one for one in device_requests(self.devices) if isinstance(one, VehicleRequest)]
+        if len(vehicles) < len(self.devices):
+            raise InvalidInput(
+                "at the level of members devices are vehicles; batteries are those of POST .../assets", field="devices"
+            )
+        return MemberDispatch(
+            objective=objective,
+            start=self.start_time,
+            horizon_hours=self.horizon_hours,
+            resolution_minutes=self.resolution_minutes,
+            load_kw=array_of(self.load_kw),
+            pv_kw=array_of(self.pv_kw),
+            prices=self._prices(),
+            peak_price_per_kw=self.peak_price_per_kw,
+            battery_wear_per_kwh=self.battery_wear_per_kwh,
+            end_value_per_kwh=self.end_value_per_kwh,
+            grid_limit_price_per_kwh=self.grid_limit_price_per_kwh,
+            vehicles=tuple(vehicles),
+            as_of=self.as_of,
+        )
+
+    def _prices(self) -> PriceRequest:
+        return PriceRequest(
+            array_or_number(self.import_price_per_kwh),
+            array_or_number(self.export_price_per_kwh),
+            array_or_number(self.emission_factor_kg_per_kwh),
+            array_or_number(self.zonal_price_per_kwh),
+        )
+
+    def _check_devices(self) -> None:
+        if len(self.devices) > MOST_DEVICES:
+            raise InvalidInput(
+                f"a plan at the level of the community has at most {MOST_DEVICES} devices; level: member has more",
+                field="devices",
+            )
+        for place, one in enumerate(self.devices):
+            if isinstance(one, PlannedVehicleBody) and one.member_id is not None:
+                raise InvalidInput(
+                    "whose a vehicle is counts at the level of members alone; ask for level: member, or leave it out",
+                    field=f"devices.{place}.member_id",
+                )
+
+
+COMMUNITY_ALONE = {
+    "weights": "choose an objective",
+    "members": "their loads are forecast from their own readings",
+    "risk": "it is made for the expected course",
+    "zonal_price_per_kwh": "no premium is paid there",
+    "current_soc_kwh": "what is stored is told by readings of storage_soc_kwh of each battery",
+    "final_soc_min_kwh": "each battery ends as full as it began unless end_value_per_kwh is given",
+    "storage_reserve_kwh": "a reserve of the community's storage is nobody's",
+}
+"""What belongs to the level of the community, and what stands in its place."""
 
 
 class BaselineCost(Answer):
@@ -239,7 +313,7 @@ class ResultSummary(Answer):
     """A stored plan in a list."""
 
     result_id: str
-    kind: Literal["dispatch"]
+    kind: Literal["dispatch", "member_dispatch"]
     created_at: Instant
     objective: str
     start: Instant
@@ -273,7 +347,7 @@ def summary_of(stored: StoredResult) -> ResultSummary | TariffSummary:
         )
     return ResultSummary(
         result_id=stored.result_id,
-        kind="dispatch",
+        kind="member_dispatch" if stored.kind == "member_dispatch" else "dispatch",
         created_at=stored.created_at,
         objective=document["objective"],
         start=document["start"],
@@ -292,6 +366,6 @@ class ResultQuery(Body):
 
     model_config = ConfigDict(strict=False, extra="forbid")
 
-    kind: Literal["dispatch", "tariff"] | None = None
+    kind: Literal["dispatch", "member_dispatch", "tariff"] | None = None
     limit: Annotated[int, PLAIN_DIGITS, Field(ge=1, le=1000)] = 100
     cursor: Cursor | None = None
