@@ -181,3 +181,5 @@ class _Capped:
             raise OutOfTime(-np.inf)
         solution = highs.getSolution()
         return self.named(np.asarray(solution.col_value)), -float(solution.row_dual[self._row])
+            if not chosen.is_certain:
+                raise OutOfTime(chosen.bound)
