@@ -1,8 +1,8 @@
 """What a linear model cannot say: one direction at a time, power 0 or at least a minimum, a run in one piece.
 
 A plan of the linear model that keeps to these is the best of all. Where it does not, the same linear program is solved
-with binaries for the switches that it breaks, then for all of them if that breaks others, and what they choose becomes
-bounds of the linear model.
+with binaries for the switches that it breaks, and again with those that the new plan breaks, until it breaks none. What
+was chosen becomes bounds of the linear model.
 """
 
 from collections.abc import Sequence
