@@ -1,5 +1,6 @@
 """Commands end with the exit code of what went wrong and one sentence, print tables, and start light."""
 
+import csv
 import json
 import re
 import socket
@@ -130,6 +131,7 @@ def test_every_command_of_the_guide_is_there() -> None:
         "state",
         "forecast",
         "dispatch",
+        "tariff",
         "demo",
     )
     for command in commands:
@@ -480,6 +482,24 @@ def test_a_plan_under_risk_shows_what_it_costs_at_worst(line: CommandLine, commu
     assert_fails(line.run("dispatch", "--community", community, "--risk", "2"), 2, "cvar_weight")
 
 
+def test_a_tariff_is_shown_and_written(line: CommandLine, community: str, tmp_path: Path) -> None:
+    limits = ("--low", "0.1", "--high", "0.5", "--unit", "0.01", "--step", "0.05", "--budget", "20")
+    options = ("--community", community, "--start", END, "--blocks", "0,6,17,21", *limits)
+    table, whole = tmp_path / "tariff.csv", tmp_path / "tariff.json"
+    shown = line.output("tariff", *options, "--output", str(table))
+    assert "literature" in shown
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    answer = json.loads(line.output("tariff", *options, "--output", str(whole), "--json"))
+    assert len(rows) == 96
+    assert [float(row["import_price_per_kwh"]) for row in rows] == answer["import_price_per_kwh"]
+    assert all(price == round(price, 2) for price in answer["import_price_per_kwh"])
+    assert json.loads(whole.read_text(encoding="utf-8"))["result_id"] == answer["result_id"]
+    assert_fails(line.run("tariff", "--community", community, "--low", "0.1"), 2, "--high")
+    assert_fails(line.run("tariff", "--community", community, "--blocks", "noon"), 2, "hours such as")
+    assert_fails(line.run("tariff", "--community", community, "--output", "t.xml"), 2, ".csv")
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_tables_fit_the_terminal(line: CommandLine, community: str, day: Path, car: Path, columns: int) -> None:
     commands = (
@@ -488,6 +508,7 @@ def test_tables_fit_the_terminal(line: CommandLine, community: str, day: Path, c
         ("dispatch", "--community", community, "--start", END),
         ("dispatch", "--community", community, "--start", END, "--devices", str(car)),
         ("dispatch", "--community", community, "--start", END, "--risk", "0.5", "--scenarios", "20"),
+        ("tariff", "--community", community, "--start", END),
     )
     for command in commands:
         done = line.process(*command, columns=columns)

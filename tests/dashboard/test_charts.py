@@ -166,6 +166,9 @@ CHARTS: list[Callable[[Document, Document, Document], Any]] = [
 FIXED: list[Callable[[], Any]] = [
     lambda: tariffs.price_chart(documents.tariff(), "EUR", VIENNA),
     lambda: tariffs.demand_chart(documents.tariff(), VIENNA),
+    lambda: tariffs.demand_chart(
+        documents.tariff(demand_after_low_kw=[100.0, 180], demand_after_high_kw=[120.0, 196]), VIENNA
+    ),
     lambda: tariffs.welfare_chart(documents.tariff(), "EUR"),
     lambda: tariffs.welfare_chart(documents.tariff(welfare={}), "EUR"),
     lambda: tariffs.budget_chart(documents.tariff(), "EUR", VIENNA),

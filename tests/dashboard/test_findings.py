@@ -132,6 +132,26 @@ def test_a_storage_that_may_hold_anything_is_said_to_be_unknown() -> None:
     assert "not known" in states.stored_finding(unsure, 100.0)
 
 
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (None, ""),
+        (
+            {"own": -0.3, "source": "readings", "own_standard_error": 0.02, "rests_on": "900 hours"},
+            "Where its price rises by 10 %, demand falls by 3 % (± 0.20 %), learned from 900 hours.",
+        ),
+        (
+            {"own": -0.126, "source": "literature"},
+            "Where its price rises by 10 %, demand falls by 1.26 %: the literature's mean, as the readings here do not "
+            "tell.",
+        ),
+        ({"own": -0.2, "source": "request"}, "Where its price rises by 10 %, demand falls by 2 %, as was given."),
+    ],
+)
+def test_a_tariff_tells_how_demand_is_taken_to_answer(known: Any, told: str) -> None:
+    assert tariffs.elasticity_finding(documents.tariff(elasticity=known)) == told
+
+
 def test_a_tariff_is_told_with_who_gains_and_what_it_costs() -> None:
     tariff = documents.tariff()
     assert tariffs.welfare_finding(tariff, "EUR") == (

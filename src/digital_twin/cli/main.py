@@ -16,6 +16,7 @@ from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
 from digital_twin.cli.patterns import patterns
 from digital_twin.cli.quality import quality
 from digital_twin.cli.state import state
+from digital_twin.cli.tariff import tariff
 from digital_twin.domain import errors
 
 if TYPE_CHECKING:
@@ -325,6 +326,7 @@ app.command()(accuracy)
 app.command()(backtest)
 app.command()(patterns)
 app.command()(state)
+app.command()(tariff)
 app.command()(keeping.retention)
 app.command()(keeping.erase)
 

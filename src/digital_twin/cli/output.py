@@ -204,6 +204,15 @@ def tariff_table(tariff: Document) -> Table:
     return table(title, ["from", "price now", "new price", "feed-in", "demand now", "then"], rows)
 
 
+def elasticity_text(tariff: Document) -> str | None:
+    """The own elasticity with its standard error, and where it comes from."""
+    known: Document | None = tariff.get("elasticity")
+    if known is None:
+        return None
+    error = f" ± {known['own_standard_error']:.3f}" if "own_standard_error" in known else ""
+    return f"{known['own']:.3f}{error} ({known['source']})"
+
+
 def tariff_summary(tariff: Document) -> Table:
     """What the tariff changes, and for whom."""
     welfare, who = tariff["welfare"], tariff["distribution"]
@@ -213,6 +222,7 @@ def tariff_summary(tariff: Document) -> Table:
         ["operator margin", f"{welfare['operator_margin']:+,.2f}"],
         ["PV owners' receipts", f"{welfare['pv_receipts']:+,.2f}"],
         ["carbon damage", f"{welfare['carbon_damage']:+,.2f}"],
+        ["elasticity", elasticity_text(tariff)],
         ["incentives paid", f"{tariff['incentives_paid']:,.2f}"],
         ["one more of budget is worth", f"{tariff['budget_shadow_price']:.3f}"],
         ["revenue", f"{tariff['revenue']:,.2f}"],

@@ -9,6 +9,7 @@ import pandas as pd
 
 from digital_twin.dashboard.charts.marks import (
     BLUE,
+    STYLES,
     VERMILION,
     Picture,
     finished,
@@ -28,6 +29,8 @@ PRICES = {
 }
 DEMANDS = {"demand_after_kw": "Demand after", "demand_before_kw": "Demand before"}
 """The dashed line is drawn over the solid one, so that both are seen where they meet."""
+BOUNDS = ("_low", "_high")
+BAND_OPACITY = 0.12
 PARTS = {
     "consumer_surplus": "Consumers",
     "operator_margin": "Operator's margin",
@@ -45,6 +48,7 @@ def tariff_frame(tariff: Document, zone: tzinfo) -> pd.DataFrame:
     columns: dict[str, Values | None] = {
         name: tariff.get(name) for name in ("import_price_per_kwh", "export_price_per_kwh", *DEMANDS)
     }
+    columns |= {f"{name}{bound}": tariff.get(_bound(name, bound)) for name in DEMANDS for bound in BOUNDS}
     columns["present_import"] = present.get("import_price_per_kwh")
     return intervals(tariff["start"], tariff["resolution_minutes"], columns, zone)
 
@@ -55,7 +59,7 @@ def price_chart(tariff: Document, currency: str, zone: tzinfo) -> Picture:
 
 
 def demand_chart(tariff: Document, zone: tzinfo) -> Picture:
-    """Demand under the prices of today and under the new ones."""
+    """Demand under the prices of today and under the new ones, each in its band where that is known."""
     return _lines(tariff, DEMANDS, "kW", ".1f", zone)
 
 
@@ -63,19 +67,37 @@ def _lines(tariff: Document, names: Mapping[str, str], unit: str, digits: str, z
     frame = with_last_edge(tariff_frame(tariff, zone), tariff["resolution_minutes"])
     colour, dash = scales(list(names.values()))
     lines = alt.Chart(long(frame, names)).mark_line(interpolate="step-after", strokeWidth=2.5)
+    x = time_axis(frame, zone)
+    bands = [_band(frame, name, x, STYLES[shown][0]) for name, shown in names.items()]
     return finished(
-        lines.encode(
-            x=time_axis(frame, zone),
-            y=value_axis("value", unit),
-            color=colour,
-            strokeDash=dash,
-            tooltip=[
-                *tooltip(),
-                alt.Tooltip("value:Q", format=digits, title=unit),
-                alt.Tooltip("series:N", title="What"),
-            ],
+        alt.layer(
+            *[band for band in bands if band is not None],
+            lines.encode(
+                x=x,
+                y=value_axis("value", unit),
+                color=colour,
+                strokeDash=dash,
+                tooltip=[
+                    *tooltip(),
+                    alt.Tooltip("value:Q", format=digits, title=unit),
+                    alt.Tooltip("series:N", title="What"),
+                ],
+            ),
         )
     )
+
+
+def _bound(name: str, bound: str) -> str:
+    return f"{name.removesuffix('_kw')}{bound}_kw"
+
+
+def _band(frame: pd.DataFrame, name: str, x: alt.X, colour: str) -> Picture | None:
+    """Between what demand lies; None where that is not known."""
+    low, high = (f"{name}{bound}" for bound in BOUNDS)
+    if low not in frame or np.isnan(frame[low].to_numpy()).all():
+        return None
+    area = alt.Chart(frame).mark_area(interpolate="step-after", opacity=BAND_OPACITY, color=colour)
+    return area.encode(x=x, y=alt.Y(f"{low}:Q"), y2=f"{high}:Q")
 
 
 def welfare_frame(tariff: Document) -> pd.DataFrame:

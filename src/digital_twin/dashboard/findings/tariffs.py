@@ -19,6 +19,7 @@ LIMITS = {
     "price_bounds.high": "The highest price that is allowed is reached",
     "incentive_budget": "The budget for incentives is spent",
     "revenue_floor": "Members must pay at least the revenue that was asked for",
+    "no_member_worse_off": "What members use at present may cost none of them more",
     "max_price_step_per_kwh": "Neighbouring prices differ as much as they may",
     "grid_import_limit_kw": "The grid connection's limit for import is reached",
     "grid_export_limit_kw": "The grid connection's limit for export is reached",
@@ -58,6 +59,19 @@ def demand_finding(tariff: Document, zone: tzinfo) -> str:
     energy = f"{quantity(abs(change_kwh), 'kWh')} {more_or_less} is used in all"
     peak = f"the highest demand goes from {quantity(float(before.max()), 'kW')} to {quantity(float(after.max()), 'kW')}"
     return f"Demand grows by {quantity(moved_kwh, 'kWh')} where energy becomes cheaper; {energy}, and {peak}."
+
+
+def elasticity_finding(tariff: Document) -> str:
+    """What is known of how demand answers; nothing for tariffs that do not tell."""
+    known: Document = tariff.get("elasticity") or {}
+    if not is_known(known.get("own")):
+        return ""
+    percents = f"Where its price rises by 10 %, demand falls by {number(-10 * known['own'])} %"
+    if known.get("source") == "readings":
+        return f"{percents} (± {number(10 * known['own_standard_error'])} %), learned from {known['rests_on']}."
+    if known.get("source") == "literature":
+        return f"{percents}: the literature's mean, as the readings here do not tell."
+    return f"{percents}, as was given."
 
 
 def welfare_finding(tariff: Document, currency: str) -> str:

@@ -17,6 +17,10 @@ BLOCKS: dict[str, list[float] | int | None] = {
     "One price for all hours": 1,
 }
 
+LEARNED = "learned"
+ELASTICITIES = ("-0.05", "-0.1", "-0.2", "-0.3", "-0.5")
+UNITS: dict[str, float | None] = {"any amounts": None, "cents": 0.01, "tenths of a cent": 0.001}
+
 
 def show(visit: Visit) -> None:
     """The page."""
@@ -43,11 +47,14 @@ def _designer(visit: Visit) -> None:
             f"Incentives a day, {visit.currency}", min_value=0.0, value=float(visit.community["incentive_budget_daily"])
         )
         wanted = last.form_submit_button("Design a tariff", type="primary", width="stretch")
-        lines = st.columns(3)
-        elasticity = lines[0].slider(
-            "Elasticity of demand", -1.0, 0.0, -0.2, 0.05,
-            help="By how many percent demand changes when the price rises by one percent",
+        lines = st.columns(4, vertical_alignment="bottom")
+        elasticity = lines[0].selectbox(
+            "Elasticity of demand", [LEARNED, *ELASTICITIES],
+            help="By how many percent demand changes when the price rises by one percent. Learned from readings and "
+            "past prices where both vary; else that of the literature",
         )  # fmt: skip
+        unit = lines[3].selectbox("Prices in whole", list(UNITS))
+        nobody = st.checkbox("What members use at present may cost none of them more")
         low = lines[1].number_input("Lowest price per kWh", min_value=-1.0, max_value=5.0, value=0.05, step=0.01)
         high = lines[2].number_input("Highest price per kWh", min_value=-1.0, max_value=5.0, value=0.6, step=0.01)
     if wanted:
@@ -57,8 +64,10 @@ def _designer(visit: Visit) -> None:
                 horizon_hours=hours,
                 incentive_budget=budget,
                 blocks=BLOCKS[blocks],
-                elasticity=elasticity,
+                elasticity=None if elasticity == LEARNED else float(elasticity),
                 price_bounds={"low": low, "high": high},
+                price_unit_per_kwh=UNITS[unit],
+                no_member_worse_off=nobody,
             )
         st.session_state["tariff"] = made["result_id"]
 
@@ -99,9 +108,12 @@ def _pictures(visit: Visit, tariff: Document) -> None:
         charts.tariff_table(tariff, currency, zone),
         description="Step lines of the new import price, the import price of today and the new feed-in price.",
     )  # fmt: skip
+    if elasticity := findings.elasticity_finding(tariff):
+        st.caption(plain(elasticity))
     picture(
         "How demand answers", findings.demand_finding(tariff, zone), charts.demand_chart(tariff, zone),
-        charts.demand_table(tariff, zone), description="Step lines of demand in kW before and after.",
+        charts.demand_table(tariff, zone),
+        description="Step lines of demand in kW before and after, with bands of 80 % where they are known.",
     )  # fmt: skip
     gains = charts.welfare_frame(tariff)
     named = {"who": "Who", "gain": f"Gain in {currency}"}
