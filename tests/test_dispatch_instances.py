@@ -29,8 +29,10 @@ from digital_twin.optimization import (
     Storage,
     Weights,
 )
+from digital_twin.optimization.blocks import Shape, constant_of, numbers_of, prices_of
 from digital_twin.optimization.check import violations
 from digital_twin.optimization.dispatch import plan_dispatch
+from digital_twin.optimization.kept_models import compiled_model
 
 SEEDS, PARTS = 500, 10
 STEPS = 8
@@ -232,3 +234,23 @@ def test_a_question_without_bounds_is_refused(limits: tuple[float, float]) -> No
     """Where a price below the feed-in price could be traded in circles for ever."""
     with pytest.raises(InvalidInput):
         GridLimits(*limits)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_prices_of_the_rows_prove_a_bound(seed: int) -> None:
+    """Every variable has finite bounds, so whatever duals are made up, no plan costs less than what they prove."""
+    generator = np.random.default_rng(seed)
+    problem = random_problem(generator)
+    weights = WEIGHTS[int(generator.integers(len(WEIGHTS)))]
+    compiled = compiled_model(Shape.of(problem, weights))
+    program = compiled.program(numbers_of(problem), prices_of(problem, weights))
+    assert np.isfinite(program.lower).all()
+    assert np.isfinite(program.upper).all()
+    expected = least_objective(problem, weights)
+    for spread in (0.0, 0.1, 10.0):
+        made_up = generator.normal(0, spread, program.row_lower.size)
+        proved_cost = program.bound(made_up) + constant_of(problem, weights)
+        assert np.isfinite(proved_cost)
+        if expected is not None:
+            assert proved_cost <= expected + SAME * max(1.0, abs(expected))
+    assert np.isfinite(program.bound(np.full(program.row_lower.size, np.nan)))
