@@ -75,7 +75,7 @@ def test_answers_to_prices_are_courses_that_can_be_followed(seed: int) -> None:
     prices = np.random.default_rng(seed).uniform(0.01, 0.8, units.drawn.shape[1])
     courses, everyone = np.empty_like(units.drawn), np.array([0, units.wear.size])
     injection, cost = best_answers(units, prices, end_value, everyone, courses)
-    followed, same_cost = follow_courses(units, end_value, courses, everyone)
+    followed, same_cost = follow_courses(units, end_value, courses, everyone, prices)
     size = max(1.0, float(np.abs(injection).max()))
     assert followed == pytest.approx(injection, abs=1e-9 * size)
     assert same_cost == pytest.approx(cost, abs=1e-9 * max(1.0, abs(float(cost[0]))))
@@ -88,7 +88,14 @@ def test_any_course_is_repaired_to_one_that_can_be_carried_out(seed: int) -> Non
     generator = np.random.default_rng(seed)
     courses = generator.normal(0, 2, units.drawn.shape) * units.room[:, ENERGY].max(axis=1, initial=0.0)[:, None]
     followed = np.empty((4, *courses.shape))
-    follow_courses(units, end_value, courses, np.array([0, units.wear.size]), followed=followed)
+    follow_courses(
+        units,
+        end_value,
+        courses,
+        np.array([0, units.wear.size]),
+        generator.normal(0, 1, courses.shape[1]),
+        followed=followed,
+    )
     charge, discharge, energy, surplus = followed
     size = 1e-7 * np.maximum(1.0, units.room.max(axis=(1, 2)))[:, None]
     assert (charge <= units.room[:, CHARGE] + size).all()

@@ -15,6 +15,9 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 DEFAULT_GAP = 1e-4
 
+_NO_COST = 0.01
+"""Costs below it are rounding where nothing costs anything."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FleetMembers:
@@ -148,7 +151,7 @@ def relative_gap(lower: float, upper: float, retail_cost: float) -> float:
     """How far the plan may lie above the best, relative to its cost or to 1 % of what the load costs at retail."""
     if not np.isfinite(upper) or not np.isfinite(lower):
         return np.inf
-    return max(0.0, upper - lower) / max(abs(upper), 0.01 * retail_cost, np.finfo(np.float64).tiny)
+    return max(0.0, upper - lower) / max(abs(upper), 0.01 * retail_cost, _NO_COST)
 
 
 def _shape(values: Array, name: str) -> tuple[int, int]:

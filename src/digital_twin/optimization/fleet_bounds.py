@@ -60,14 +60,14 @@ class Bounds:
 
     def look_at(self, courses: Array, prices: Array) -> None:
         """Bounds from an iterate's courses (U, T) and prices of the community's rows, and from all earlier ones."""
+        self.try_prices(prices)
         self._try_courses(courses)
-        self._try_prices(prices)
         if not self.met:
             self._mix()
 
     def refine(self) -> None:
         """One more round between prices and courses, once the iterations are over."""
-        self._try_prices(_TOWARDS_BEST * self._best_prices + (1 - _TOWARDS_BEST) * self._mixed_prices)
+        self.try_prices(_TOWARDS_BEST * self._best_prices + (1 - _TOWARDS_BEST) * self._mixed_prices)
         self._mix()
 
     def _gap(self, upper: float) -> float:
@@ -75,9 +75,13 @@ class Bounds:
         return relative_gap(self.lower + fixed, upper + fixed, self._grid.retail_cost)
 
     def _try_courses(self, courses: Array) -> None:
-        injection, cost = follow_courses(self._standard.units, self._standard.end_value, courses, self._groups)
+        injection, cost = self._follow(courses)
         self._take(courses, injection, cost)
         self._master.add(Columns(injection, cost, courses.copy()))
+
+    def _follow(self, courses: Array) -> tuple[Array, Array]:
+        balance = self._best_prices[: self._grid.load_kw.size]
+        return follow_courses(self._standard.units, self._standard.end_value, courses, self._groups, balance)
 
     def _take(self, courses: Array, injection_kw: Array, cost: Array) -> None:
         """Keep the courses if no better ones are known."""
@@ -85,7 +89,8 @@ class Bounds:
         if upper < self.upper:
             self.upper, self.courses = upper, courses.copy()
 
-    def _try_prices(self, prices: Array) -> None:
+    def try_prices(self, prices: Array) -> None:
+        """A lower bound from prices of the community's rows, and the units' answers as courses to mix."""
         bounded, side = self._grid.bounded(prices)
         balance = bounded[: self._grid.load_kw.size]
         injection, cost = best_answers(self._standard.units, balance, self._standard.end_value, self._groups)
@@ -104,7 +109,7 @@ class Bounds:
         promised = self._cost_with(injection, cost)
         if promised < self.upper and (self._gap(promised) <= self.tolerance or promised < self.upper - self._worth_it):
             courses = self._mixed_courses(weights)
-            self._take(courses, *follow_courses(self._standard.units, self._standard.end_value, courses, self._groups))
+            self._take(courses, *self._follow(courses))
 
     @property
     def _worth_it(self) -> float:

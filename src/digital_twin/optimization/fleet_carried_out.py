@@ -29,7 +29,10 @@ def carried_out(
     """The plan of the best courses. What the community curtails each member bears in proportion to what it could."""
     followed = np.empty((4, *bounds.courses.shape))
     everyone = np.array([0, bounds.courses.shape[0]])
-    injection_kw, _ = follow_courses(standard.units, standard.end_value, bounds.courses, everyone, followed=followed)
+    injection_kw, _ = follow_courses(
+        standard.units, standard.end_value, bounds.courses, everyone, bounds.prices[: problem.grid.steps],
+        followed=followed,
+    )  # fmt: skip
     charge_kw, discharge_kw, soc_kwh, from_surplus_kw = standard.of_storages(followed)
     curtailable_kw = _curtailable(problem, standard, charge_kw, discharge_kw)
     together_kw = curtailable_kw.sum(axis=0)

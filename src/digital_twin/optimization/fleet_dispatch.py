@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from digital_twin.domain.errors import Infeasible, TwinError, Unavailable
+from digital_twin.domain.errors import Infeasible, TwinError
 from digital_twin.optimization.fleet import DEFAULT_GAP, FleetPlan, FleetProblem, FleetProgress
 from digital_twin.optimization.fleet_bounds import Bounds
 from digital_twin.optimization.fleet_carried_out import carried_out, certified
 from digital_twin.optimization.fleet_check import violations
 from digital_twin.optimization.fleet_grid import grid_side
-from digital_twin.optimization.fleet_limits import exceeds_limits, within_limits
+from digital_twin.optimization.fleet_limits import counting_problem, exceeds_limits, no_plan_within_limits
 from digital_twin.optimization.fleet_presolve import standard_fleet
 from digital_twin.optimization.fleet_search import Search
 
@@ -45,9 +45,11 @@ def plan_fleet(
         FleetPlanRefused: the independent check found a fault.
     """
     until = time.monotonic() + time_limit_s
-    plan = _plan(problem, tolerance, until, progress)
-    if plan.gap > tolerance and time.monotonic() < until:
+    plan = _search(problem, tolerance, until, progress)
+    if plan.gap > tolerance or exceeds_limits(problem, plan):
         plan = _in_one_direction(problem, plan, tolerance, until)
+    if exceeds_limits(problem, plan):
+        plan = _within_limits(problem, plan, tolerance, until)
     broken = violations(problem, plan)
     if broken:
         raise FleetPlanRefused(
@@ -56,17 +58,31 @@ def plan_fleet(
     return plan
 
 
-def _plan(problem: FleetProblem, tolerance: float, until: float, progress: Report) -> FleetPlan:
+def _within_limits(problem: FleetProblem, plan: FleetPlan, tolerance: float, until: float) -> FleetPlan:
+    """A plan within hard limits, whatever it costs: the one that goes the least beyond them.
+
+    Raises:
+        Infeasible: even that one goes beyond.
+        Unavailable: there may be one within them, but it was not found in time.
+    """
+    counting = counting_problem(problem)
+    counted = _search(counting, tolerance, until, lambda _: None)
+    if exceeds_limits(problem, counted):
+        counted = _in_one_direction(counting, counted, tolerance, until)
+    if exceeds_limits(problem, counted):
+        raise no_plan_within_limits(problem, counted)
+    kept = replace(counted, value_per_kwh=plan.value_per_kwh, iterations=plan.iterations + counted.iterations)
+    return certified(problem, kept, plan.lower_bound, tolerance)
+
+
+def _search(problem: FleetProblem, tolerance: float, until: float, progress: Report) -> FleetPlan:
+    """The plan of one search, which may go beyond hard limits where it found none within them."""
     standard = standard_fleet(problem)
-    grid, hard = grid_side(problem, standard), problem.beyond_limits_per_kwh is None
-    bounds = Bounds(standard, grid, tolerance=tolerance, hard=hard)
+    grid = grid_side(problem, standard)
+    bounds = Bounds(standard, grid, tolerance=tolerance, hard=problem.beyond_limits_per_kwh is None)
     search = Search(standard, grid, bounds, until=until, progress=progress)
     search.run()
-    plan = carried_out(problem, standard, grid, bounds, search.iterations)
-    if hard and exceeds_limits(problem, plan):
-        kept = replace(within_limits(problem, standard, grid, until), value_per_kwh=plan.value_per_kwh)
-        plan = certified(problem, kept, plan.lower_bound, tolerance)
-    return plan
+    return carried_out(problem, standard, grid, bounds, search.iterations)
 
 
 def _in_one_direction(problem: FleetProblem, plan: FleetPlan, tolerance: float, until: float) -> FleetPlan:
@@ -77,12 +93,13 @@ def _in_one_direction(problem: FleetProblem, plan: FleetPlan, tolerance: float, 
     storages, value = problem.storages, plan.value_per_kwh
     kept = (storages.charge_efficiency * storages.discharge_efficiency)[:, None]
     burns = (storages.wear_per_kwh[:, None] + value) < kept * (value - storages.wear_per_kwh[:, None])
-    if not burns.any():
+    if not burns.any() or time.monotonic() >= until:
         return plan
     only_charging = replace(storages, discharge_max_kw=np.where(burns, 0.0, storages.discharge_max_kw))
     try:
-        other = _plan(replace(problem, storages=only_charging), tolerance, until, lambda _: None)
-    except (Infeasible, Unavailable):
+        other = _search(replace(problem, storages=only_charging), tolerance, until, lambda _: None)
+    except Infeasible:
         return plan
     together = replace(other, iterations=plan.iterations + other.iterations)
-    return min(plan, certified(problem, together, plan.lower_bound, tolerance), key=lambda found: found.cost)
+    other = certified(problem, together, plan.lower_bound, tolerance)
+    return min(plan, other, key=lambda found: (exceeds_limits(problem, found), found.cost))

@@ -155,10 +155,11 @@ def grid_side(problem: FleetProblem, standard: StandardFleet) -> GridSide:
     free = members.curtailable
     load_kw = members.load_kw.sum(axis=0)
     fixed_kw = members.pv_kw[~free].sum(axis=0)
-    prices = np.concatenate([problem.import_price_per_kwh, problem.export_price_per_kwh])
+    prices = [problem.import_price_per_kwh, problem.export_price_per_kwh, problem.storages.end_value_per_kwh]
     beyond = problem.beyond_limits_per_kwh
     if beyond is None:
-        beyond = HARD * max(float(np.abs(prices).max()), 1e-3)
+        per_kw = problem.peak.per_kw if problem.peak else 0.0
+        beyond = HARD * max(*(float(np.abs(each).max(initial=0.0)) for each in prices), 1e-3) + per_kw / hours
     pv_kw = (members.pv_kw - standard.spilled_kw)[free].sum(axis=0)
     net_kw = load_kw - fixed_kw - standard.fixed_injection_kw
     powers = problem.storages.charge_max_kw.max(axis=1) + problem.storages.discharge_max_kw.max(axis=1)

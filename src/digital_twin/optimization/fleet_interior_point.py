@@ -40,6 +40,9 @@ TO_BOUND = 0.995
 LEAST = 0.05
 """Of its share: what a product is lifted to."""
 
+IDLE = 1e-5
+"""Part of the price that use costs at the least with a common step, so that nobody burns energy where that is free."""
+
 FIRST_BARRIER = 0.3
 _GRID_SHARE = 0.3
 
@@ -53,10 +56,12 @@ class InteriorPoint:
 
     def __init__(self, standard: StandardFleet, grid: GridSide, *, common_step: bool = False) -> None:
         steps = grid.load_kw.size
-        per_kw = 0.5 * float(np.abs(grid.import_cost).mean() + np.abs(grid.export_gain).mean()) or grid.beyond_cost
+        per_kw = _price_scale(standard, grid)
         self._common_step = common_step
         self.grid = grid
-        self.units = standard.units._replace(weight=per_kw * (standard.units.weight + 1e-12))
+        units = standard.units
+        wear = np.maximum(units.wear, IDLE * per_kw) if common_step else units.wear
+        self.units = units._replace(weight=per_kw * (units.weight + 1e-12), wear=wear)
         largest = max(float(np.abs(grid.load_kw).max()), float(grid.pv_kw.max()), 1e-9)
         weight = max(float(self.units.weight.sum()), _GRID_SHARE * per_kw * largest) / steps
         self.side = BoundedVector(grid.room, weight)
@@ -187,6 +192,13 @@ class InteriorPoint:
         _, self.side.lower, self.side.upper = lifted[best]
         self.prices = self.prices + STEPS[best] * prices
         self._pending = STEPS[best], least
+
+
+def _price_scale(standard: StandardFleet, grid: GridSide) -> float:
+    """What a kW over an interval is worth: at the connection or in what is left, or else beyond its limits."""
+    at_connection = 0.5 * float(np.abs(grid.import_cost).mean() + np.abs(grid.export_gain).mean())
+    left = standard.end_value * standard.units.stored
+    return max(at_connection, float(left.max(initial=0.0))) or grid.beyond_cost
 
 
 def _short_of(longest: Array) -> Array:

@@ -17,6 +17,9 @@ MOST_ITERATIONS = 60
 NEAR = 100.0
 """Bounds are looked for from so many times the tolerance on."""
 
+LOOK_EVERY = 20
+"""Iterations after which bounds are looked at however far they seem, as where the connection costs nothing."""
+
 MOST_LOOKS = 12
 MOST_REFINED = 15
 MOST_RECENTRED = 4
@@ -53,7 +56,8 @@ class Search:
         is missing of the balance in every iteration.
         """
         for common_step in (False, True):
-            with suppress(LinAlgError):  # the bounds found until then stand
+            # what is no number any more starts anew from the best prices; the bounds found until then stand
+            with suppress(LinAlgError), np.errstate(all="ignore"):
                 self._iterate(InteriorPoint(self._standard, self._grid, common_step=common_step))
             for _ in range(MOST_REFINED):
                 if self.bounds.met or self.is_late:
@@ -81,7 +85,7 @@ class Search:
             if products <= best:
                 best, kept = products, (point.prices, point.iterate.price.copy())
             is_last = self.is_late or iteration == MOST_ITERATIONS - 1
-            if products < NEAR * tolerance * scale or is_last:
+            if products < NEAR * tolerance * scale or is_last or iteration % LOOK_EVERY == LOOK_EVERY - 1:
                 looks += 1
                 bounds.look_at(point.iterate.slack[:, 2], point.prices)
                 if bounds.met or is_last or looks == MOST_LOOKS:
