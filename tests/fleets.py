@@ -44,8 +44,7 @@ def fleet(kind: str, members: int, seed: int, steps: int = 96) -> FleetProblem:
         storages,
         import_price,
         export_price,
-        GridLimits(float(parts[0] * load), float(parts[1] * pv)),
-        BEYOND_PER_KWH,
+        GridLimits(float(parts[0] * load), float(parts[1] * pv), BEYOND_PER_KWH),
         PeakCharge(PEAK_PER_KW),
     )
 
@@ -186,7 +185,7 @@ def large_program(problem: FleetProblem) -> LargeProgram:
     surplus = (members.pv_kw - members.load_kw).ravel()
     inward, outward = (np.repeat(fuse, steps) for fuse in (members.import_fuse_kw, members.export_fuse_kw))
     infinite = np.full(steps, np.inf)
-    beyond = problem.beyond_limits_per_kwh
+    beyond = problem.limits.beyond_per_kwh
     left = np.zeros((count, steps))
     left[:, -1] = -storages.end_value_per_kwh
     wear = np.repeat(hours * storages.wear_per_kwh, steps)

@@ -67,6 +67,10 @@ def assert_optimal(problem: FleetProblem, plan: FleetPlan) -> None:
     assert not violations(problem, plan)
 
 
+def with_hard_limits(problem: FleetProblem) -> FleetProblem:
+    return replace(problem, limits=replace(problem.limits, beyond_per_kwh=None))
+
+
 def behind_fuses(problem: FleetProblem, seed: int) -> FleetProblem:
     """Fuses that hold back storages and let out less than the sun gives; a fifth may not be curtailed."""
     generator = np.random.default_rng(seed)
@@ -94,7 +98,7 @@ def test_bounds_enclose_the_optimum_of_a_general_solver(kind: str, members: int)
 
 @pytest.mark.parametrize("kind", ["base", "flat tariff", "import limit", "export limit", "third without battery"])
 def test_hard_limits_are_kept_at_the_least_cost(kind: str) -> None:
-    problem = replace(fleet(kind, 20, 3, steps=48), beyond_limits_per_kwh=None)
+    problem = with_hard_limits(fleet(kind, 20, 3, steps=48))
     assert_optimal(problem, plan_fleet(problem))
 
 
@@ -201,7 +205,7 @@ def test_a_fuse_that_is_too_small_is_named() -> None:
 
 
 def test_limits_that_no_plan_keeps_are_named_with_what_would_do() -> None:
-    problem = replace(fleet("base", 10, 6, steps=48), beyond_limits_per_kwh=None, limits=GridLimits(0.1, 100.0))
+    problem = replace(fleet("base", 10, 6, steps=48), limits=GridLimits(0.1, 100.0))
     assert least_cost(problem) is None
     with pytest.raises(Infeasible, match="kW more of grid_import_limit_kw would do") as told:
         plan_fleet(problem)
@@ -235,12 +239,12 @@ def test_the_order_of_members_does_not_matter() -> None:
 def test_the_unit_of_money_does_not_matter(factor: float) -> None:
     problem = fleet("base", 20, 9, steps=48)
     assert problem.peak is not None
-    assert problem.beyond_limits_per_kwh is not None
+    assert problem.limits.beyond_per_kwh is not None
     dear = replace(
         problem,
         import_price_per_kwh=factor * problem.import_price_per_kwh,
         export_price_per_kwh=factor * problem.export_price_per_kwh,
-        beyond_limits_per_kwh=factor * problem.beyond_limits_per_kwh,
+        limits=replace(problem.limits, beyond_per_kwh=factor * problem.limits.beyond_per_kwh),
         peak=replace(problem.peak, per_kw=factor * problem.peak.per_kw),
         storages=replace(problem.storages, wear_per_kwh=factor * problem.storages.wear_per_kwh),
     )
@@ -283,7 +287,7 @@ def test_out_of_time_the_best_plan_so_far_comes_with_its_gap() -> None:
 
 
 def test_out_of_time_nothing_beyond_hard_limits_is_a_plan() -> None:
-    problem = replace(fleet("import limit", 30, 9, steps=48), beyond_limits_per_kwh=None)
+    problem = with_hard_limits(fleet("import limit", 30, 9, steps=48))
     problem = replace(problem, limits=replace(problem.limits, import_kw=0.7 * problem.limits.import_kw))
     with pytest.raises(Unavailable, match="allow more time"):
         plan_fleet(problem, time_limit_s=0.0)
@@ -326,7 +330,7 @@ CORRUPTIONS: dict[str, Callable[[FleetPlan], FleetPlan]] = {
 
 @pytest.fixture(scope="module")
 def checked() -> tuple[FleetProblem, FleetPlan]:
-    problem = replace(behind_fuses(fleet("base", 10, 1, steps=24), 4), beyond_limits_per_kwh=None)
+    problem = with_hard_limits(behind_fuses(fleet("base", 10, 1, steps=24), 4))
     return problem, plan_fleet(problem)
 
 

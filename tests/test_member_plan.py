@@ -79,7 +79,7 @@ def test_the_rule_of_a_lone_home_is_that_of_a_community_of_one(seed: int):
 def alone(generator: np.random.Generator, steps: int = 24) -> FleetProblem:
     base = fleet("base", 1, int(generator.integers(1000)), steps)
     limits = GridLimits(1e4, 1e4)
-    return replace(base, limits=limits, beyond_limits_per_kwh=None, peak=None)
+    return replace(base, limits=limits, peak=None)
 
 
 def as_dispatch(problem: FleetProblem) -> DispatchProblem:
@@ -162,7 +162,7 @@ def test_two_batteries_of_a_home_do_not_use_the_same_surplus():
 
 def test_the_rule_that_breaks_a_limit_is_told():
     asked = question("import limit")
-    tight = replace(asked.fleet, limits=GridLimits(asked.fleet.limits.import_kw, 1e6), beyond_limits_per_kwh=None)
+    tight = replace(asked.fleet, limits=GridLimits(asked.fleet.limits.import_kw, 1e6))
     answer = plan_members(replace(asked, fleet=tight), time_limit_s=300)
     assert answer.import_kw.max() <= tight.limits.import_kw * (1 + 1e-3)
     assert answer.facts["rule_breaks"] == ["grid_import_limit_kw"]

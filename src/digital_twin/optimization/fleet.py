@@ -82,9 +82,7 @@ class FleetStorages:
 class FleetProblem:
     """What is asked: the least cost at the community's connection, with wear, over all that members' storages can do.
 
-    Inside the community energy costs nothing. Where `beyond_limits_per_kwh` is given, the limits of the connection
-    may be exceeded at that price on top; otherwise they are hard. Emissions are weighed by adding their price to both
-    prices.
+    Inside the community energy costs nothing. Emissions are weighed by adding their price to both prices.
 
     Raises:
         InvalidInput: arrays that do not fit each other, prices that are not finite.
@@ -96,7 +94,6 @@ class FleetProblem:
     import_price_per_kwh: Array  # (T,)
     export_price_per_kwh: Array  # (T,)
     limits: GridLimits
-    beyond_limits_per_kwh: float | None = None
     peak: PeakCharge | None = None
 
     def __post_init__(self) -> None:
@@ -107,8 +104,6 @@ class FleetProblem:
             _check(getattr(self, name), name, (steps,))
         if self.storages.member.size and int(self.storages.member.max()) >= members:
             raise InvalidInput(f"a storage belongs to member {self.storages.member.max()} of {members}", field="member")
-        if self.beyond_limits_per_kwh is not None and not 0 < self.beyond_limits_per_kwh < np.inf:
-            raise InvalidInput("beyond_limits_per_kwh must be finite and > 0", field="beyond_limits_per_kwh")
 
     @property
     def retail_cost(self) -> float:

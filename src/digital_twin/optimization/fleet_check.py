@@ -13,10 +13,10 @@ def cost_of(problem: FleetProblem, plan: FleetPlan) -> float:
     """What the plan costs: energy, peak, wear and what goes beyond priced limits, less the worth of what is left."""
     hours, storages = problem.grid.step_hours, problem.storages
     energy = problem.import_price_per_kwh @ plan.import_kw - problem.export_price_per_kwh @ plan.export_kw
-    if problem.beyond_limits_per_kwh is not None:
+    if problem.limits.beyond_per_kwh is not None:
         beyond = np.maximum(plan.import_kw - problem.limits.import_kw, 0.0)
         beyond += np.maximum(plan.export_kw - problem.limits.export_kw, 0.0)
-        energy += problem.beyond_limits_per_kwh * beyond.sum()
+        energy += problem.limits.beyond_per_kwh * beyond.sum()
     wear = storages.wear_per_kwh @ (plan.charge_kw + plan.discharge_kw).sum(axis=1)
     left = storages.end_value_per_kwh @ plan.soc_kwh[:, -1]
     peak = 0.0
@@ -69,7 +69,7 @@ def _of_members(problem: FleetProblem, plan: FleetPlan) -> dict[str, bool]:
 
 
 def _of_community(problem: FleetProblem, plan: FleetPlan) -> dict[str, bool]:
-    limits, hard = problem.limits, problem.beyond_limits_per_kwh is None
+    limits, hard = problem.limits, problem.limits.beyond_per_kwh is None
     need = -net_injection_kw(problem, plan).sum(axis=0)
     tolerance = POWER_TOLERANCE_KW * max(1.0, problem.members.load_kw.shape[0] / 1000, float(np.abs(need).max()) / 1000)
     cost = cost_of(problem, plan)

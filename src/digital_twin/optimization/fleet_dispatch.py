@@ -79,7 +79,7 @@ def _search(problem: FleetProblem, tolerance: float, until: float, progress: Rep
     """The plan of one search, which may go beyond hard limits where it found none within them."""
     standard = standard_fleet(problem)
     grid = grid_side(problem, standard)
-    bounds = Bounds(standard, grid, tolerance=tolerance, hard=problem.beyond_limits_per_kwh is None)
+    bounds = Bounds(standard, grid, tolerance=tolerance, hard=problem.limits.beyond_per_kwh is None)
     search = Search(standard, grid, bounds, until=until, progress=progress)
     search.run()
     return carried_out(problem, standard, grid, bounds, search.iterations)

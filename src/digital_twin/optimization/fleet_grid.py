@@ -156,7 +156,7 @@ def grid_side(problem: FleetProblem, standard: StandardFleet) -> GridSide:
     load_kw = members.load_kw.sum(axis=0)
     fixed_kw = members.pv_kw[~free].sum(axis=0)
     prices = [problem.import_price_per_kwh, problem.export_price_per_kwh, problem.storages.end_value_per_kwh]
-    beyond = problem.beyond_limits_per_kwh
+    beyond = problem.limits.beyond_per_kwh
     if beyond is None:
         per_kw = problem.peak.per_kw if problem.peak else 0.0
         beyond = HARD * max(*(float(np.abs(each).max(initial=0.0)) for each in prices), 1e-3) + per_kw / hours

@@ -32,7 +32,7 @@ def counting_problem(problem: FleetProblem) -> FleetProblem:
         storages=replace(storages, wear_per_kwh=unworthy + _IDLE_PER_KWH, end_value_per_kwh=unworthy),
         import_price_per_kwh=nothing,
         export_price_per_kwh=nothing,
-        beyond_limits_per_kwh=1.0,
+        limits=replace(problem.limits, beyond_per_kwh=1.0),
         peak=None,
     )
 

@@ -269,8 +269,7 @@ def _question(request: MemberDispatch, known: _Known, outlook: MembersOutlook) -
         known.storages.storages,
         prices.import_price_per_kwh + damage_per_kwh,
         prices.export_price_per_kwh + damage_per_kwh,
-        GridLimits(community.grid_import_limit_kw, community.grid_export_limit_kw),
-        request.grid_limit_price_per_kwh,
+        GridLimits(community.grid_import_limit_kw, community.grid_export_limit_kw, request.grid_limit_price_per_kwh),
         peak_charge(community, request.peak_price_per_kw),
     )
     paid = MemberPrices(
@@ -287,5 +286,5 @@ def _fingerprint(provenance: Provenance, question: MembersQuestion) -> None:
     numbers: list[Any] = [fleet.grid.start.isoformat(), str(fleet.grid.step_minutes)]
     for part in parts:
         numbers += [getattr(part, name) for name in part.__slots__]
-    numbers += [fleet.import_price_per_kwh, repr(fleet.limits), repr(fleet.beyond_limits_per_kwh), repr(fleet.peak)]
+    numbers += [fleet.import_price_per_kwh, repr(fleet.limits), repr(fleet.peak)]
     provenance.fingerprint(numbers)
