@@ -66,6 +66,14 @@ def test_more_days_tell_more_and_own_and_cross_are_told_apart() -> None:
     assert "temperature" in long.rests_on
 
 
+def test_a_cross_elasticity_within_its_error_is_none() -> None:
+    learned = learn_elasticity(year(2, 200, elasticity=Elasticity(-0.3)))
+    assert isinstance(learned, LearnedElasticity)
+    assert learned.elasticity.cross == 0
+    assert learned.elasticity.own == pytest.approx(-0.3, abs=3 * learned.standard_errors[0])
+    assert "within its error" in learned.rests_on
+
+
 def test_the_unit_of_money_does_not_matter() -> None:
     past = year(3, 140)
     other = PastDemand(past.load_kw, 100 * past.price_per_kwh, past.temperature_c, past.clock)

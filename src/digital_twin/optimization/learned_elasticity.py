@@ -26,7 +26,8 @@ FEWEST_WEEKS = 8
 MOST_UNCERTAIN = 0.1
 """Standard error from which on the readings say less than the literature does."""
 CONTRADICTED = 2.0
-"""Standard errors above 0 from which on an own elasticity shows that something else moved price and demand."""
+"""Standard errors beyond which a number is not 0: an own elasticity above it shows that something else moved price and
+demand; a cross elasticity within them is taken to be 0."""
 LEAST_PRICE_SHARE = 0.1
 """Of the median price: what lies below is so near to nothing that its logarithm means nothing."""
 HEATED_BELOW_C, COOLED_ABOVE_C = 15.0, 22.0
@@ -74,8 +75,13 @@ def learn_elasticity(past: PastDemand) -> LearnedElasticity | str:
     terms = _without(habits, np.stack([prices - of_day, of_day], axis=1))
     if terms.std(axis=0).min() < LEAST_OWN_VARIATION:
         return "prices that follow the hour and the season alone, which cannot be told from habit"
-    found, covariance = _least_squares(terms, _without(habits, demand[:, None])[:, 0], past.clock.day[known] // 7)
+    beside, week = _without(habits, demand[:, None])[:, 0], past.clock.day[known] // WEEK_DAYS
+    found, covariance = _least_squares(terms, beside, week)
     own, cross, errors = _own_and_cross(found, covariance, float(np.bincount(day).mean()))
+    is_told_apart = abs(cross) > CONTRADICTED * np.sqrt(errors[1, 1])
+    if not is_told_apart:
+        [own], [[variance]] = _least_squares(terms.sum(axis=1, keepdims=True), beside, week)
+        own, cross, errors = float(own), 0.0, np.diag([variance, errors[1, 1]])
     error = float(np.sqrt(errors[0, 0]))
     if error > MOST_UNCERTAIN:
         return f"an own elasticity of {own:.3f} with the standard error {error:.3f}, too wide to go by"
@@ -86,7 +92,8 @@ def learn_elasticity(past: PastDemand) -> LearnedElasticity | str:
         Elasticity(min(own, 0.0), float(np.clip(cross, -1.0, 1.0))),
         errors,
         days,
-        f"{int(known.sum())} hours of {days} days with their prices, beside habits{weather} and season",
+        f"{int(known.sum())} hours of {days} days with their prices, beside habits{weather} and season"
+        + ("" if is_told_apart else "; a cross elasticity is within its error"),
     )
 
 

@@ -24,7 +24,7 @@ from digital_twin.optimization.tariff_plan import Settled, TariffProblem
 SOLVER = "closed form at the price of each budget"
 FLAT, DRAW = 1e-6, 1e-4
 """Below this share of the steepest block a price hardly matters; it is then drawn to the reference price."""
-MOST_STEPS = 200
+MOST_STEPS, BOLDEST = 200, 1e3
 SPARED = 1e-12
 """Share of a budget that is not aimed at, so that rounding never overspends it."""
 SIGNIFICANT = 1e-5
@@ -147,7 +147,7 @@ def _prices_of_budgets(blocks: _Blocks, budget: Array) -> Array | None:
 
     Newton's steps, kept between the prices that are known to be too low and too high.
     """  # (D,)
-    days, aim = budget.size, budget * (1 - SPARED)
+    days, aim, spared = budget.size, budget * (1 - SPARED), SPARED * np.where(np.isfinite(budget), budget, 0.0)
     if (blocks.spent(np.clip(blocks.r, blocks.low, blocks.high), days) > aim).any():
         return None
     multiplier, low, high = np.zeros(days), np.zeros(days), np.full(days, np.inf)
@@ -155,12 +155,14 @@ def _prices_of_budgets(blocks: _Blocks, budget: Array) -> Array | None:
         price = blocks.best(multiplier)
         over = blocks.spent(price, days) - aim
         low, high = np.where(over > 0, multiplier, low), np.where(over > 0, high, multiplier)
-        unsettled = (over > 0) | (multiplier > 0) & (over < -SPARED * budget)
+        unsettled = (over > 0) | (multiplier > 0) & (over < -spared)
         if not unsettled.any():
             return multiplier
-        newton = multiplier + 1.000000000001 * over / np.maximum(blocks.fall_of_spending(price, multiplier), 1e-300)
+        fall = np.maximum(blocks.fall_of_spending(price, multiplier), 1e-300)
+        newton = multiplier + (over + spared / 2) / fall
+        farthest = np.where(np.isfinite(high), high, BOLDEST * (multiplier + 1))
         between = np.where(np.isfinite(high), (low + high) / 2, 4 * multiplier + 1)
-        multiplier = np.where(unsettled, np.where((newton > low) & (newton < high), newton, between), multiplier)
+        multiplier = np.where(unsettled, np.where((newton > low) & (newton < farthest), newton, between), multiplier)
     return None
 
 
