@@ -188,6 +188,8 @@ class World:
 
     def _example(self, operation: Any) -> schemathesis.Case:
         parts: dict[str, Any] = {"path_parameters": self._ids(operation.label)}
+        if operation.label.endswith("/schedules/active"):
+            self._put_in_force()
         if operation.label in QUERIES:
             parts["query"] = QUERIES[operation.label]
         if operation.label == "GET /runs":
@@ -205,6 +207,7 @@ class World:
             "session_id": self._other_session,
             "key_id": self._new_key,
             "result_id": lambda: self._result_of(label),
+            "number": lambda: 0,
             "run_id": self._new_run,
             "import_id": self._new_import,
             "kind": lambda: "conflict",
@@ -317,7 +320,25 @@ class World:
     def _result_of(self, label: str) -> str:
         if "/simulation/" in label:
             return self._simulation
+        if "/schedules/" in label:
+            return self._current_result
+        if "/pareto/" in label:
+            return self._trade_off
         return self._backtest if "/backtest/" in label else self._result
+
+    @cached_property
+    def _current_result(self) -> str:
+        body = {"horizon_hours": 1, "load_kw": [1.0] * 4, "pv_kw": [0.0] * 4}
+        path = f"/communities/{self.community}/optimization/dispatch"
+        return answered(self._owner.post(path, json=body))["result_id"]
+
+    @cached_property
+    def _trade_off(self) -> str:
+        body = {"against": "peak", "points": 2, "horizon_hours": 1, "load_kw": [1.0] * 4, "pv_kw": [0.0] * 4}
+        return answered(self._owner.post(f"/communities/{self.community}/optimization/pareto", json=body))["result_id"]
+
+    def _put_in_force(self) -> None:
+        answered(self._owner.post(f"/communities/{self.community}/schedules/{self._current_result}/apply"))
 
     def _ended(self, run: Any) -> Any:
         while run["state"] in ("queued", "running"):

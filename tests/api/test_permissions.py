@@ -84,6 +84,11 @@ POST   /communities/{community_id}/forecasting/backtest           1      3    3 
 GET    /communities/{community_id}/forecasting/backtest/{result_id} 1    3    +      +        4         3   +      forecasts:read
 POST   /communities/{community_id}/optimization/dispatch          1      3    3      +        4         3   +      schedules:run
 POST   /communities/{community_id}/optimization/tariff            1      3    3      +        4         3   +      schedules:run
+POST   /communities/{community_id}/optimization/pareto            1      3    3      +        4         3   +      schedules:run
+POST   /communities/{community_id}/optimization/pareto/{result_id}/points/{number}      1      3    3      +        4         3   +      schedules:run
+POST   /communities/{community_id}/schedules/{result_id}/apply      1      3    3      +        4         3   +      schedules:run
+GET    /communities/{community_id}/schedules/active               1      3    +      +        4         3   +      schedules:read
+DELETE /communities/{community_id}/schedules/active               1      3    3      +        4         3   +      schedules:run
 GET    /communities/{community_id}/optimization/results           1      3    +      +        4         3   +      schedules:read
 GET    /communities/{community_id}/optimization/results/{result_id} 1    3    +      +        4         3   +      schedules:read
 GET    /communities/{community_id}/optimization/results/{result_id}/explanation 1    3    +      +        4         3   +      schedules:read
@@ -176,6 +181,7 @@ def probe(
         "session_id": "none",
         "key_id": "none",
         "result_id": "00000000-0000-0000-0000-000000000000",
+        "number": 0,
         "kind": "conflict",
         "feed": "weather",
         "mapping_id": "smart_meters",

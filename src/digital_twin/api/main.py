@@ -14,6 +14,7 @@ from digital_twin.api.openapi import complete
 from digital_twin.api.problems import add_problem_handlers
 from digital_twin.api.route import check_every_route_declares_its_permission
 from digital_twin.api.routes import (
+    active_schedules,
     auth,
     backtests,
     communities,
@@ -36,6 +37,7 @@ from digital_twin.api.routes import (
     states,
     tariffs,
     topics,
+    trade_offs,
     users,
 )
 from digital_twin.bootstrap import Environment, Settings, Twin, open_children, open_twin, read_settings
@@ -59,6 +61,8 @@ ROUTERS = (
     backtests.router,
     patterns.router,
     schedules.router,
+    active_schedules.router,
+    trade_offs.router,
     fleet.router,
     simulations.router,
     tariffs.router,

@@ -6,6 +6,7 @@ from typing import Protocol
 from digital_twin.services import backtests, fleet_document, imports, models, simulations
 from digital_twin.services.access import Access
 from digital_twin.services.accounts import AccountService, RegistrationPolicy
+from digital_twin.services.active_schedules import ActiveScheduleService
 from digital_twin.services.api_keys import ApiKeyService
 from digital_twin.services.backtests import BacktestService
 from digital_twin.services.communities import CommunityService
@@ -48,6 +49,7 @@ from digital_twin.services.simulations import SimulationService
 from digital_twin.services.states import StateService
 from digital_twin.services.tariffs import TariffService
 from digital_twin.services.topics import TopicService
+from digital_twin.services.trade_offs import TradeOffService
 from digital_twin.settings import Settings
 
 
@@ -102,7 +104,9 @@ class Twin:
     fleet_schedules: FleetScheduleService
     fleet_plans: FleetPlanService
     simulations: SimulationService
+    active_schedules: ActiveScheduleService
     kept_plans: KeptPlanService
+    trade_offs: TradeOffService
     tariffs: TariffService
     runs: RunService
     events: EventService
@@ -112,20 +116,17 @@ class Twin:
 
 def wire(settings: Settings, adapters: Adapters) -> Twin:
     """The use cases on these adapters."""
-    store, clock, pool, hasher, limiter = (
-        adapters.store,
-        adapters.clock,
-        adapters.pool,
-        adapters.hasher,
-        adapters.limiter,
-    )
+    store, clock, pool = adapters.store, adapters.clock, adapters.pool
+    hasher, limiter = adapters.hasher, adapters.limiter
     access = Access(store, clock)
     policy = RegistrationPolicy(settings.registration_policy.value, settings.registrations_per_hour)
     states = StateService(store, clock, pool)
     forecasts = ForecastService(store, clock, pool)
     runs = RunService(store, clock, adapters.feed)
     trained = ModelService(store, clock, runs, forecasts)
-    issuer = ForecastIssuer(store, forecasts)
+    issuer, teacher = ForecastIssuer(store, forecasts), Teacher(store, clock, pool, trained)
+    plan_timeout_s = 60 * settings.optimization_timeout_minutes
+    schedules = ScheduleService(store, clock, pool, forecasts, timeout_s=plan_timeout_s)
     return Twin(
         settings=settings,
         store=store,
@@ -152,22 +153,17 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         models=trained,
         patterns=PatternService(store, clock, pool),
         forecast_care=ForecastCareService(
-            store,
-            clock,
-            teacher=Teacher(store, clock, pool, trained),
-            issuer=issuer,
-            models=trained,
-            retrains=settings.retrain_forecasts,
+            store, clock, teacher=teacher, issuer=issuer, models=trained, retrains=settings.retrain_forecasts
         ),
         accuracy=AccuracyService(store, clock),
         backtests=BacktestService(store, clock, runs, trained),
-        schedules=ScheduleService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
-        kept_plans=KeptPlanService(store, pool, timeout_s=60 * settings.optimization_timeout_minutes),
-        fleet_schedules=FleetScheduleService(
-            store, clock, pool, forecasts, runs, timeout_s=60 * settings.optimization_timeout_minutes
-        ),
+        schedules=schedules,
+        active_schedules=ActiveScheduleService(store, clock),
+        kept_plans=KeptPlanService(store, pool, timeout_s=plan_timeout_s),
+        trade_offs=TradeOffService(store, clock, pool, schedules, timeout_s=plan_timeout_s),
+        fleet_schedules=FleetScheduleService(store, clock, pool, forecasts, runs, timeout_s=plan_timeout_s),
         fleet_plans=FleetPlanService(store),
-        tariffs=TariffService(store, clock, pool, forecasts, timeout_s=60 * settings.optimization_timeout_minutes),
+        tariffs=TariffService(store, clock, pool, forecasts, timeout_s=plan_timeout_s),
         simulations=SimulationService(store, clock, runs),
         runs=runs,
         imports=ImportService(store, clock, runs),

@@ -1,8 +1,6 @@
-"""The model itself, as text that other solvers read."""
+"""The model itself, in a form that other solvers read."""
 
-import tempfile
 from pathlib import Path
-from typing import Literal
 
 import highspy
 import numpy as np
@@ -15,11 +13,9 @@ from digital_twin.optimization.infeasible import explain_infeasible
 from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
 from digital_twin.optimization.plan import DispatchProblem, Weights
 
-Format = Literal["lp", "mps"]
 
-
-def model_text(problem: DispatchProblem, weights: Weights, form: Format, *, time_limit_s: float = 60.0) -> str:
-    """The linear program whose optimum is the plan's objective, in CPLEX LP or free MPS form.
+def write_model(problem: DispatchProblem, weights: Weights, path: Path, *, time_limit_s: float = 60.0) -> None:
+    """The linear program whose optimum is the plan's objective, as CPLEX LP or free MPS by the ending of the path.
 
     Where the plan needs modes, they are bounds as the plan chose them.
 
@@ -41,10 +37,7 @@ def model_text(problem: DispatchProblem, weights: Weights, form: Format, *, time
     highs = highspy.Highs()
     highs.setOptionValue("output_flag", False)
     highs.passModel(model)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"model.{form}"
-        highs.writeModel(str(path))
-        return path.read_text(encoding="utf-8")
+    highs.writeModel(str(path))
 
 
 def _column_names(compiled: CompiledModel, size: int) -> list[str]:

@@ -111,10 +111,15 @@ def backtest_model(model: str, task: "TrainingTask", days: int, refit_days: int)
 
 def plan_and_compare(problem: "DispatchProblem", weights: "Weights", time_limit_s: float) -> Comparison:
     """The optimal plan and its baselines."""
-    from digital_twin.optimization.baseline import idle, self_consumption_rule
     from digital_twin.optimization.dispatch import plan_dispatch
 
-    schedule = plan_dispatch(problem, weights, time_limit_s=time_limit_s)
+    return compared(problem, plan_dispatch(problem, weights, time_limit_s=time_limit_s))
+
+
+def compared(problem: "DispatchProblem", schedule: "Schedule") -> Comparison:
+    """A plan beside its baselines."""
+    from digital_twin.optimization.baseline import idle, self_consumption_rule
+
     return Comparison(schedule, _or_none(self_consumption_rule, problem), _or_none(idle, problem))
 
 

@@ -72,7 +72,9 @@ class DispatchRequest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Prepared:
+class Prepared:
+    """A question with where its numbers come from."""
+
     problem: DispatchProblem
     weights: Weights
     objective: str
@@ -102,12 +104,7 @@ class ScheduleService:
             Unavailable: not even a plan without a solver within OPTIMIZATION_TIMEOUT_MINUTES.
         """
         community_id = str(grant.community_id)
-        if request.end_value_per_kwh == "water_value":
-            request, provenance = await self._with_water_value(community_id, request)
-            prepared = await self._prepare(community_id, request)
-            prepared.provenance.join(provenance)
-        else:
-            prepared = await self._prepare(community_id, request)
+        prepared = await self.prepare(community_id, request)
         started = time.perf_counter()
         comparison = await self._compared(prepared, request)
         DISPATCH_DURATION.labels(comparison.schedule.status).observe(time.perf_counter() - started)
@@ -127,7 +124,16 @@ class ScheduleService:
         async with self._store.community(str(grant.community_id)) as tx:
             return await tx.results.get(result_id, KINDS)
 
-    async def _compared(self, prepared: _Prepared, request: DispatchRequest) -> Comparison:
+    async def prepare(self, community_id: str, request: DispatchRequest) -> Prepared:
+        """The question that a request asks, with everything that it leaves out. Raises as `dispatch`."""
+        if request.end_value_per_kwh != "water_value":
+            return await self._prepare(community_id, request)
+        valued, provenance = await self._with_water_value(community_id, request)
+        prepared = await self._prepare(community_id, valued)
+        prepared.provenance.join(provenance)
+        return prepared
+
+    async def _compared(self, prepared: Prepared, request: DispatchRequest) -> Comparison:
         # the process is given a little longer than the solver, which then still answers with its best plan
         longest_s = self._timeout_s + 5
         if request.risk is None:
@@ -165,7 +171,7 @@ class ScheduleService:
         start = prepared.problem.outlook.grid.start
         return replace(request, start=request.start or start, end_value_per_kwh=value), prepared.provenance
 
-    async def _prepare(self, community_id: str, request: DispatchRequest) -> _Prepared:
+    async def _prepare(self, community_id: str, request: DispatchRequest) -> Prepared:
         now = self._clock.now()
         grid = planned_grid(request.start, request.horizon_hours, request.resolution_minutes, now)
         provenance, paths = Provenance(known_at(request.as_of, request.start, now)), None
@@ -209,7 +215,7 @@ class ScheduleService:
         )
         _fingerprint(provenance, problem, paths)
         weights, name = _weights(request)
-        return _Prepared(problem, weights, name, provenance, paths)
+        return Prepared(problem, weights, name, provenance, paths)
 
     async def _forecast(
         self, gathered: GatheredHistory, request: ForecastRequest, risk: RiskRequest | None
@@ -218,7 +224,7 @@ class ScheduleService:
             return await self._forecasts.compute(gathered, request), None
         return await self._forecasts.sample_paths(gathered, request, count=risk.scenarios, seed=risk.seed)
 
-    def _result(self, prepared: _Prepared, comparison: Comparison, risk: RiskRequest | None) -> StoredResult:
+    def _result(self, prepared: Prepared, comparison: Comparison, risk: RiskRequest | None) -> StoredResult:
         schedule = comparison.schedule
         provenance = prepared.provenance
         provenance.solver = schedule.solver
@@ -288,7 +294,7 @@ async def _state_of_charge(
                 field="current_soc_kwh",
             )
         return request.current_soc_kwh
-    known = await _latest_state_of_charge(tx, provenance.as_of)
+    known = await latest_state_of_charge(tx, provenance.as_of)
     if known is not None:
         provenance.sources["current_soc_kwh"] = "latest storage_soc_kwh reading"
         return min(known, capacity_kwh)
@@ -297,7 +303,8 @@ async def _state_of_charge(
     return capacity_kwh / 2
 
 
-async def _latest_state_of_charge(tx: Transaction, as_of: datetime) -> float | None:
+async def latest_state_of_charge(tx: Transaction, as_of: datetime) -> float | None:
+    """What readings of the last 2 hours say that the storage holds."""
     since = floor_to_step(as_of - FRESH_STATE_OF_CHARGE, 60)
     found = await believed_readings(tx, [SeriesKey("storage_soc_kwh")], since, as_of, as_of)
     values = found[0].values if found else np.empty(0)
