@@ -1,14 +1,14 @@
 """A tariff under an incentive budget against two general solvers of the same model, written as its formulas stand.
 
-A day at 15 minutes with a price for every hour; each round is another day. Ours is everything from the problem to the
-tariff: the convex program, the budget kept exactly, the independent check, who is held back by what. The peers solve
-and no more. Clarabel through CVXPY takes part where `clarabel` is installed.
+A day at 15 minutes with a price for every hour; each round is another day. Days are those whose prices meet in the
+budget alone, which has a closed form, and coupled ones, whose neighbouring prices may not differ by more than a step,
+which takes the interior point. Ours is everything from the problem to the tariff: the budget kept exactly, the
+independent check, who is held back by what. The peers solve and no more.
 """
 
-import importlib.util
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import cvxpy as cp
@@ -29,6 +29,8 @@ OURS = "ours: solved, within budget, checked"
 WARM_UP = 1
 BUDGETS = (0.5, 5.0, 50.0)
 """Without one the days' discounts would cost several hundred: each of these binds."""
+
+STEP_PER_KWH = 0.03
 
 Solve = Callable[[TariffProblem], Array]
 
@@ -53,6 +55,12 @@ def day(seed: int) -> TariffProblem:
         TariffLimits(0.05, 0.6, np.array([BUDGETS[seed % len(BUDGETS)]]), GridLimits(1e6, 1e6)),
         WelfareWeights(),
     )
+
+
+def coupled_day(seed: int) -> TariffProblem:
+    """The same whose neighbouring prices lie close together."""
+    free = day(seed)
+    return replace(free, limits=replace(free.limits, max_step_per_kwh=STEP_PER_KWH))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +97,8 @@ def clarabel(problem: TariffProblem) -> Array:
     welfare = formulas.weight @ change - formulas.hours / 2 * cp.sum(cp.multiply(formulas.answer, cp.square(change)))
     paid = problem.outlook.load_kw @ discount + cp.sum(cp.multiply(formulas.answer, cp.square(discount)))
     limited = [discount >= -change, formulas.hours * paid <= float(limits.incentive_budget[0])]
+    if limits.max_step_per_kwh is not None:
+        limited.append(cp.abs(cp.diff(price)) <= limits.max_step_per_kwh)
     cp.Problem(cp.Maximize(welfare), limited).solve(solver=cp.CLARABEL)
     return np.asarray(price.value)[block]
 
@@ -124,18 +134,21 @@ def slsqp(problem: TariffProblem) -> Array:
     return found.x[:blocks][block]
 
 
-def contestants() -> dict[str, Solve]:
-    found: dict[str, Solve] = {OURS: ours}
-    if importlib.util.find_spec("clarabel") is not None:
-        found["CVXPY with Clarabel"] = clarabel
-    return {**found, "scipy's SLSQP, with gradients": slsqp}
+Days = Callable[[int], TariffProblem]
+CONTESTS: dict[str, tuple[Days, dict[str, Solve]]] = {
+    "prices meet in the budget": (
+        day,
+        {OURS: ours, "CVXPY with Clarabel": clarabel, "scipy's SLSQP, with gradients": slsqp},
+    ),
+    "steps between prices": (coupled_day, {OURS: ours, "CVXPY with Clarabel": clarabel}),
+}
 
 
-def quality(solve: Solve, rounds: int) -> list[str]:
+def quality(days: Days, solve: Solve, rounds: int) -> list[str]:
     """By how much its welfare differs from ours, and the most that it overspends the budget, evaluated exactly."""
     more, over = [], []
     for number in range(rounds):
-        problem = day(number)
+        problem = days(number)
         price = solve(problem)
         more.append(_welfare(problem, price) - _welfare(problem, ours(problem)))
         over.append(float(incentives_by_day(problem, price)[0] - problem.limits.incentive_budget[0]))
@@ -147,27 +160,34 @@ def _welfare(problem: TariffProblem, price_per_kwh: Array) -> float:
     return tariff_figures(problem, price_per_kwh).change.weighted(problem.weights)
 
 
-def main() -> None:
-    rounds = rounds_asked((__doc__ or "").splitlines()[0], 24)
-    solvers = contestants()
+def contest(name: str, rounds: int) -> list[list[str]]:
+    """A row for each contestant, all of them in turns."""
+    days, solvers = CONTESTS[name]
+    problems = [days(number) for number in range(rounds + WARM_UP)]
     timings: Timings = take_turns(
-        {name: lambda number, solve=solve: solve(day(number + WARM_UP)) for name, solve in solvers.items()},
+        {one: lambda number, solve=solve: solve(problems[number + WARM_UP]) for one, solve in solvers.items()},
         rounds=rounds, warm_up=WARM_UP, clock=time.process_time,
     )  # fmt: skip
-    rows = [
+    return [
         [
             name,
-            milliseconds(timings.of(name)),
-            "1" if name == OURS else timings.ratio(name, OURS).text(),
-            *quality(solve, rounds),
+            one,
+            milliseconds(timings.of(one)),
+            "1" if one == OURS else timings.ratio(one, OURS).text(),
+            *quality(days, solve, rounds),
         ]
-        for name, solve in solvers.items()
+        for one, solve in solvers.items()
     ]
-    columns = ("tariff, T=96, 24 prices", "ms: median (quartiles)", "x ours", "welfare less ours", "overspends by")
+
+
+def main() -> None:
+    rounds = rounds_asked((__doc__ or "").splitlines()[0], 24)
+    rows = [row for name in CONTESTS for row in contest(name, rounds)]
+    columns = ("T=96, 24 prices", "", "ms: median (quartiles)", "x ours", "welfare less ours", "overspends by")
     gain = np.median([_welfare(one, ours(one)) for one in map(day, range(rounds))])
     note = (
-        f"The tariffs gain {significant(float(gain))} of welfare in the median of {rounds} days; differences and "
-        "overspending are in the same currency. The clock is the processor's."
+        f"The tariffs of the first kind gain {significant(float(gain))} of welfare in the median of {rounds} days; "
+        "differences and overspending are in the same currency. The clock is the processor's."
     )
     report(Result("tariffs", columns, rows, [note]), "scripts/bench tariffs")
 
