@@ -17,6 +17,7 @@ import httpx
 from digital_twin import client_tables as tables
 from digital_twin.client_connection import Connection, Tokens, no_address
 from digital_twin.client_errors import SignInNeeded, error_of
+from digital_twin.client_plans import PlanClient
 from digital_twin.domain import errors
 from digital_twin.domain.identifiers import check_identifier
 from digital_twin.domain.readings import SeriesValues
@@ -282,8 +283,40 @@ class TwinClient:
         return self._json("GET", f"/communities/{community_id}/forecasting/backtest/{result_id}")
 
     def dispatch(self, community_id: str, **request: Any) -> Document:
-        """A dispatch plan. Fields as in `POST .../optimization/dispatch`."""
+        """A dispatch plan, or for many members the Run that makes it. Fields as in `POST .../optimization/dispatch`."""
         return self._json("POST", f"/communities/{community_id}/optimization/dispatch", _plain(request))
+
+    def dispatch_members(
+        self, community_id: str, on_progress: Callable[[Document], None] | None = None, **request: Any
+    ) -> Document:
+        """A plan of every member's own storage, waited for where it is a Run. Fields as for dispatch."""
+        answer = self.dispatch(community_id, level="member", **request)
+        if "run_id" not in answer:
+            return answer
+        return self.result(community_id, self.wait_for(answer, on_progress)["run_id"])
+
+    def member_plans(self, community_id: str, result_id: str) -> Iterator[Document]:
+        """What each member is planned to do, page by page."""
+        yield from self._pages(f"/communities/{community_id}/optimization/results/{result_id}/members", "members")
+
+    def member_plan(self, community_id: str, member_id: str, *, result_id: str | None = None) -> Document:
+        """One member's plan, the newest unless a result is named."""
+        check_identifier(member_id, "member_id")  # `..` would be another address
+        path = f"/communities/{community_id}/members/{member_id}/plan"
+        return self._json("GET", path, params=_plain({"result_id": result_id}))
+
+    def download_member_plans(
+        self, community_id: str, result_id: str, *, file: BinaryIO, media_type: str = "text/csv"
+    ) -> None:
+        """Write the plans of all members into a file: as CSV, Arrow or Parquet."""
+        path = f"/communities/{community_id}/optimization/results/{result_id}/members"
+        for piece in self._connection.download(path, params={}, headers={"Accept": media_type}):
+            file.write(piece)
+
+    @property
+    def plans(self) -> PlanClient:
+        """What is asked about plans that are kept."""
+        return PlanClient(self._connection)
 
     def design_tariff(self, community_id: str, **request: Any) -> Document:
         """The tariff that maximises welfare. Fields as in `POST .../optimization/tariff`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digital_twin.cli import keeping, synthetic, transfer
+from digital_twin.cli import keeping, member_plans, synthetic, transfer
 from digital_twin.cli.accuracy import accuracy, backtest
 from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
 from digital_twin.cli.patterns import patterns
@@ -281,6 +281,10 @@ def dispatch(  # noqa: PLR0913  each is a flag
     ] = None,
     risk: Annotated[float | None, typer.Option(help="Weigh the worst costs, 0 to 1: plan for what may come")] = None,
     scenarios: Annotated[int, typer.Option(help="With --risk: how many sample paths of the forecast")] = 100,
+    level: Annotated[str, typer.Option(help="community, or member: everyone's own battery and vehicle")] = "community",
+    output_file: Annotated[
+        Path | None, typer.Option("--output", help="With --level member: every member's plan as .csv, .parquet, .arrow")
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -288,8 +292,13 @@ def dispatch(  # noqa: PLR0913  each is a flag
     from digital_twin.cli import output
     from digital_twin.cli.credentials import connect
 
+    member_plans.check_level(level, output_file)
     with connect(url) as client:
         planned: dict[str, Any] = {} if devices is None else {"devices": _list_of(devices)}
+        if level == member_plans.MEMBER:
+            planned |= {"objective": objective, "start_time": start, "horizon_hours": hours}
+            member_plans.plan(client, community, planned, output_file, as_json=as_json)
+            return
         if risk is not None:
             planned["risk"] = {"cvar_weight": risk, "scenarios": scenarios}
         answer = client.dispatch(community, objective=objective, start_time=start, horizon_hours=hours, **planned)
@@ -321,6 +330,7 @@ def _list_of(path: Path) -> list[Any]:
 app.command("import")(transfer.import_readings)
 app.command("export")(transfer.export_readings)
 app.command("synthetic")(synthetic.make_synthetic)
+app.command("member-plan")(member_plans.show_member_plan)
 app.command()(quality)
 app.command()(accuracy)
 app.command()(backtest)

@@ -87,6 +87,17 @@ def schedule_table(schedule: Document) -> Table:
     return table(title, columns, rows)
 
 
+def member_plan_table(plan: Document) -> Table:
+    """A member's plan by hour."""
+    names = ("load_kw", "pv_kw", "charge_kw", "discharge_kw")
+    rows = [
+        [hour, *(_mean(plan[name][where]) for name in names), plan["soc_kwh"][where][-1]]
+        for hour, where in _hours(plan | {"length": len(plan["soc_kwh"])})
+    ]
+    title = f"Plan of {plan['member_id']}, which saves {plan['saved']:,.2f}: kW, hourly means (UTC)"
+    return table(title, ["from", *(name.removesuffix("_kw") for name in names), "stored kWh"], rows)
+
+
 def devices_table(schedule: Document) -> Table:
     """What each device takes and gives back, when it takes most, and how it stands at the end."""
     hours = schedule["resolution_minutes"] / 60

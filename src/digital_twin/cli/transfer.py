@@ -69,16 +69,16 @@ def export_readings(  # noqa: PLR0913  each is a flag
     """Write readings as CSV, Parquet or Arrow, of any length, in a form that import takes without a flag."""
     from digital_twin.cli.credentials import connect
 
-    media_type = _MEDIA_TYPES.get(".csv" if output is None else output.suffix.lower())
+    media_type = MEDIA_TYPES.get(".csv" if output is None else output.suffix.lower())
     if media_type is None:
-        raise errors.InvalidInput(f"--output must end in {', '.join(_MEDIA_TYPES)}", field="output")
-    with connect(url) as client, _written(output) as file:
+        raise errors.InvalidInput(f"--output must end in {', '.join(MEDIA_TYPES)}", field="output")
+    with connect(url) as client, written(output) as file:
         client.download(
             community, comma_separated(series), start, end, file=file, media_type=media_type, member_id=member
         )
 
 
-_MEDIA_TYPES = {
+MEDIA_TYPES = {
     ".csv": "text/csv",
     ".parquet": "application/vnd.apache.parquet",
     ".arrow": "application/vnd.apache.arrow.stream",
@@ -86,7 +86,7 @@ _MEDIA_TYPES = {
 
 
 @contextmanager
-def _written(path: Path | None) -> Generator[BinaryIO]:
+def written(path: Path | None) -> Generator[BinaryIO]:
     """A file that bears its name only when it is whole, or standard output."""
     if path is None:
         yield sys.stdout.buffer

@@ -11,7 +11,7 @@ from digital_twin.dashboard.guard import LOGOUT_PATH, session_key
 from digital_twin.dashboard.layout import ask_to_sign_in, told_problems
 from digital_twin.dashboard.pages import dispatch, forecast, models, now, patterns, scenarios, tariff
 from digital_twin.dashboard.session import SESSIONS, Session
-from digital_twin.dashboard.visit import Visit, display_name, may_run
+from digital_twin.dashboard.visit import Visit, bound_member, display_name, may_run
 
 Page = tuple[str, str, str, Callable[[Visit], None]]
 PAGES: tuple[Page, ...] = (
@@ -54,7 +54,8 @@ def main() -> None:
             community = _choose(communities)
         visit = None
         if community is not None:
-            visit = Visit(session.client, community, may_run(me, community["community_id"]))
+            community_id = community["community_id"]
+            visit = Visit(session.client, community, may_run(me, community_id), bound_member(me, community_id))
         page = st.navigation([_page(visit, *one) for one in PAGES])
         with st.sidebar:
             _identity(me, visit)

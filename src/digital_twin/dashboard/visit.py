@@ -15,6 +15,8 @@ class Visit:
     client: TwinClient
     community: Document
     may_run: bool
+    member_id: str | None = None
+    """Whose data alone the one who looks may see; None where all may be seen."""
 
     @property
     def community_id(self) -> str:
@@ -40,6 +42,14 @@ class Visit:
 def display_name(community: Document) -> str:
     """The community's name, or its id in plain words."""
     return community.get("name") or community["community_id"].replace("_", " ").replace("-", " ").capitalize()
+
+
+def bound_member(me: Document, community_id: str) -> str | None:
+    """The member whose data alone this person may see there."""
+    if me.get("role") == "admin":
+        return None
+    mine = [one for one in me.get("communities") or [] if one["community_id"] == community_id]
+    return next((one["member_id"] for one in mine if one.get("member_id")), None)
 
 
 def may_run(me: Document, community_id: str) -> bool:

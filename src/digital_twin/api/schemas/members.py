@@ -138,7 +138,16 @@ class AssetsBody(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"assets": [{"asset_id": "roof_1", "member_id": None, "device": {"kind": "pv", "capacity_kw": 5.0}}]}
+                {
+                    "assets": [
+                        {"asset_id": "roof_1", "member_id": None, "device": {"kind": "pv", "capacity_kw": 5.0}},
+                        {
+                            "asset_id": "battery_1",
+                            "member_id": None,
+                            "device": {"kind": "battery", "capacity_kwh": 10.0, "power_kw": 5.0},
+                        },
+                    ]
+                }
             ]
         }
     )

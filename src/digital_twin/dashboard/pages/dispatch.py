@@ -7,6 +7,7 @@ from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import schedules as findings
 from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, plain, provenance
+from digital_twin.dashboard.pages.member_plans import show_members, show_own
 from digital_twin.dashboard.visit import Visit
 from digital_twin.dashboard.wording import money, name_of, percent, quantity
 
@@ -18,6 +19,14 @@ OBJECTIVES = (
 def show(visit: Visit) -> None:
     """The page."""
     heading(visit, "Dispatch", "what should storage and grid connection do, and what does it save?")
+    if visit.member_id is not None:
+        show_own(visit, visit.member_id)
+        return
+    _of_community(visit)
+    show_members(visit)
+
+
+def _of_community(visit: Visit) -> None:
     if visit.may_run:
         _planner(visit)
     else:
