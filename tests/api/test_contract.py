@@ -212,7 +212,7 @@ class World:
             "import_id": self._new_import,
             "kind": lambda: "conflict",
             "mapping_id": self._mapping,
-            "member_id": lambda: "home_1",
+            "member_id": lambda: self._planned_member() if label.endswith("/plan") else "home_1",
             "feed": self._feed,
         }
         return {name: make() for name, make in makers.items() if f"{{{name}}}" in label}
@@ -324,6 +324,8 @@ class World:
             return self._current_result
         if "/pareto/" in label:
             return self._trade_off
+        if label.endswith("/members"):
+            return self._members_result
         return self._backtest if "/backtest/" in label else self._result
 
     @cached_property
@@ -331,6 +333,19 @@ class World:
         body = {"horizon_hours": 1, "load_kw": [1.0] * 4, "pv_kw": [0.0] * 4}
         path = f"/communities/{self.community}/optimization/dispatch"
         return answered(self._owner.post(path, json=body))["result_id"]
+
+    @cached_property
+    def _members_result(self) -> str:
+        battery = {"kind": "battery", "capacity_kwh": 8.0, "power_kw": 4.0}
+        assets = [{"asset_id": "battery_1", "member_id": "home_1", "device": battery}]
+        answered(self._owner.post(f"/communities/{self.community}/assets", json={"assets": assets}), 201)
+        body = {"level": "member", "start_time": "2026-03-02T00:00:00Z", "horizon_hours": 1}
+        path = f"/communities/{self.community}/optimization/dispatch"
+        return answered(self._owner.post(path, json=body))["result_id"]
+
+    def _planned_member(self) -> str:
+        assert self._members_result
+        return "home_1"
 
     @cached_property
     def _trade_off(self) -> str:

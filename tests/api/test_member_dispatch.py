@@ -1,7 +1,10 @@
 """Plans at the level of members over HTTP: each member's own battery, what all save, and who may see what."""
 
 import io
+import json
+import re
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +15,7 @@ import pytest
 from tests.api.application import Api, answered, refused
 from tests.api.test_schedules import MONDAY
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plan-for-members.md"
 HOURS = 24
 PRICES = [0.20] * 6 + [0.35] * 4 + [0.15] * 6 + [0.45] * 5 + [0.25] * 3
 DAY: dict[str, Any] = {
@@ -304,3 +308,53 @@ def test_members_without_readings_use_what_a_prosumer_does(api: Api, owner: http
     assert "4 members without two days of readings" in assumed
     assert "1 members without readings of pv_kw" in assumed
     assert "4 members are 40 % of the prosumers" in assumed
+
+
+def test_the_page_that_tells_how_works_as_it_stands(api: Api, owner: httpx.Client):
+    assets, cars = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    community = api.community(owner)
+    members = {"members": [{"member_id": "home_1"}, {"member_id": "home_2"}]}
+    answered(owner.post(f"/communities/{community}/members", json=members), 201)
+    answered(owner.post(f"/communities/{community}/assets", json=json.loads(assets)), 201)
+    made = dispatched(owner, community, devices=json.loads(cars))
+    assert (made["storages"], made["vehicles"]) == (2, 1)
+    own = answered(owner.get(f"/communities/{community}/members/home_1/plan"))
+    assert max(own["charge_kw"]) <= 5 + ENERGY
+
+
+def test_a_battery_starts_at_what_its_meter_says(api: Api, owner: httpx.Client):
+    community = village(api, owner, 2)
+    reading = {"series": "storage_soc_kwh", "start": "2026-03-01T23:00:00Z", "value": 6.5, "member_id": "home_0"}
+    body = {"readings": [reading], "assumed_delay_minutes": 0}
+    answered(owner.post(f"/communities/{community}/readings", json=body))
+    made = dispatched(owner, community)
+    own = answered(owner.get(f"/communities/{community}/members/home_0/plan"))
+    gained = 0.95 * np.array(own["charge_kw"]) - np.array(own["discharge_kw"]) / 0.95
+    assert own["soc_kwh"][0] - gained[0] == pytest.approx(6.5, abs=ENERGY)
+    assert not any("half full" in one for one in made["provenance"]["assumptions"])
+
+
+def test_several_storages_behind_a_narrow_fuse_are_refused_by_name(api: Api, owner: httpx.Client):
+    community = village(api, owner, 2)
+    fuse = {"asset_id": "fuse", "member_id": "home_0", "device": {"kind": "fuse", "limit_kw": 6.0}}
+    answered(owner.post(f"/communities/{community}/assets", json={"assets": [fuse]}), 201)
+    assert dispatched(owner, community)["status"] == "optimal"
+    assert "fuse of member 'home_0'" in dispatched(owner, community, 422, devices=[car("home_0")])["detail"]
+
+
+def test_meters_that_tell_the_net_alone_agree_in_their_sum(api: Api, owner: httpx.Client):
+    community = village(api, owner, 2)
+    start = datetime.fromisoformat(MONDAY) - timedelta(days=28)
+    answered(owner.post(f"/communities/{community}/members", json={"members": [{"member_id": "net"}]}), 201)
+    column = {
+        "name": "net_load_kw", "unit": "kW", "kind": "mean", "member_id": "net", "start": start.isoformat(),
+        "resolution_minutes": 60, "values": np.tile(1.0 - 2.0 * SUN, 28).tolist(),
+    }  # fmt: skip
+    body = {"series": [column], "assumed_delay_minutes": 0}
+    answered(owner.post(f"/communities/{community}/readings", json=body))
+    made = dispatched(owner, community, load_kw=[6.0] * HOURS, pv_kw=(5 * SUN).tolist())
+    net = np.array(made["load_kw"]) - made["pv_kw"]
+    assert net == pytest.approx(6.0 - 5 * SUN, abs=1e-6)
+    assert "meters tell the net alone" in " ".join(made["provenance"]["assumptions"])
+    own = answered(owner.get(f"/communities/{community}/members/net/plan"))
+    assert max(own["curtailed_kw"]) == 0
