@@ -14,7 +14,7 @@ from numba import njit
 
 from digital_twin.domain.units import Array
 from digital_twin.optimization.fleet import Whole
-from digital_twin.optimization.fleet_kernels import CHARGE, DISCHARGE, ENERGY, FAST, SURPLUS, Units
+from digital_twin.optimization.fleet_units import CHARGE, DISCHARGE, ENERGY, FAST, SURPLUS, Units
 
 Pieces = tuple[Array, Array]
 """Lengths and slopes of a piecewise linear function."""

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from digital_twin.domain.units import Array
-from digital_twin.optimization.fleet_kernels import FAST, Batch, Newton
+from digital_twin.optimization.fleet_units import FAST, Batch, Newton
 
 BLOCK = 12
 """Fastest among 4 to 32."""

@@ -14,11 +14,6 @@ from digital_twin.optimization.fleet_coupling import subtract_couplings
 from digital_twin.optimization.fleet_grid import GridSide
 from digital_twin.optimization.fleet_kernels import (
     STEPS,
-    Aim,
-    Batch,
-    Community,
-    Iterate,
-    Newton,
     advance,
     centre,
     correct,
@@ -27,6 +22,7 @@ from digital_twin.optimization.fleet_kernels import (
     raise_multipliers,
 )
 from digital_twin.optimization.fleet_presolve import StandardFleet
+from digital_twin.optimization.fleet_units import Aim, Batch, Community, Iterate, Newton
 
 TOGETHER = 64
 """Units of a batch: as many as stay in the second-level cache."""

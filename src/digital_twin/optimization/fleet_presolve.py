@@ -12,8 +12,8 @@ import numpy as np
 from digital_twin.domain.units import Array
 from digital_twin.optimization.fleet import FleetProblem, FleetStorages, Whole
 from digital_twin.optimization.fleet_connections import Connections, connections
-from digital_twin.optimization.fleet_kernels import SURPLUS, Units
 from digital_twin.optimization.fleet_tube import Tube, close
+from digital_twin.optimization.fleet_units import SURPLUS, Units
 
 FIXED = 1e-9
 """Room below it, as a part of the storage's capacity, is none."""

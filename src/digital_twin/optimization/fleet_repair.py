@@ -8,7 +8,7 @@ from numba import njit
 
 from digital_twin.domain.units import Array
 from digital_twin.optimization.fleet import Whole
-from digital_twin.optimization.fleet_kernels import FAST, SURPLUS, Units
+from digital_twin.optimization.fleet_units import FAST, SURPLUS, Units
 
 
 def follow_courses(
