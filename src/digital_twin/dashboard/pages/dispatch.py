@@ -6,8 +6,9 @@ from digital_twin.dashboard.charts import schedules as charts
 from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import schedules as findings
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, plain, provenance
+from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, provenance
 from digital_twin.dashboard.pages.member_plans import show_members, show_own
+from digital_twin.dashboard.pages.trade_offs import show_in_force, show_reasons, show_trade_off
 from digital_twin.dashboard.visit import Visit
 from digital_twin.dashboard.wording import money, name_of, percent, quantity
 
@@ -36,8 +37,11 @@ def _of_community(visit: Visit) -> None:
         st.info("There is no plan yet. An operator makes one with “Make a plan”.", icon=":material/bolt:")
         return
     _figures(visit, schedule)
+    show_in_force(visit, schedule)
     _pictures(visit, schedule)
     provenance(schedule)
+    if visit.may_run:
+        show_trade_off(visit)
 
 
 def _planner(visit: Visit) -> None:
@@ -103,6 +107,5 @@ def _pictures(visit: Visit, schedule: Document) -> None:
         costs.round(2), description="Bars of the cost of this plan, of the simple rule and of idle storage.",
     )  # fmt: skip
     st.subheader("What holds it back", anchor=False)
-    for text in findings.binding_sentences(schedule, currency, zone) or ["No limit holds this plan back."]:
-        st.markdown(f"- {plain(text)}")
+    show_reasons(visit, schedule, findings.binding_sentences(schedule, currency, zone))
     st.caption(findings.certainty_sentence(schedule))
