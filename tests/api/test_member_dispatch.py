@@ -325,8 +325,8 @@ def test_the_page_that_tells_how_works_as_it_stands(api: Api, owner: httpx.Clien
 def test_a_battery_starts_at_what_its_meter_says(api: Api, owner: httpx.Client):
     community = village(api, owner, 2)
     reading = {"series": "storage_soc_kwh", "start": "2026-03-01T23:00:00Z", "value": 6.5, "member_id": "home_0"}
-    body = {"readings": [reading], "assumed_delay_minutes": 0}
-    answered(owner.post(f"/communities/{community}/readings", json=body))
+    path = f"/communities/{community}/readings"
+    answered(owner.post(path, params={"assumed_delay_minutes": 0}, json={"readings": [reading]}))
     made = dispatched(owner, community)
     own = answered(owner.get(f"/communities/{community}/members/home_0/plan"))
     gained = 0.95 * np.array(own["charge_kw"]) - np.array(own["discharge_kw"]) / 0.95

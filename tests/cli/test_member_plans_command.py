@@ -83,5 +83,5 @@ def test_one_members_plan_is_shown_by_hour(line: CommandLine, community: str):
 )
 def test_what_cannot_be_asked_is_said(line: CommandLine, community: str, options: tuple[str, ...], words: str):
     done = line.run("dispatch", "--community", community, *options)
-    assert done.exit_code == 2
-    assert words in done.output
+    assert done.returncode == 2
+    assert words in done.stderr
