@@ -95,15 +95,24 @@ def test_who_is_expected_to_use_twice_as_much_gets_twice_as_much():
     assert found == pytest.approx(np.array([[2.0, 4.0, 2.0], [4.0, 2.0, 2.0]]))
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_net_courses_are_met_as_far_as_they_can_be(seed: int):
+@given(st.integers(0, 2**32 - 1), st.floats(-8, 8))
+def test_net_courses_are_met_wherever_both_ways_are_used(seed: int, magnitude: float):
     generator = np.random.default_rng(seed)
     drawn, fed_in = generator.random((4, 6)), generator.random((4, 6))
-    net = generator.normal(0.0, 3.0, 6)
+    net = 10**magnitude * generator.normal(0.0, 1.0, 6)
     more, less = in_balance(drawn, fed_in, net)
     assert (more >= 0).all()
     assert (less >= 0).all()
-    reached = more.sum(axis=0) - less.sum(axis=0)
-    together = drawn.sum(axis=0) + fed_in.sum(axis=0)
-    can_be = np.abs(net - (drawn - fed_in).sum(axis=0)) <= together
-    assert reached[can_be] == pytest.approx(net[can_be], abs=ROUNDING)
+    size = np.maximum(np.abs(net), 1.0)
+    assert (more.sum(axis=0) - less.sum(axis=0)) / size == pytest.approx(net / size, abs=ROUNDING)
+    assert more / drawn == pytest.approx(np.broadcast_to(fed_in / np.maximum(less, 1e-300), more.shape), rel=1e-6)
+
+
+def test_where_members_only_draw_they_draw_all_of_it_and_feed_nothing_in():
+    drawn, nothing = np.array([[1.0, 2.0], [3.0, 2.0]]), np.zeros((2, 2))
+    more, less = in_balance(drawn, nothing, np.array([8.0, -1.0]))
+    assert more == pytest.approx(np.array([[2.0, 0.0], [6.0, 0.0]]))
+    assert (less == 0).all()
+    less, more = in_balance(nothing, drawn, np.array([-8.0, 1.0]))
+    assert more == pytest.approx(np.array([[2.0, 0.0], [6.0, 0.0]]))
+    assert (less == 0).all()

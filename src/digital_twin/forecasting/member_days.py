@@ -64,14 +64,21 @@ def shared_out(expected: Array, total: Array) -> Array:
 
 
 def in_balance(drawn: Array, fed_in: Array, net: Array) -> tuple[Array, Array]:
-    """What members draw and feed in, the one raised and the other lowered alike, so that the sum is this net course.
+    """What members draw, times a factor, and what they feed in, over the same factor: the sum is this net course.
 
-    No more than all of the one is taken away: beyond that the sum stays off.
+    The factor x of each interval solves D x - F / x = N. Where nothing is drawn, or nothing is fed in, a net course of
+    the other sign cannot be met: the sum is then 0.
     """  # (N, T) each
-    together = drawn.sum(axis=0) + fed_in.sum(axis=0)
-    missing = net - (drawn.sum(axis=0) - fed_in.sum(axis=0))
-    more = np.clip(np.divide(missing, together, out=np.zeros_like(missing), where=together > 0), -1.0, 1.0)
-    return drawn * (1 + more), fed_in * (1 - more)
+    together, out = drawn.sum(axis=0), fed_in.sum(axis=0)
+    larger = (np.abs(net) + np.sqrt(net**2 + 4 * together * out)) / 2  # the root without cancellation
+    smaller = together * _over(out, larger)
+    wanted_in, wanted_out = np.where(net >= 0, larger, smaller), np.where(net >= 0, smaller, larger)
+    return drawn * _over(wanted_in, together), fed_in * _over(wanted_out, out)
+
+
+def _over(above: Array, below: Array) -> Array:
+    """0 where nothing stands below."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
 def _alike(wanted: NDArray[np.int64], past: NDArray[np.int64]) -> Array:
