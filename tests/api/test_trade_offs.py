@@ -10,6 +10,8 @@ import pytest
 from tests.api.application import Api, answered, refused
 from tests.api.test_schedules import CASE_1, CASE_1_COMMUNITY, dispatch
 
+from digital_twin.api.schemas.trade_offs import TradeOffBody
+
 AHEAD = {"horizon_hours": 2, "resolution_minutes": 30, "load_kw": [20.0, 40, 60, 90], "pv_kw": [80.0, 40, 0, 0]}
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -118,3 +120,10 @@ def test_a_key_puts_nothing_in_force(api: Api, operator: httpx.Client, site: str
     assert "log in again" in refused(applied(key, site, plan["result_id"]), 403)["detail"]
     answered(applied(operator, site, plan["result_id"]))
     answered(key.get(f"/communities/{site}/schedules/active"))
+
+
+def test_the_documents_example_is_answered_from_priors(operator: httpx.Client, site: str):
+    [example] = TradeOffBody.model_json_schema()["examples"]
+    found = trade_off(operator, site, example)
+    assert 1 <= len(found["points"]) <= example["points"]
+    assert found["provenance"]["assumptions"]
