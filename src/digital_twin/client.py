@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import httpx
 
 from digital_twin import client_tables as tables
-from digital_twin.client_connection import Connection, Tokens, no_address
+from digital_twin.client_connection import Connection, Tokens, no_address, plain
 from digital_twin.client_errors import SignInNeeded, error_of
+from digital_twin.client_members import MemberPlanClient
 from digital_twin.client_plans import PlanClient
 from digital_twin.domain import errors
 from digital_twin.domain.identifiers import check_identifier
@@ -207,7 +208,7 @@ class TwinClient:
         self, community_id: str, start: datetime, end: datetime, names: Sequence[str] = (), **options: Any
     ) -> Document:
         """How far readings can be trusted. Options: member_id, asset_id, as_of, limit, cursor."""
-        params = _plain({"series": ",".join(names) or None, "start": start, "end": end, **options})
+        params = plain({"series": ",".join(names) or None, "start": start, "end": end, **options})
         return self._json("GET", f"/communities/{community_id}/readings/quality", params=params)
 
     # Keeping
@@ -230,32 +231,32 @@ class TwinClient:
 
     def state(self, community_id: str, *, as_of: datetime | None = None) -> Document:
         """What is happening now, or was known to happen then."""
-        return self._json("GET", f"/communities/{community_id}/state", params=_plain({"as_of": as_of}))
+        return self._json("GET", f"/communities/{community_id}/state", params=plain({"as_of": as_of}))
 
     def state_history(self, community_id: str, start: datetime, end: datetime, *, hindsight: bool = False) -> Document:
         """The same for past intervals, as columns; with hindsight by what was read later in the span, too."""
-        params = _plain({"start": start, "end": end, "hindsight": hindsight or None})
+        params = plain({"start": start, "end": end, "hindsight": hindsight or None})
         return self._json("GET", f"/communities/{community_id}/state/history", params=params)
 
     def state_prediction(self, community_id: str, hours: int = 24, *, as_of: datetime | None = None) -> Document:
         """The same for the hours ahead, each with its 95 % band, from what is known now or was known then."""
-        params = _plain({"hours": hours, "as_of": as_of})
+        params = plain({"hours": hours, "as_of": as_of})
         return self._json("GET", f"/communities/{community_id}/state/prediction", params=params)
 
     def state_meters(self, community_id: str, *, limit: int = 20, cursor: str | None = None) -> Document:
         """How each meter fares, the one whose readings would help most first."""
-        params = _plain({"limit": limit, "cursor": cursor})
+        params = plain({"limit": limit, "cursor": cursor})
         return self._json("GET", f"/communities/{community_id}/state/meters", params=params)
 
     # Forecasts and plans
 
     def forecast(self, community_id: str, **request: Any) -> Document:
         """A forecast. Fields as in `POST .../forecasting/generate`."""
-        return self._json("POST", f"/communities/{community_id}/forecasting/generate", _plain(request))
+        return self._json("POST", f"/communities/{community_id}/forecasting/generate", plain(request))
 
     def train(self, community_id: str, **request: Any) -> Document:
         """The Run that trains forecasting models. Fields as in `POST .../forecasting/train`; none trains them all."""
-        return self._json("POST", f"/communities/{community_id}/forecasting/train", _plain(request))
+        return self._json("POST", f"/communities/{community_id}/forecasting/train", plain(request))
 
     def models(self, community_id: str) -> Document:
         """The registered forecasting models, their trained versions with scores and members' weights, and drift."""
@@ -263,19 +264,19 @@ class TwinClient:
 
     def patterns(self, community_id: str, **options: Any) -> Document:
         """What is typical of homes and days. Options: days, member_id, as_of, limit, cursor."""
-        return self._json("GET", f"/communities/{community_id}/forecasting/patterns", params=_plain(options))
+        return self._json("GET", f"/communities/{community_id}/forecasting/patterns", params=plain(options))
 
     def forecast_accuracy(self, community_id: str, **span: Any) -> Document:
         """How good the forecasts were that were issued each midnight. Span: start, end, variable."""
-        return self._json("GET", f"/communities/{community_id}/forecasting/accuracy", params=_plain(span))
+        return self._json("GET", f"/communities/{community_id}/forecasting/accuracy", params=plain(span))
 
     def issued_forecasts(self, community_id: str, **span: Any) -> Document:
         """The forecasts of up to 31 days as they were issued, each beside what happened. Span as for accuracy."""
-        return self._json("GET", f"/communities/{community_id}/forecasting/issued", params=_plain(span))
+        return self._json("GET", f"/communities/{community_id}/forecasting/issued", params=plain(span))
 
     def backtest(self, community_id: str, models: Sequence[str], **request: Any) -> Document:
         """The Run that asks models at past midnights. Fields as in `POST .../forecasting/backtest`."""
-        body = {"models": list(models), **_plain(request)}
+        body = {"models": list(models), **plain(request)}
         return self._json("POST", f"/communities/{community_id}/forecasting/backtest", body)
 
     def backtest_result(self, community_id: str, result_id: str) -> Document:
@@ -284,34 +285,12 @@ class TwinClient:
 
     def dispatch(self, community_id: str, **request: Any) -> Document:
         """A dispatch plan, or for many members the Run that makes it. Fields as in `POST .../optimization/dispatch`."""
-        return self._json("POST", f"/communities/{community_id}/optimization/dispatch", _plain(request))
+        return self._json("POST", f"/communities/{community_id}/optimization/dispatch", plain(request))
 
-    def dispatch_members(
-        self, community_id: str, on_progress: Callable[[Document], None] | None = None, **request: Any
-    ) -> Document:
-        """A plan of every member's own storage, waited for where it is a Run. Fields as for dispatch."""
-        answer = self.dispatch(community_id, level="member", **request)
-        if "run_id" not in answer:
-            return answer
-        return self.result(community_id, self.wait_for(answer, on_progress)["run_id"])
-
-    def member_plans(self, community_id: str, result_id: str) -> Iterator[Document]:
-        """What each member is planned to do, page by page."""
-        yield from self._pages(f"/communities/{community_id}/optimization/results/{result_id}/members", "members")
-
-    def member_plan(self, community_id: str, member_id: str, *, result_id: str | None = None) -> Document:
-        """One member's plan, the newest unless a result is named."""
-        check_identifier(member_id, "member_id")  # `..` would be another address
-        path = f"/communities/{community_id}/members/{member_id}/plan"
-        return self._json("GET", path, params=_plain({"result_id": result_id}))
-
-    def download_member_plans(
-        self, community_id: str, result_id: str, *, file: BinaryIO, media_type: str = "text/csv"
-    ) -> None:
-        """Write the plans of all members into a file: as CSV, Arrow or Parquet."""
-        path = f"/communities/{community_id}/optimization/results/{result_id}/members"
-        for piece in self._connection.download(path, params={}, headers={"Accept": media_type}):
-            file.write(piece)
+    @property
+    def member_plans(self) -> MemberPlanClient:
+        """What is asked about members' parts of a plan."""
+        return MemberPlanClient(self._connection)
 
     @property
     def plans(self) -> PlanClient:
@@ -320,7 +299,7 @@ class TwinClient:
 
     def design_tariff(self, community_id: str, **request: Any) -> Document:
         """The tariff that maximises welfare. Fields as in `POST .../optimization/tariff`."""
-        return self._json("POST", f"/communities/{community_id}/optimization/tariff", _plain(request))
+        return self._json("POST", f"/communities/{community_id}/optimization/tariff", plain(request))
 
     def results(self, community_id: str) -> Iterator[Document]:
         """Stored results, newest first, page by page."""
@@ -333,11 +312,11 @@ class TwinClient:
 
     def run_scenario(self, community_id: str, **request: Any) -> Document:
         """The Run that simulates a scenario. Fields as in `POST .../simulation/run-scenario`."""
-        return self._json("POST", f"/communities/{community_id}/simulation/run-scenario", _plain(request))
+        return self._json("POST", f"/communities/{community_id}/simulation/run-scenario", plain(request))
 
     def run_multiple(self, community_id: str, scenarios: Sequence[Mapping[str, Any]], **request: Any) -> Document:
         """The Run that compares scenarios on the same simulated years."""
-        body = {"scenarios": [dict(one) for one in scenarios], **_plain(request)}
+        body = {"scenarios": [dict(one) for one in scenarios], **plain(request)}
         return self._json("POST", f"/communities/{community_id}/simulation/run-multiple", body)
 
     def simulation_result(self, community_id: str, result_id: str) -> Document:
@@ -412,17 +391,8 @@ class TwinClient:
 def _delivery(assumed_delay_minutes: int | None, idempotency_key: str | None, *, lenient: bool) -> Document:
     """How readings are to be taken, as parts of a request."""
     headers = {"Idempotency-Key": idempotency_key, "Prefer": "handling=lenient" if lenient else None}
-    return {"headers": _plain(headers), "params": _plain({"assumed_delay_minutes": assumed_delay_minutes})}
+    return {"headers": plain(headers), "params": plain({"assumed_delay_minutes": assumed_delay_minutes})}
 
 
 def _query(names: Sequence[str], start: datetime, end: datetime, options: Mapping[str, Any]) -> dict[str, Any]:
-    return _plain({"series": ",".join(names), "start": start, "end": end, **options})
-
-
-def _plain(fields: Mapping[str, Any]) -> Document:
-    """Without what is None, times as text."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in fields.items()
-        if value is not None
-    }
+    return plain({"series": ",".join(names), "start": start, "end": end, **options})

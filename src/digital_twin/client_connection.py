@@ -1,9 +1,10 @@
 """How the client speaks HTTP: who it is, what becomes of refusals, tokens that are renewed."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -129,3 +130,12 @@ def _error(response: httpx.Response) -> errors.TwinError:
         return error_of(response.json(), error_class(response.status_code))
     except (ValueError, KeyError, TypeError, AttributeError):
         return errors.Unavailable(f"the server answered {response.status_code} without a problem document")
+
+
+def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is None, times as text."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in fields.items()
+        if value is not None
+    }

@@ -102,7 +102,11 @@ class KnownPlans:
     def result(self, *_: str) -> Any:
         return plan()
 
-    def member_plan(self, _: str, member_id: str, **__: Any) -> Any:
+    @property
+    def member_plans(self) -> "KnownPlans":
+        return self
+
+    def of(self, _: str, member_id: str, **__: Any) -> Any:
         return own(member_id=member_id)
 
 

@@ -31,10 +31,12 @@ def plan(client: "TwinClient", community: str, planned: dict[str, Any], file: Pa
     """Plan for every member, waiting for a Run; show it, and write everyone's part."""
     from digital_twin.cli import output
 
-    answer = client.dispatch_members(community, **planned)
+    answer = client.dispatch(community, level=MEMBER, **planned)
+    if "run_id" in answer:
+        answer = client.result(community, client.wait_for(answer)["run_id"])
     if file is not None:
         with written(file) as opened:
-            client.download_member_plans(
+            client.member_plans.download(
                 community, answer["result_id"], file=opened, media_type=MEDIA_TYPES[file.suffix.lower()]
             )
     if as_json:
@@ -56,7 +58,7 @@ def show_member_plan(
     from digital_twin.cli.credentials import connect
 
     with connect(url) as client:
-        answer = client.member_plan(community, member, result_id=result)
+        answer = client.member_plans.of(community, member, result_id=result)
     if as_json:
         output.console.print_json(data=answer)
         return

@@ -36,7 +36,7 @@ def show_members(visit: Visit) -> None:
 def show_own(visit: Visit, member_id: str) -> None:
     """What a member who looks may see: their own plan."""
     try:
-        plan = visit.client.member_plan(visit.community_id, member_id)
+        plan = visit.client.member_plans.of(visit.community_id, member_id)
     except NotFound:
         st.info("There is no plan for you yet.", icon=":material/bolt:")
         return
@@ -79,7 +79,7 @@ def _of_all(visit: Visit, plan: Document) -> None:
 def _of_one(visit: Visit, result_id: str) -> None:
     member_id = st.text_input("One member's plan", placeholder="member_id")
     if member_id:
-        _own(visit, visit.client.member_plan(visit.community_id, member_id, result_id=result_id))
+        _own(visit, visit.client.member_plans.of(visit.community_id, member_id, result_id=result_id))
 
 
 def _own(visit: Visit, plan: Document) -> None:
