@@ -11,6 +11,8 @@ from tests.api.application import Api, answered, refused
 from tests.api.test_schedules import CASE_1, CASE_1_COMMUNITY, dispatch
 
 from digital_twin.api.schemas.trade_offs import TradeOffBody
+from digital_twin.client import Tokens, TwinClient
+from digital_twin.domain.errors import NotFound
 
 AHEAD = {"horizon_hours": 2, "resolution_minutes": 30, "load_kw": [20.0, 40, 60, 90], "pv_kw": [80.0, 40, 0, 0]}
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -127,3 +129,20 @@ def test_the_documents_example_is_answered_from_priors(operator: httpx.Client, s
     found = trade_off(operator, site, example)
     assert 1 <= len(found["points"]) <= example["points"]
     assert found["provenance"]["assumptions"]
+
+
+def test_the_client_asks_for_all_of_it(api: Api, operator: httpx.Client, site: str):
+    token = operator.headers["authorization"].removeprefix("Bearer ")
+    with TwinClient(api.url, tokens=Tokens(token, "")) as client:
+        plan = client.dispatch(site, **AHEAD, current_soc_kwh=20)
+        result_id = plan["result_id"]
+        assert client.plans.explanation(site, result_id)["result_id"] == result_id
+        assert client.plans.model(site, result_id).startswith("\\ File written by HiGHS")
+        assert client.plans.csv(site, result_id).startswith("start,end,charge_kw,curtailed_kw,discharge_kw,")
+        found = client.plans.trade_off(site, "peak", points=3, **AHEAD)
+        kept = client.plans.keep_point(site, found["result_id"], 0)
+        assert client.plans.apply(site, kept["result_id"])["schedule"]["result_id"] == kept["result_id"]
+        assert client.plans.active(site)["schedule"]["result_id"] == kept["result_id"]
+        client.plans.withdraw(site)
+        with pytest.raises(NotFound):
+            client.plans.active(site)

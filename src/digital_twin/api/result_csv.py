@@ -12,7 +12,7 @@ CSV = "text/csv"
 
 
 def result_csv(document: dict[str, Any]) -> str:
-    """Start and end of each interval, then every series of the result, those of devices by their name."""
+    """Start and end of each interval, then every series of the result by name, those of devices last."""
     start, minutes = parse_instant(document["start"]), document["resolution_minutes"]
     columns = _columns(document)
     text = io.StringIO()
@@ -27,7 +27,7 @@ def result_csv(document: dict[str, Any]) -> str:
 def _columns(document: dict[str, Any]) -> dict[str, list[Any]]:
     steps = len(document["import_price_per_kwh"])
     found = {name: values for name, values in document.items() if isinstance(values, list) and len(values) == steps}
-    columns = {name: values for name, values in found.items() if not values or not isinstance(values[0], dict)}
+    columns = {name: values for name, values in sorted(found.items()) if not values or not isinstance(values[0], dict)}
     for device in document.get("devices") or []:
         for name, values in device.items():
             if isinstance(values, list):
