@@ -6,17 +6,20 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from tests.builders import MONDAY
 from tests.cases import case_1, case_4
 from tests.test_dispatch_instances import WEIGHTS, random_problem
 
 from digital_twin.domain.errors import Infeasible
 from digital_twin.domain.sharing import SharingRule
+from digital_twin.domain.time import TimeGrid
 from digital_twin.optimization import (
     OBJECTIVES,
     DispatchProblem,
     ElectricVehicle,
     GridLimits,
     MemberExchange,
+    Outlook,
     ShiftableRun,
     Stay,
     Storage,
@@ -26,6 +29,7 @@ from digital_twin.optimization.dispatch import plan_dispatch
 from digital_twin.optimization.explain import MODES_STAY, Explanation, explain_plan
 from digital_twin.optimization.explanation_text import amount, money, objective_unit
 from digital_twin.optimization.limit_values import UNTOLD
+from digital_twin.optimization.plan import Powers
 from digital_twin.optimization.sized_limits import sized_limits
 
 COST = OBJECTIVES["minimize_cost"]
@@ -40,6 +44,21 @@ def best(problem: DispatchProblem, weights: Weights = COST) -> float:
 
 
 # Sentences
+
+
+def test_of_plans_that_are_as_good_the_one_that_is_kept_is_explained() -> None:
+    steps = 4
+    outlook = Outlook(
+        TimeGrid(MONDAY, steps, 60), np.full(steps, 5.0), np.zeros(steps), np.full(steps, 0.3), np.full(steps, 0.1),
+        np.full(steps, 0.2),
+    )  # fmt: skip
+    problem = DispatchProblem(outlook, Storage(10, 4, 1.0, 1.0, 0, 4), GridLimits(20, 20))
+    for at in range(steps):
+        charge = 4.0 * (np.arange(steps) == at)
+        powers = Powers(charge, np.zeros(steps), np.zeros(steps))
+        ((action, text),) = explain_plan(problem, COST, powers, zone=UTC, currency="EUR").actions
+        assert (action.first, action.end, action.deed) == (at, at + 1, "charges")
+        assert text.startswith(f"0{at}:00 to 0{at + 1}:00: storage charges 4 kWh: a kWh costs 0.300 EUR then")
 
 
 def test_the_worked_case_in_words() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digital_twin.cli import keeping, member_plans, synthetic, transfer
+from digital_twin.cli import keeping, member_plans, plans, synthetic, transfer
 from digital_twin.cli.accuracy import accuracy, backtest
 from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
 from digital_twin.cli.patterns import patterns
@@ -331,6 +331,11 @@ app.command("import")(transfer.import_readings)
 app.command("export")(transfer.export_readings)
 app.command("synthetic")(synthetic.make_synthetic)
 app.command("member-plan")(member_plans.show_member_plan)
+app.command()(plans.explain)
+app.command("trade-off")(plans.trade_off)
+app.command()(plans.apply)
+app.command()(plans.active)
+app.command()(plans.model)
 app.command()(quality)
 app.command()(accuracy)
 app.command()(backtest)

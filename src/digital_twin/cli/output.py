@@ -98,6 +98,21 @@ def member_plan_table(plan: Document) -> Table:
     return table(title, ["from", *(name.removesuffix("_kw") for name in names), "stored kWh"], rows)
 
 
+def trade_off_table(answer: Document) -> Table:
+    """A plan a row, from the cheapest on."""
+    unit, names = answer["unit"], {"kg": "emissions", "kWh": "from the grid", "kW": "highest import"}
+    rows = [
+        [
+            point["number"], point["cost"], point["measure"],
+            "" if point.get("price_per_unit") is None else f"{point['price_per_unit']:,.3f}",
+            f"{100 * point['self_sufficiency']:.0f} %", point["peak_kw"],
+        ]
+        for point in answer["points"]
+    ]  # fmt: skip
+    columns = ["plan", "cost", f"{names[unit]}, {unit}", f"one {unit} less costs", "own supply", "peak, kW"]
+    return table(f"Cost against {answer['against'].replace('_', '-')}, {answer['result_id']}", columns, rows)
+
+
 def devices_table(schedule: Document) -> Table:
     """What each device takes and gives back, when it takes most, and how it stands at the end."""
     hours = schedule["resolution_minutes"] / 60

@@ -9,8 +9,8 @@ from digital_twin.optimization.explanation_text import Wording, action_text, lim
 from digital_twin.optimization.infeasible import explain_infeasible
 from digital_twin.optimization.limit_values import LimitValue, limit_values
 from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
-from digital_twin.optimization.plan import DispatchProblem, Weights
-from digital_twin.optimization.reasons import Action, actions_of
+from digital_twin.optimization.plan import DispatchProblem, Powers, Weights
+from digital_twin.optimization.reasons import Action, actions_of, powers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,15 @@ MODES_STAY = "directions and starts that need a choice stay as the plan chose th
 
 
 def explain_plan(
-    problem: DispatchProblem, weights: Weights, *, zone: tzinfo, currency: str, time_limit_s: float = 60.0
+    problem: DispatchProblem,
+    weights: Weights,
+    powers: Powers | None = None,
+    *,
+    zone: tzinfo,
+    currency: str,
+    time_limit_s: float = 60.0,
 ) -> Explanation:
-    """The explanation of the optimal plan.
+    """The explanation of the optimal plan: of the one with these powers, where several are as good.
 
     Raises:
         Infeasible: there is no plan; the error itself is the explanation.
@@ -43,6 +49,8 @@ def explain_plan(
         raise Unavailable("the plan was not explained in time; ask for a shorter horizon", retry_after_s=5) from error
     wording = Wording(problem.outlook.grid, zone, objective_unit(weights, currency))
     limits = tuple((one, limit_text(one, wording)) for one in limit_values(problem, weights, solved))
-    actions = tuple((one, action_text(one, wording)) for one in actions_of(problem, weights, solved))
+    powers = powers_of(problem, solved.solution.values) if powers is None else powers
+    actions = actions_of(problem, weights, solved, powers)
+    texts = tuple((one, action_text(one, wording)) for one in actions)
     notes = (MODES_STAY,) if solved.has_modes else ()
-    return Explanation(wording.unit, limits, actions, notes)
+    return Explanation(wording.unit, limits, texts, notes)

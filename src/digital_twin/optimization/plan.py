@@ -164,6 +164,16 @@ OBJECTIVES = {
 """The five objectives by name."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Powers:
+    """What a plan does, which may be one of several that are as good."""
+
+    charge_kw: Array  # (T,)
+    discharge_kw: Array  # (T,)
+    curtailed_kw: Array  # (T,)
+    devices: tuple[tuple[Array, Array], ...] = ()  # what each takes and gives
+
+
 @dataclass(frozen=True, slots=True)
 class BindingLimit:
     """A limit that holds the plan back; one more unit of it lowers the objective by `value_per_unit`."""

@@ -17,7 +17,7 @@ from digital_twin.optimization.compiled import Mask
 from digital_twin.optimization.device_blocks import device_powers, prefix_of
 from digital_twin.optimization.devices import Battery, Device, ElectricVehicle, HeatPump, ShiftableLoad, ShiftableRun
 from digital_twin.optimization.dispatch import Solved
-from digital_twin.optimization.plan import DispatchProblem, Weights
+from digital_twin.optimization.plan import DispatchProblem, Powers, Weights
 
 Deed = Literal["charges", "discharges", "takes", "curtails"]
 SMALLEST_KW = 1e-4
@@ -47,19 +47,27 @@ class _Store:
 
     device_id: str | None
     prefix: str
+    powers: tuple[Array, Array]
     charge_efficiency: float
     discharge_efficiency: float
     end_value: float
 
 
-def actions_of(problem: DispatchProblem, weights: Weights, solved: Solved) -> list[Action]:
-    """In the order of time."""
-    found = [action for store in _stores(problem, weights) for action in _of_storage(problem, solved, store)]
+def powers_of(problem: DispatchProblem, values: dict[str, Array]) -> Powers:
+    """Those of a solution."""
+    devices = tuple(device_powers(index, device, values) for index, device in enumerate(problem.devices))
+    return Powers(values["charge_kw"], values["discharge_kw"], values["curtailed_kw"], devices)
+
+
+def actions_of(problem: DispatchProblem, weights: Weights, solved: Solved, powers: Powers) -> list[Action]:
+    """In the order of time; prices that go with one best plan go with all."""
+    stores = _stores(problem, weights, powers)
+    found = [action for store in stores for action in _of_storage(problem, solved, store)]
     price = price_on_site(problem, weights, solved)
     for index, device in enumerate(problem.devices):
         if isinstance(device, HeatPump | ShiftableLoad | ShiftableRun):
-            found += _of_load(problem, solved, index, device, price)
-    found += _of_curtailment(problem, solved, price)
+            found += _of_load(problem, powers.devices[index][0], device, price)
+    found += _of_curtailment(problem, powers.curtailed_kw, price)
     return sorted(found, key=lambda one: (one.first, one.device_id or "", one.deed))
 
 
@@ -69,18 +77,18 @@ def price_on_site(problem: DispatchProblem, weights: Weights, solved: Solved) ->
     return (solved.solution.reduced_costs["export_kw"] - costs) / problem.outlook.grid.step_hours
 
 
-def _stores(problem: DispatchProblem, weights: Weights) -> Iterator[_Store]:
-    store = problem.storage
+def _stores(problem: DispatchProblem, weights: Weights, powers: Powers) -> Iterator[_Store]:
+    store, used = problem.storage, (powers.charge_kw, powers.discharge_kw)
     value = weights.cost * store.end_value_per_kwh
-    yield _Store(None, "", store.charge_efficiency, store.discharge_efficiency, value)
+    yield _Store(None, "", used, store.charge_efficiency, store.discharge_efficiency, value)
     for index, device in enumerate(problem.devices):
-        prefix = prefix_of(index)
+        prefix, used = prefix_of(index), powers.devices[index]
         if isinstance(device, Battery):
             store = device.storage
             value = weights.cost * store.end_value_per_kwh
-            yield _Store(device.device_id, prefix, store.charge_efficiency, store.discharge_efficiency, value)
+            yield _Store(device.device_id, prefix, used, store.charge_efficiency, store.discharge_efficiency, value)
         elif isinstance(device, ElectricVehicle):
-            yield _Store(device.device_id, prefix, device.charge_efficiency, device.discharge_efficiency, 0.0)
+            yield _Store(device.device_id, prefix, used, device.charge_efficiency, device.discharge_efficiency, 0.0)
 
 
 def _of_storage(problem: DispatchProblem, solved: Solved, store: _Store) -> Iterator[Action]:
@@ -90,8 +98,8 @@ def _of_storage(problem: DispatchProblem, solved: Solved, store: _Store) -> Iter
         ("charges", f"{store.prefix}charge_kw", stored_worth * store.charge_efficiency, 1.0),
         ("discharges", f"{store.prefix}discharge_kw", stored_worth / store.discharge_efficiency, -1.0),
     )
-    for deed, name, worth, sign in worths:
-        powers, upper = solved.solution.values[name], solved.numbers.upper[name]
+    for (deed, name, worth, sign), powers in zip(worths, store.powers, strict=True):
+        upper = solved.numbers.upper[name]
         price = worth + sign * reduced[name] / hours
         for first, end in _stretches(powers > SMALLEST_KW):
             at = slice(first, end)
@@ -108,9 +116,8 @@ def _of_storage(problem: DispatchProblem, solved: Solved, store: _Store) -> Iter
             )
 
 
-def _of_load(problem: DispatchProblem, solved: Solved, index: int, device: Device, price: Array) -> Iterator[Action]:
+def _of_load(problem: DispatchProblem, powers: Array, device: Device, price: Array) -> Iterator[Action]:
     hours = problem.outlook.grid.step_hours
-    powers = device_powers(index, device, solved.solution.values)[0]
     window = slice(None) if isinstance(device, HeatPump) else slice(device.first, device.end)  # type: ignore[union-attr]
     has_price = problem.exchange is None
     for first, end in _stretches(powers > SMALLEST_KW):
@@ -129,8 +136,8 @@ def _of_load(problem: DispatchProblem, solved: Solved, index: int, device: Devic
         )
 
 
-def _of_curtailment(problem: DispatchProblem, solved: Solved, price: Array) -> Iterator[Action]:
-    powers, hours = solved.solution.values["curtailed_kw"], problem.outlook.grid.step_hours
+def _of_curtailment(problem: DispatchProblem, powers: Array, price: Array) -> Iterator[Action]:
+    hours = problem.outlook.grid.step_hours
     for first, end in _stretches(powers > SMALLEST_KW):
         at = slice(first, end)
         energy_kwh = hours * float(powers[at].sum())

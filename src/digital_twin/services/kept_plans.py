@@ -2,8 +2,10 @@
 
 from typing import Any, Literal
 
+import numpy as np
+
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.optimization.plan import DispatchProblem, Weights
+from digital_twin.optimization.plan import DispatchProblem, Powers, Weights
 from digital_twin.services.access import Grant
 from digital_twin.services.feed_answers import DEFAULT_CURRENCY
 from digital_twin.services.ports import ComputePool, Store
@@ -35,8 +37,8 @@ class KeptPlanService:
             explain_question,
             problem,
             weights,
-            community.timezone or "UTC",
-            community.currency or DEFAULT_CURRENCY,
+            _powers_of(document),
+            (community.timezone or "UTC", community.currency or DEFAULT_CURRENCY),
             self._timeout_s,
             timeout_s=self._timeout_s + 5,
         )
@@ -61,3 +63,10 @@ def _question_of(document: dict[str, Any]) -> tuple[DispatchProblem, Weights]:
             field="result_id",
         )
     return question_from(question)
+
+
+def _powers_of(document: dict[str, Any]) -> Powers:
+    """What the kept plan does: the question has other plans that are as good."""
+    charge, discharge, curtailed = (np.array(document[name]) for name in ("charge_kw", "discharge_kw", "curtailed_kw"))
+    devices = tuple((np.array(one["charge_kw"]), np.array(one["discharge_kw"])) for one in document.get("devices", ()))
+    return Powers(charge, discharge, curtailed, devices)

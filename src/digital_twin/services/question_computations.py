@@ -5,19 +5,20 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from digital_twin.optimization.plan import DispatchProblem, Weights
+    from digital_twin.optimization.plan import DispatchProblem, Powers, Weights
     from digital_twin.services.computations import Comparison
 
 
 def explain_question(
-    problem: "DispatchProblem", weights: "Weights", zone: str, currency: str, time_limit_s: float
+    problem: "DispatchProblem", weights: "Weights", powers: "Powers", place: tuple[str, str], time_limit_s: float
 ) -> dict[str, Any]:
-    """Why the best plan is as it is, as a document."""
+    """Why the plan with these powers is as it is, as a document; `place` is its time zone and its currency."""
     from digital_twin.domain.time import time_zone
     from digital_twin.optimization.explain import explain_plan
     from digital_twin.services.explanation_document import explanation_document
 
-    found = explain_plan(problem, weights, zone=time_zone(zone), currency=currency, time_limit_s=time_limit_s)
+    zone, currency = time_zone(place[0]), place[1]
+    found = explain_plan(problem, weights, powers, zone=zone, currency=currency, time_limit_s=time_limit_s)
     return explanation_document(problem.outlook.grid, found)
 
 
