@@ -26,10 +26,12 @@ from digital_twin.domain.readings import Receipt, SeriesKey
 from digital_twin.domain.retention import Retention
 from digital_twin.domain.topics import Pick, Sample, TopicMapping, TopicTemplate, ValueMapping
 from digital_twin.services.ports import (
+    PLAN_COLUMNS,
     DeadLetter,
     FeedIssue,
     ForecastCare,
     Invite,
+    MemberPlan,
     Membership,
     Outcome,
     Run,
@@ -174,7 +176,10 @@ async def fill_first_tables(store: PostgresStore, *names: str) -> None:
         async with store.community(name) as tx:
             await tx.members.put_members([Member("h1")])
             await tx.members.put_assets([Asset("a", Fuse(24), "h1")])
-            await tx.results.add(StoredResult(f"{index:032x}", "forecast", MONDAY, {}))
+            result_id = f"{index:032x}"
+            await tx.results.add(StoredResult(result_id, "member_dispatch", MONDAY, {}))
+            powers = np.zeros((len(PLAN_COLUMNS), 96), dtype=np.float32)
+            await tx.member_plans.add(result_id, [MemberPlan("h1", 1.0, 0.5, powers)])
             readings = [series("load_kw", [1.0 + index] * 4, member="h1", start=start) for start in (old, new)]
             await tx.readings.record(readings, key="k")
             await tx.readings.community_sum("load_kw", old, old + timedelta(hours=1))
