@@ -85,6 +85,8 @@ async def test_every_example_of_the_document_works_as_it_stands():
             "POST /auth/logout-all",  # takes no body
             "POST /auth/refresh",  # a token that is good cannot be printed
             "POST /auth/password",  # the current password cannot be printed
+            "POST /communities/{community_id}/optimization/pareto/{result_id}/points/{number}",  # takes no body
+            "POST /communities/{community_id}/schedules/{result_id}/apply",  # takes no body
         }
 
 
