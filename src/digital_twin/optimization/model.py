@@ -64,13 +64,3 @@ class Numbers:
         return Numbers(
             self.right_hand_sides | other.right_hand_sides, self.lower | other.lower, self.upper | other.upper
         )
-
-
-def apply_numbers(model: Model, numbers: Numbers) -> None:
-    """Write the numbers into a CVXPY model that is to be solved by CVXPY itself."""
-    for name, parameter in model.parameters.items():
-        parameter.value = numbers.right_hand_sides[name]
-    for name, variable in model.variables.items():
-        model.constraints.append(variable >= numbers.lower.get(name, 0.0))
-        if name in numbers.upper:
-            model.constraints.append(variable <= numbers.upper[name])

@@ -56,8 +56,8 @@ class HindsightService:
             return no_history(start, end)
         found = await self._pool.call(look_back, plan.task, plan.steps, timeout_s=TIMEOUT_S)
         first = (plan.asked.start - plan.task.grid.start) // plan.asked.step
-        just_now = np.full(found.coverage.shape, np.nan)
-        columns = (found.coverage, found.nis, found.reporting, found.mean, found.deviation, just_now)
+        never_told = np.full(found.coverage.shape, np.nan)
+        columns = (found.coverage, found.nis, found.reporting, found.mean, found.deviation, never_told)
         track = StateTrack(plan.asked, *(_laid_out(one, first, plan.asked.steps) for one in columns))
         return track if grant.member_id is None else safe_history(track)
 

@@ -39,30 +39,15 @@ def members_frame(plan: Document, zone: tzinfo) -> pd.DataFrame:
 def activity_chart(plan: Document, zone: tzinfo) -> Picture:
     """How many members charge and discharge in each interval."""
     frame = with_last_edge(members_frame(plan, zone), plan["resolution_minutes"])
-    colour, dash = named_scales(list(ACTIVE.values()), [(GREEN, SOLID), (VERMILION, DASHED)])
-    lines = (
-        alt.Chart(long(frame, ACTIVE))
-        .mark_line(interpolate="step-after", strokeWidth=2.5)
-        .encode(
-            x=time_axis(frame, zone), y=value_axis("value", "members"), color=colour, strokeDash=dash,
-            tooltip=[*tooltip(("value:Q", "members")), alt.Tooltip("series:N", title="Doing")],
-        )
-    )  # fmt: skip
-    return finished(lines, height=220)
+    looks = named_scales(list(ACTIVE.values()), [(GREEN, SOLID), (VERMILION, DASHED)])
+    return finished(_lines(frame, zone, ACTIVE, looks, ("members", "members", "Doing")), height=220)
 
 
 def connection_chart(plan: Document, limits_kw: tuple[float, float], zone: tzinfo) -> Picture:
     """The sum at the connection beside that of everyone's own rule, between the limits where these are near."""
     frame = with_last_edge(members_frame(plan, zone), plan["resolution_minutes"])
-    colour, dash = named_scales(list(SUMS.values()), [(BLUE, SOLID), (VERMILION, DASHED)])
-    drawn: Picture = (
-        alt.Chart(long(frame, SUMS))
-        .mark_line(interpolate="step-after", strokeWidth=2.5)
-        .encode(
-            x=time_axis(frame, zone), y=value_axis("value", "kW from the grid"), color=colour, strokeDash=dash,
-            tooltip=[*tooltip(("value:Q", "kW")), alt.Tooltip("series:N", title="How")],
-        )
-    )  # fmt: skip
+    looks = named_scales(list(SUMS.values()), [(BLUE, SOLID), (VERMILION, DASHED)])
+    drawn: Picture = _lines(frame, zone, SUMS, looks, ("kW from the grid", "kW", "How"))
     highest, lowest = (float(frame[list(SUMS)].max().max()), float(frame[list(SUMS)].min().min()))
     if highest > limits_kw[0] / 2:
         drawn = drawn + level_line(limits_kw[0], f"import limit: {limits_kw[0]:,.0f} kW")
@@ -93,13 +78,23 @@ def own_frame(plan: Document, zone: tzinfo) -> pd.DataFrame:
 def own_chart(plan: Document, zone: tzinfo) -> Picture:
     """What one member uses and generates, and what their storage does."""
     frame = with_last_edge(own_frame(plan, zone), plan["resolution_minutes"])
-    colour, dash = scales(list(OWN.values()))
-    lines = (
-        alt.Chart(long(frame, OWN))
+    return finished(_lines(frame, zone, OWN, scales(list(OWN.values())), ("kW", "kW", "What")))
+
+
+def _lines(
+    frame: pd.DataFrame,
+    zone: tzinfo,
+    names: dict[str, str],
+    looks: tuple[alt.Color, alt.StrokeDash],
+    words: tuple[str, str, str],
+) -> alt.Chart:
+    """A stepped line for each column; `words` are those of the axis, the unit and what the lines tell apart."""
+    (colour, dash), (axis, unit, apart) = looks, words
+    return (
+        alt.Chart(long(frame, names))
         .mark_line(interpolate="step-after", strokeWidth=2.5)
         .encode(
-            x=time_axis(frame, zone), y=value_axis("value", "kW"), color=colour, strokeDash=dash,
-            tooltip=[*tooltip(("value:Q", "kW")), alt.Tooltip("series:N", title="What")],
+            x=time_axis(frame, zone), y=value_axis("value", axis), color=colour, strokeDash=dash,
+            tooltip=[*tooltip(("value:Q", unit)), alt.Tooltip("series:N", title=apart)],
         )
     )  # fmt: skip
-    return finished(lines)
