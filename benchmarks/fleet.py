@@ -16,9 +16,9 @@ from scipy.sparse import csc_matrix
 from tests.fleets import KINDS, fleet, large_program
 
 from benchmarks.measure import Result, Spread, report, rounds_asked, significant
-from digital_twin.optimization.fleet import FleetPlan, FleetProblem
-from digital_twin.optimization.fleet_check import violations
-from digital_twin.optimization.fleet_dispatch import plan_fleet
+from digital_twin.optimization.fleet.check import violations
+from digital_twin.optimization.fleet.dispatch import plan_fleet
+from digital_twin.optimization.fleet.plan import FleetPlan, FleetProblem
 
 FIRST_SEED = 100
 TOLERANCE = 1e-4

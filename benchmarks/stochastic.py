@@ -16,10 +16,10 @@ import numpy as np
 from benchmarks.dispatch_peers import day
 from benchmarks.measure import Result, milliseconds, report, rounds_asked, take_turns
 from digital_twin.optimization.plan import PeakCharge
-from digital_twin.optimization.stochastic import certified_use, plan_under_risk
-from digital_twin.optimization.stochastic_extensive import Extensive, Prepared
-from digital_twin.optimization.stochastic_plan import Risk, Scenarios, StochasticProblem
-from digital_twin.optimization.stochastic_reach import reach_of
+from digital_twin.optimization.stochastic.dispatch import certified_use, plan_under_risk
+from digital_twin.optimization.stochastic.extensive import Extensive, Prepared
+from digital_twin.optimization.stochastic.plan import Risk, Scenarios, StochasticProblem
+from digital_twin.optimization.stochastic.reach import reach_of
 
 OURS, ANSWER = "ours: certified", "ours: checked, told, with its worth over the mean"
 HIGHS, CROSSOVER = "HiGHS, interior point without crossover", "HiGHS, as it chooses"

@@ -18,11 +18,11 @@ from scipy.optimize import LinearConstraint, NonlinearConstraint, minimize
 from benchmarks.measure import Result, Timings, milliseconds, report, rounds_asked, significant, take_turns
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.optimization.demand_response import Elasticity, demand_response
 from digital_twin.optimization.plan import GridLimits, Outlook
-from digital_twin.optimization.tariff_accounting import incentives_by_day, tariff_figures
-from digital_twin.optimization.tariff_plan import PriceCalendar, Supply, TariffLimits, TariffProblem, WelfareWeights
-from digital_twin.optimization.tariffs import design_tariff
+from digital_twin.optimization.tariffs.accounting import incentives_by_day, tariff_figures
+from digital_twin.optimization.tariffs.demand_response import Elasticity, demand_response
+from digital_twin.optimization.tariffs.design import design_tariff
+from digital_twin.optimization.tariffs.plan import PriceCalendar, Supply, TariffLimits, TariffProblem, WelfareWeights
 
 STEPS, HOUR = 96, 4
 OURS = "ours: solved, within budget, checked"

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix, diags, eye, hstack, identity, kron, vstack
 
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.optimization.fleet import FleetMembers, FleetProblem, FleetStorages
+from digital_twin.optimization.fleet.plan import FleetMembers, FleetProblem, FleetStorages
 from digital_twin.optimization.plan import GridLimits, PeakCharge
 
 KINDS = (

@@ -26,11 +26,11 @@ from digital_twin.optimization import (
     Weights,
 )
 from digital_twin.optimization.dispatch import plan_dispatch
-from digital_twin.optimization.explain import MODES_STAY, Explanation, explain_plan
-from digital_twin.optimization.explanation_text import amount, money, objective_unit
-from digital_twin.optimization.limit_values import UNTOLD
+from digital_twin.optimization.explanation.explain import MODES_STAY, Explanation, explain_plan
+from digital_twin.optimization.explanation.limit_values import UNTOLD
+from digital_twin.optimization.explanation.sized_limits import sized_limits
+from digital_twin.optimization.explanation.wording import amount, money, objective_unit
 from digital_twin.optimization.plan import Powers
-from digital_twin.optimization.sized_limits import sized_limits
 
 COST = OBJECTIVES["minimize_cost"]
 

@@ -11,10 +11,10 @@ from tests.fleets import KINDS, LargeProgram, fleet, large_program, rows
 
 from digital_twin.domain.errors import Infeasible, InvalidInput, Unavailable
 from digital_twin.domain.units import Array
-from digital_twin.optimization.fleet import FleetMembers, FleetPlan, FleetProblem, FleetProgress, FleetStorages
-from digital_twin.optimization.fleet_check import net_injection_kw, violations
-from digital_twin.optimization.fleet_dispatch import plan_fleet
-from digital_twin.optimization.fleet_interior_point import InteriorPoint
+from digital_twin.optimization.fleet.check import net_injection_kw, violations
+from digital_twin.optimization.fleet.dispatch import plan_fleet
+from digital_twin.optimization.fleet.interior_point import InteriorPoint
+from digital_twin.optimization.fleet.plan import FleetMembers, FleetPlan, FleetProblem, FleetProgress, FleetStorages
 from digital_twin.optimization.plan import GridLimits
 
 TOLERANCE = 1e-4

@@ -11,13 +11,13 @@ from tests.fleets import KINDS, fleet
 from tests.test_fleet import behind_fuses
 
 from digital_twin.domain.units import Array
-from digital_twin.optimization.battery_programme import best_answers
-from digital_twin.optimization.fleet_coupling import subtract_couplings
-from digital_twin.optimization.fleet_grid import grid_side
-from digital_twin.optimization.fleet_interior_point import InteriorPoint
-from digital_twin.optimization.fleet_presolve import standard_fleet
-from digital_twin.optimization.fleet_repair import follow_courses
-from digital_twin.optimization.fleet_units import CHARGE, DISCHARGE, ENERGY, SURPLUS, Newton, Units
+from digital_twin.optimization.fleet.battery_programme import best_answers
+from digital_twin.optimization.fleet.coupling import subtract_couplings
+from digital_twin.optimization.fleet.grid import grid_side
+from digital_twin.optimization.fleet.interior_point import InteriorPoint
+from digital_twin.optimization.fleet.presolve import standard_fleet
+from digital_twin.optimization.fleet.repair import follow_courses
+from digital_twin.optimization.fleet.units import CHARGE, DISCHARGE, ENERGY, SURPLUS, Newton, Units
 
 SEEDS = st.integers(0, 10_000)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from digital_twin.domain.time import TimeGrid, local_clock
-from digital_twin.optimization.demand_response import Elasticity, demand_response
-from digital_twin.optimization.learned_elasticity import (
+from digital_twin.optimization.tariffs.demand_response import Elasticity, demand_response
+from digital_twin.optimization.tariffs.learned_elasticity import (
     LearnedElasticity,
     PastDemand,
     answer_error_kw,

@@ -8,7 +8,7 @@ from tests.fleets import KINDS, fleet
 
 from digital_twin.optimization.baseline import self_consumption_rule
 from digital_twin.optimization.devices import Storage
-from digital_twin.optimization.fleet import FleetMembers, FleetProblem, FleetStorages
+from digital_twin.optimization.fleet.plan import FleetMembers, FleetProblem, FleetStorages
 from digital_twin.optimization.member_plan import MembersAnswer, MembersQuestion, plan_members
 from digital_twin.optimization.member_rules import MemberPrices, at_the_connection, by_own_rules, member_costs
 from digital_twin.optimization.plan import DispatchProblem, GridLimits, Outlook

@@ -22,17 +22,17 @@ from digital_twin.optimization import (
     PeakCharge,
     Storage,
 )
-from digital_twin.optimization import stochastic_interior as interior
 from digital_twin.optimization.dispatch import plan_dispatch
-from digital_twin.optimization.stochastic import GAP, plan_under_risk
-from digital_twin.optimization.stochastic_bound import lower_bound
-from digital_twin.optimization.stochastic_check import scenario_violations
-from digital_twin.optimization.stochastic_extensive import Prepared
-from digital_twin.optimization.stochastic_numbers import Numbers
-from digital_twin.optimization.stochastic_plan import Risk, Scenarios, StochasticProblem, StochasticSchedule
-from digital_twin.optimization.stochastic_program import Program
-from digital_twin.optimization.stochastic_reach import reach_of
-from digital_twin.optimization.stochastic_recourse import cvar_of, kinks_of, outcomes_of
+from digital_twin.optimization.stochastic import interior_point as interior
+from digital_twin.optimization.stochastic.bound import lower_bound
+from digital_twin.optimization.stochastic.check import scenario_violations
+from digital_twin.optimization.stochastic.dispatch import GAP, plan_under_risk
+from digital_twin.optimization.stochastic.extensive import Prepared
+from digital_twin.optimization.stochastic.numbers import Numbers
+from digital_twin.optimization.stochastic.plan import Risk, Scenarios, StochasticProblem, StochasticSchedule
+from digital_twin.optimization.stochastic.program import Program
+from digital_twin.optimization.stochastic.reach import reach_of
+from digital_twin.optimization.stochastic.recourse import cvar_of, kinks_of, outcomes_of
 
 RELATIVE = 2e-6
 """Twice what a plan is certified to: both solvers stop short of the optimum."""

@@ -10,17 +10,17 @@ import pytest
 from digital_twin.domain.errors import Infeasible
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.optimization.demand_response import Elasticity, demand_response
 from digital_twin.optimization.plan import GridLimits, Outlook
-from digital_twin.optimization.tariff_accounting import (
+from digital_twin.optimization.tariffs.accounting import (
     broken_limits,
     demand_limits_kw,
     incentives_by_day,
     rise_of_members,
     tariff_figures,
 )
-from digital_twin.optimization.tariff_plan import PriceCalendar, Supply, TariffLimits, TariffProblem, WelfareWeights
-from digital_twin.optimization.tariffs import design_tariff, stake
+from digital_twin.optimization.tariffs.demand_response import Elasticity, demand_response
+from digital_twin.optimization.tariffs.design import design_tariff, stake
+from digital_twin.optimization.tariffs.plan import PriceCalendar, Supply, TariffLimits, TariffProblem, WelfareWeights
 
 SAME = 1e-6
 """Of the bill at stake: what the objectives of two solvers may differ by."""

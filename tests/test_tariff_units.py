@@ -8,11 +8,11 @@ import pytest
 from tests.test_tariffs import case_2, problem
 
 from digital_twin.domain.errors import Infeasible, InvalidInput
-from digital_twin.optimization.demand_response import Elasticity
-from digital_twin.optimization.tariff_accounting import broken_limits, incentives_by_day, tariff_figures
-from digital_twin.optimization.tariff_distribution import distribute
-from digital_twin.optimization.tariff_plan import TariffProblem
-from digital_twin.optimization.tariffs import GAP, design_tariff, stake
+from digital_twin.optimization.tariffs.accounting import broken_limits, incentives_by_day, tariff_figures
+from digital_twin.optimization.tariffs.demand_response import Elasticity
+from digital_twin.optimization.tariffs.design import GAP, design_tariff, stake
+from digital_twin.optimization.tariffs.distribution import distribute
+from digital_twin.optimization.tariffs.plan import TariffProblem
 
 CENT = 0.01
 

@@ -14,7 +14,9 @@ from tests.builders import MONDAY
 from digital_twin.domain.errors import Infeasible, InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
-from digital_twin.optimization.demand_response import (
+from digital_twin.optimization.plan import GridLimits, Outlook
+from digital_twin.optimization.tariffs.accounting import broken_limits, incentives_by_day, tariff_figures
+from digital_twin.optimization.tariffs.demand_response import (
     DemandResponse,
     Elasticity,
     Indices,
@@ -22,17 +24,15 @@ from digital_twin.optimization.demand_response import (
     demand_response,
     equal_blocks,
 )
-from digital_twin.optimization.plan import GridLimits, Outlook
-from digital_twin.optimization.tariff_accounting import broken_limits, incentives_by_day, tariff_figures
-from digital_twin.optimization.tariff_distribution import distribute
-from digital_twin.optimization.tariff_plan import (
+from digital_twin.optimization.tariffs.design import GAP, TariffRefused, design_tariff, within_budget
+from digital_twin.optimization.tariffs.distribution import distribute
+from digital_twin.optimization.tariffs.plan import (
     PriceCalendar,
     Supply,
     TariffLimits,
     TariffProblem,
     WelfareWeights,
 )
-from digital_twin.optimization.tariffs import GAP, TariffRefused, design_tariff, within_budget
 
 EXACT = 1e-6
 """Of prices, kW and currency: the solver's tolerance on numbers near one, times a few hundred kW."""

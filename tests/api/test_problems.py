@@ -9,7 +9,7 @@ from tests.api.in_memory import in_memory_api
 from digital_twin.api.problems import twin_problem
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.optimization.dispatch import PlanRefused
-from digital_twin.optimization.tariffs import TariffRefused
+from digital_twin.optimization.tariffs.design import TariffRefused
 
 
 class TooFewMeters(InsufficientData):

@@ -16,7 +16,7 @@ from digital_twin.optimization.check import violations
 from digital_twin.optimization.compiled import CompiledModel, Solution
 from digital_twin.optimization.device_accounting import use_of
 from digital_twin.optimization.device_blocks import device_powers
-from digital_twin.optimization.infeasible import explain_infeasible
+from digital_twin.optimization.explanation.infeasible import explain_infeasible
 from digital_twin.optimization.kept_models import compiled_model
 from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
 from digital_twin.optimization.model import Numbers, Prices

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digital_twin.domain.units import Array
-from digital_twin.optimization.fleet import Flags, FleetPlan, FleetProblem, Whole
-from digital_twin.optimization.fleet_check import cost_of, violations
-from digital_twin.optimization.fleet_dispatch import plan_fleet
+from digital_twin.optimization.fleet.check import cost_of, violations
+from digital_twin.optimization.fleet.dispatch import plan_fleet
+from digital_twin.optimization.fleet.plan import Flags, FleetPlan, FleetProblem, Whole
 from digital_twin.optimization.member_rules import (
     FleetUse,
     MemberPrices,

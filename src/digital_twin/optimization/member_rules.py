@@ -6,7 +6,7 @@ import numpy as np
 
 from digital_twin.domain.sharing import Registers, SharingRule, allocate
 from digital_twin.domain.units import Array
-from digital_twin.optimization.fleet import Flags, FleetProblem, Whole
+from digital_twin.optimization.fleet.plan import Flags, FleetProblem, Whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from digital_twin.domain.errors import Unavailable
 from digital_twin.optimization.blocks import constant_of, prices_of
 from digital_twin.optimization.compiled import CompiledModel
 from digital_twin.optimization.dispatch import solve_model
-from digital_twin.optimization.infeasible import explain_infeasible
+from digital_twin.optimization.explanation.infeasible import explain_infeasible
 from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
 from digital_twin.optimization.plan import DispatchProblem, Weights
 

@@ -21,7 +21,7 @@ from digital_twin.optimization.blocks import constant_of, numbers_of
 from digital_twin.optimization.check import violations
 from digital_twin.optimization.compiled import CompiledModel
 from digital_twin.optimization.dispatch import PlanRefused, Solved, schedule_of, solve_model, stages_of
-from digital_twin.optimization.infeasible import explain_infeasible
+from digital_twin.optimization.explanation.infeasible import explain_infeasible
 from digital_twin.optimization.linear_program import LinearProgram, NoFeasiblePoint, OutOfTime, run
 from digital_twin.optimization.model import Numbers, Prices
 from digital_twin.optimization.modes import choose_modes, modes_of

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from digital_twin.forecasting.forecast import Forecast, ForecastTask
     from digital_twin.forecasting.forecaster import TrainingTask
     from digital_twin.forecasting.paths import Paths
-    from digital_twin.optimization.learned_elasticity import LearnedElasticity, PastDemand
     from digital_twin.optimization.member_plan import MembersQuestion
     from digital_twin.optimization.plan import DispatchProblem, Schedule, Weights
-    from digital_twin.optimization.stochastic_plan import RiskFigures, StochasticProblem
-    from digital_twin.optimization.tariff_distribution import Distribution
-    from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem
+    from digital_twin.optimization.stochastic.plan import RiskFigures, StochasticProblem
+    from digital_twin.optimization.tariffs.distribution import Distribution
+    from digital_twin.optimization.tariffs.learned_elasticity import LearnedElasticity, PastDemand
+    from digital_twin.optimization.tariffs.plan import TariffDesign, TariffProblem
     from digital_twin.simulation.known_year import KnownYear
     from digital_twin.simulation.terms import Terms
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PRELOADED = (
     "digital_twin.services.computations",
     "digital_twin.optimization.dispatch",
-    "digital_twin.optimization.stochastic",
-    "digital_twin.optimization.tariffs",
+    "digital_twin.optimization.stochastic.dispatch",
+    "digital_twin.optimization.tariffs.design",
     "digital_twin.forecasting.registry",
     "digital_twin.macro_twin.state",
     "pvlib",
@@ -128,7 +128,7 @@ def plan_risk_and_compare(problem: "StochasticProblem", time_limit_s: float) -> 
     import numpy as np
 
     from digital_twin.optimization.baseline import idle, self_consumption_rule
-    from digital_twin.optimization.stochastic import plan_under_risk
+    from digital_twin.optimization.stochastic.dispatch import plan_under_risk
 
     plan = plan_under_risk(problem, time_limit_s=time_limit_s)
     outlook = RiskOutlook(
@@ -169,15 +169,15 @@ def _or_none(baseline: "Callable[[DispatchProblem], Schedule]", problem: "Dispat
 
 def learned_elasticity(past: "PastDemand") -> "LearnedElasticity | str":
     """The elasticity that readings and past prices tell, or why they tell none."""
-    from digital_twin.optimization.learned_elasticity import learn_elasticity
+    from digital_twin.optimization.tariffs.learned_elasticity import learn_elasticity
 
     return learn_elasticity(past)
 
 
 def design_and_distribute(problem: "TariffProblem", member_load_kw: "Array") -> "tuple[TariffDesign, Distribution]":
     """The best tariff, and what it means for members with these loads at the present one."""
-    from digital_twin.optimization.tariff_distribution import distribute
-    from digital_twin.optimization.tariffs import design_tariff
+    from digital_twin.optimization.tariffs.design import design_tariff
+    from digital_twin.optimization.tariffs.distribution import distribute
 
     design = design_tariff(problem)
     return design, distribute(problem, design.figures.import_price_per_kwh, member_load_kw)
@@ -238,7 +238,7 @@ def compile_risk() -> None:
 
     from digital_twin.domain.time import TimeGrid
     from digital_twin.optimization.plan import DispatchProblem, GridLimits, Outlook, Storage
-    from digital_twin.optimization.stochastic_plan import Risk, Scenarios, StochasticProblem
+    from digital_twin.optimization.stochastic.plan import Risk, Scenarios, StochasticProblem
 
     ones = np.ones(2)
     outlook = Outlook(TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 2, 60), ones, 0 * ones, 0.3 * ones, 0 * ones, 0 * ones)

@@ -7,9 +7,9 @@ from digital_twin.domain.time import TimeGrid
 from digital_twin.services.provenance import instant_text
 
 if TYPE_CHECKING:
-    from digital_twin.optimization.explain import Explanation
-    from digital_twin.optimization.limit_values import LimitValue, Side
-    from digital_twin.optimization.reasons import Action
+    from digital_twin.optimization.explanation.explain import Explanation
+    from digital_twin.optimization.explanation.limit_values import LimitValue, Side
+    from digital_twin.optimization.explanation.reasons import Action
 
 
 def explanation_document(grid: TimeGrid, explanation: "Explanation") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from digital_twin.domain.errors import InsufficientData, InvalidInput, TwinError
 from digital_twin.domain.sharing import SharingRule
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.optimization.fleet import FleetMembers, FleetProblem
+from digital_twin.optimization.fleet.plan import FleetMembers, FleetProblem
 from digital_twin.optimization.member_plan import MembersAnswer, MembersQuestion
 from digital_twin.optimization.member_rules import MemberPrices
 from digital_twin.optimization.plan import DEFAULT_CARBON_PRICE_PER_KG, GridLimits

@@ -11,8 +11,8 @@ from digital_twin.domain.resampling import resample
 from digital_twin.domain.tariff import DynamicPrice
 from digital_twin.domain.time import TimeGrid, floor_to_step, local_clock
 from digital_twin.domain.units import Array
-from digital_twin.optimization.demand_response import SHORT_RUN_ELASTICITY, Elasticity
-from digital_twin.optimization.learned_elasticity import LearnedElasticity, PastDemand
+from digital_twin.optimization.tariffs.demand_response import SHORT_RUN_ELASTICITY, Elasticity
+from digital_twin.optimization.tariffs.learned_elasticity import LearnedElasticity, PastDemand
 from digital_twin.services.history import HISTORY_DAYS, community_series, sound
 from digital_twin.services.ports import Transaction
 from digital_twin.services.prices import MARKET_SERIES

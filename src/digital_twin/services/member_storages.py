@@ -12,7 +12,7 @@ from digital_twin.domain.readings import SeriesKey
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import Array
 from digital_twin.optimization.devices import ElectricVehicle
-from digital_twin.optimization.fleet import FleetStorages
+from digital_twin.optimization.fleet.plan import FleetStorages
 from digital_twin.services.history import believed_readings
 from digital_twin.services.planned_devices import VehicleRequest, vehicle_on
 from digital_twin.services.ports import Transaction

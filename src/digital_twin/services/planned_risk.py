@@ -7,7 +7,7 @@ from digital_twin.domain.errors import InvalidInput
 from digital_twin.domain.units import Array
 from digital_twin.forecasting.paths import Paths
 from digital_twin.optimization.plan import DispatchProblem
-from digital_twin.optimization.stochastic_plan import Risk, Scenarios, StochasticProblem
+from digital_twin.optimization.stochastic.plan import Risk, Scenarios, StochasticProblem
 from digital_twin.services.computations import RISK_LEVELS, RiskOutlook
 from digital_twin.services.provenance import Provenance
 

@@ -14,7 +14,7 @@ def explain_question(
 ) -> dict[str, Any]:
     """Why the plan with these powers is as it is, as a document; `place` is its time zone and its currency."""
     from digital_twin.domain.time import time_zone
-    from digital_twin.optimization.explain import explain_plan
+    from digital_twin.optimization.explanation.explain import explain_plan
     from digital_twin.services.explanation_document import explanation_document
 
     zone, currency = time_zone(place[0]), place[1]

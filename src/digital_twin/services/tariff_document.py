@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from digital_twin.domain.units import Array
-from digital_twin.optimization.learned_elasticity import answer_error_kw
-from digital_twin.optimization.tariff_distribution import Distribution
-from digital_twin.optimization.tariff_plan import TariffDesign, TariffProblem, Welfare
+from digital_twin.optimization.tariffs.distribution import Distribution
+from digital_twin.optimization.tariffs.learned_elasticity import answer_error_kw
+from digital_twin.optimization.tariffs.plan import TariffDesign, TariffProblem, Welfare
 from digital_twin.services.known_elasticity import KnownElasticity
 from digital_twin.services.provenance import instant_text
 

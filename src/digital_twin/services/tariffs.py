@@ -12,15 +12,15 @@ from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid, local_clock
 from digital_twin.domain.units import Array
-from digital_twin.optimization.demand_response import (
+from digital_twin.optimization.plan import DEFAULT_CARBON_PRICE_PER_KG, GridLimits, Outlook
+from digital_twin.optimization.tariffs.demand_response import (
     Elasticity,
     blocks_of_hours,
     demand_response,
     equal_blocks,
 )
-from digital_twin.optimization.learned_elasticity import PastDemand
-from digital_twin.optimization.plan import DEFAULT_CARBON_PRICE_PER_KG, GridLimits, Outlook
-from digital_twin.optimization.tariff_plan import (
+from digital_twin.optimization.tariffs.learned_elasticity import PastDemand
+from digital_twin.optimization.tariffs.plan import (
     PriceCalendar,
     Supply,
     TariffLimits,

@@ -23,8 +23,8 @@ from digital_twin.api.schemas.schedules import (
     Prices,
 )
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.optimization.demand_response import Elasticity
-from digital_twin.optimization.tariff_plan import WelfareWeights
+from digital_twin.optimization.tariffs.demand_response import Elasticity
+from digital_twin.optimization.tariffs.plan import WelfareWeights
 from digital_twin.services.prices import PriceRequest
 from digital_twin.services.tariffs import HOURLY, FeedInRule, TariffRequest
 

@@ -1,0 +1,78 @@
+"""What a storage may hold at the end of each interval: what can be reached, and from where later bounds can be kept."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digital_twin.domain.errors import Infeasible
+from digital_twin.domain.units import Array
+from digital_twin.optimization.fleet.plan import FleetProblem, Whole
+
+_EMPTY = 1e-7
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tube:
+    """Bounds of the energy, exact for each interval alone; empty where low lies above high."""
+
+    low: Array  # (C, T)
+    high: Array  # (C, T)
+    rise: Array  # (C, T) at most, by charging
+    fall: Array  # (C, T) at most, by discharging
+
+    @classmethod
+    def of(cls, bounds: tuple[Array, Array], rates: tuple[Array, Array], drawn: Array, initial: Array) -> "Tube":
+        """From bounds of the energy and how much it rises and falls at most, below 0 where it must do the other."""
+        (low, high), (rise, fall) = (bounds[0].copy(), bounds[1].copy()), rates
+        for step in range(low.shape[1] - 2, -1, -1):
+            after = step + 1
+            low[:, step] = np.maximum(low[:, step], low[:, after] + drawn[:, after] - rise[:, after])
+            high[:, step] = np.minimum(high[:, step], high[:, after] + drawn[:, after] + fall[:, after])
+        low_before, high_before = initial, initial
+        for step in range(low.shape[1]):
+            low[:, step] = np.maximum(low[:, step], low_before - drawn[:, step] - fall[:, step])
+            high[:, step] = np.minimum(high[:, step], high_before - drawn[:, step] + rise[:, step])
+            low_before, high_before = low[:, step], high[:, step]
+        low_before = np.column_stack([initial, low[:, :-1]])
+        high_before = np.column_stack([initial, high[:, :-1]])
+        return cls(low, high, np.minimum(rise, high - low_before + drawn), np.minimum(fall, high_before - low - drawn))
+
+    def powers(self, stored: Array, taken: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        """Least charge and discharge and most, of which never both are above 0."""  # (C, T) each
+        charge, discharge = np.maximum(self.rise, 0.0) / stored, np.maximum(self.fall, 0.0) / taken
+        least = np.maximum(-self.fall, 0.0) / stored, np.maximum(-self.rise, 0.0) / taken
+        return (np.minimum(least[0], charge), np.minimum(least[1], discharge)), (charge, discharge)
+
+
+def close(problem: FleetProblem, tube: Tube, first: Whole, count: Array) -> Tube:
+    """The tube without what rounding alone has opened.
+
+    Raises:
+        Infeasible: a storage has no course at all, whatever the others do; the facts name up to ten of them.
+    """
+    missing = tube.low - tube.high
+    size = np.maximum(np.abs(tube.high).max(axis=1, initial=0.0), 1.0)[:, None]
+    empty = np.flatnonzero((missing > _EMPTY * size).any(axis=1))
+    if empty.size:
+        raise _without_course(problem, missing / count[:, None], empty, first)
+    return Tube(tube.low, np.maximum(tube.low, tube.high), tube.rise, tube.fall)
+
+
+def _without_course(problem: FleetProblem, missing_kwh: Array, empty: Whole, first: Whole) -> Infeasible:
+    limits = []
+    for kind in empty[:_NAMED]:
+        row, step = int(first[kind]), int(np.argmax(missing_kwh[kind]))
+        limits.append({
+            "limit": "stored_kwh", "member": int(problem.storages.member[row]), "storage": row,
+            "relax_by": round(float(missing_kwh[kind, step]), 6), "unit": "kWh", "alone": True,
+            "at": problem.grid.instant(step + 1).isoformat(),
+        })  # fmt: skip
+    told = limits[0]
+    others = f", and {empty.size - 1} other storages have none either" if empty.size > 1 else ""
+    return Infeasible(
+        f"storage {told['storage']} of member {told['member']} has no course within its bounds: around {told['at']} "
+        f"{told['relax_by']:.6g} kWh are missing{others}; ask for less energy there, or give it more power, more time "
+        "or more at the start",
+        limits=limits,
+    )
