@@ -1,7 +1,10 @@
 """Explanations: their sentences, the worth of limits by planning again, conflicts, what comes closest."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC
+from itertools import combinations
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,10 +29,14 @@ from digital_twin.optimization import (
     Weights,
 )
 from digital_twin.optimization.dispatch import plan_dispatch
+from digital_twin.optimization.explanation.conflict import Kept, find_conflict
 from digital_twin.optimization.explanation.explain import MODES_STAY, Explanation, explain_plan
+from digital_twin.optimization.explanation.infeasible import explain_infeasible
 from digital_twin.optimization.explanation.limit_values import UNTOLD
+from digital_twin.optimization.explanation.relaxable import Limit
 from digital_twin.optimization.explanation.sized_limits import sized_limits
 from digital_twin.optimization.explanation.wording import amount, money, objective_unit
+from digital_twin.optimization.linear_program import OutOfTime
 from digital_twin.optimization.plan import Powers
 
 COST = OBJECTIVES["minimize_cost"]
@@ -282,23 +289,98 @@ ALL_LIMITS = {
 }
 
 
-def test_a_conflict_is_one_and_no_limit_of_it_could_be_left_out() -> None:
-    """Random days without a plan: with all other limits given up there is still none, until one more is."""
+def test_a_conflict_is_one_and_none_has_fewer_limits() -> None:
+    """Random days without a plan: with all other limits given up there is still none, and with fewer kept there is."""
     judged = 0
     for seed in range(400):
         problem = random_problem(np.random.default_rng(seed))
         problem = replace(problem, devices=(), storage=replace(problem.storage, reserve_kwh=0.0))
         if problem.storage.power_kw == 0:
             continue
+        facts: dict[str, Any] = {}
         try:
             plan_dispatch(problem, COST)
         except Infeasible as error:
-            conflict = {one["limit"] for one in error.facts["conflict"]}
+            facts = error.facts
+        if facts:
+            conflict = {one["limit"] for one in facts["conflict"]}
             no_plan(given_up(problem, ALL_LIMITS - conflict))
-            for one in conflict:
-                plan_dispatch(given_up(problem, ALL_LIMITS - conflict | {one}), COST)
+            assert facts["conflict_is"] == "smallest"
+            for fewer in combinations(sorted(ALL_LIMITS), len(conflict) - 1):
+                plan_dispatch(given_up(problem, ALL_LIMITS - set(fewer)), COST)
                 judged += 1
     assert judged > 20
+
+
+def crowded(cars: int) -> DispatchProblem:
+    """Generation that the connection does not let out, and cars that it does not let in together."""
+    problem = evening(Storage(0, 0, 1.0, 1.0, 0, 0), GridLimits(54, 30), curtailable=False)
+    outlook = replace(problem.outlook, load_kw=np.full(4, 10.0), pv_kw=np.array([0.0, 0, 0, 50]))
+    devices = tuple(
+        ElectricVehicle(f"car_{one}", 50, 11, (Stay(0, 2, 10, 19),), charge_efficiency=1.0) for one in range(cars)
+    )
+    return replace(problem, outlook=outlook, devices=devices)
+
+
+def test_the_conflict_with_the_fewest_limits_is_told_where_there_are_several() -> None:
+    facts = no_plan(crowded(5)).facts
+    assert [one["limit"] for one in facts["conflict"]] == ["grid_export_limit_kw"]
+    assert facts["conflict_is"] == "smallest"
+
+
+def test_with_many_limits_a_conflict_is_told_as_irreducible() -> None:
+    facts = no_plan(replace(crowded(40), curtailable=True)).facts
+    assert facts["conflict_is"] == "irreducible"
+    assert len([one for one in facts["conflict"] if one["limit"].startswith("devices.")]) == 5
+    assert [one["limit"] for one in facts["limits"]] == ["grid_import_limit_kw"]
+
+
+def test_without_time_the_answer_says_that_more_may_be_in_the_way() -> None:
+    error = explain_infeasible(crowded(5), time_limit_s=0.0)
+    assert str(error) == ("no schedule respects every limit; the time was over before it was known what it would take")
+    assert error.facts == {"limits": []}
+
+
+LIMITS = [Limit(name, "kW", 1.0, (name,), np.ones(4)) for name in "abcdefgh"]
+
+
+def clashes(generator: np.random.Generator) -> list[set[str]]:
+    """Sets of limits each of which cannot be kept together."""
+    names = [one.name for one in LIMITS]
+    sizes = generator.integers(1, 6, generator.integers(1, 8))
+    return [set(generator.choice(names, size, replace=False)) for size in sizes]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_the_smallest_conflict_is_found_among_many(seed: int) -> None:
+    known = clashes(np.random.default_rng(seed))
+    found = find_conflict(LIMITS, 4, lambda kept: not any(one <= {k.limit.name for k in kept} for one in known))
+    assert found is not None
+    assert found.proof == "smallest"
+    assert {one.limit.name for one in found.kept} in known
+    assert len(found.kept) == min(len(one) for one in known)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whenever_the_time_is_over_what_is_told_is_a_conflict(seed: int) -> None:
+    known, proofs = clashes(np.random.default_rng(seed)), []
+    for patience in range(1, 60):
+        answers = iter(range(patience))
+
+        def has_plan(kept: Iterable[Kept]) -> bool:
+            if next(answers, None) is None:  # noqa: B023  used within this turn alone
+                raise OutOfTime(0.0)
+            return not any(one <= {k.limit.name for k in kept} for one in known)
+
+        found = find_conflict(LIMITS, 4, has_plan)
+        assert found is not None
+        names = {one.limit.name for one in found.kept}
+        assert any(one <= names for one in known)
+        if found.proof != "unfinished":
+            assert not any(one < names for one in known)
+        proofs.append(("unfinished", "irreducible", "smallest").index(found.proof))
+    assert proofs == sorted(proofs)
+    assert (proofs[0], proofs[-1]) == (0, 2)
 
 
 def test_a_departure_that_cannot_be_reached_is_in_the_conflict() -> None:

@@ -117,6 +117,7 @@ def test_without_a_plan_the_problem_tells_the_conflict_and_what_comes_closest(op
     assert {(one["start"], one["end"]) for one in problem["conflict"]} == {
         ("2026-03-02T01:30:00Z", "2026-03-02T02:00:00Z")
     }
+    assert problem["conflict_is"] == "smallest"
     closest = problem["least_violation"]
     assert closest["is_a_plan"] is False
     assert closest["passes"][0]["most"] == pytest.approx(50)

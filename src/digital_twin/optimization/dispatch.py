@@ -1,5 +1,6 @@
 """The optimal plan: solved on a compiled model, checked independently, re-solved with modes where the check asks."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from digital_twin.optimization.plan import BindingLimit, DispatchProblem, Schedu
 
 OBJECTIVE_TOLERANCE = 1e-6
 LEAST_TIME_S = 2.0
-"""What is granted to the linear program that makes a plan of modes that were found when the time was over."""
+"""What is granted beyond the time limit to say what was found: a plan of the modes, or why there is none."""
 TIES_LEFT = "the time was over before ties were broken: other plans of this objective may be cheaper or use less"
 _LIMITS = {
     # limit: the variables whose upper bound it is
@@ -52,10 +53,11 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
         Unavailable: the time was over before any plan was known.
         PlanRefused: the independent check found a fault.
     """
+    deadline = time.monotonic() + time_limit_s
     try:
         found = solve_model(problem, weights, time_limit_s=time_limit_s)
     except NoFeasiblePoint as error:
-        raise explain_infeasible(problem) from error
+        raise explain_infeasible(problem, time_limit_s=left_s(deadline)) from error
     except OutOfTime as stopped:
         return _best_known(problem, weights, stopped.bound + constant_of(problem, weights))
     schedule = schedule_of(problem, weights, found.solution.values)
@@ -78,6 +80,11 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
         notes=(*_notes(problem), *(() if found.solution.ties_are_broken else (TIES_LEFT,))),
         water_value_per_kwh=_water_value(problem, weights, found.solution),
     )
+
+
+def left_s(deadline: float) -> float:
+    """Seconds until then, and at least what it takes to say what was found."""
+    return max(deadline - time.monotonic(), LEAST_TIME_S)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +164,7 @@ def stages_of(problem: DispatchProblem, weights: Weights) -> list[Prices]:
 def schedule_of(problem: DispatchProblem, weights: Weights, values: dict[str, Array]) -> Schedule:
     """The plan's figures, evaluated without the solver."""
     charge, discharge, curtailed = (
-        np.clip(values[name], 0.0, None) for name in ("charge_kw", "discharge_kw", "curtailed_kw")
+        np.maximum(values[name], 0.0) for name in ("charge_kw", "discharge_kw", "curtailed_kw")
     )
     hours = problem.outlook.grid.step_hours
     devices = tuple(
@@ -177,22 +184,24 @@ def _water_value(problem: DispatchProblem, weights: Weights, solution: Solution)
 
 def _binding(problem: DispatchProblem, solution: Solution) -> tuple[BindingLimit, ...]:
     """Limits whose bound carries a reduced cost, the most valuable first."""
-    grid = problem.outlook.grid
-    found: list[BindingLimit] = []
-    for limit, names in _LIMITS.items():
-        worth = np.sum([np.maximum(-solution.reduced_costs[name], 0.0) for name in names], axis=0)
-        found.append(_binding_limit(limit, worth, grid.instant))
-    final = np.zeros(grid.steps)
-    final[-1] = max(solution.reduced_costs["soc_kwh"][-1], 0.0)
-    found.append(_binding_limit("final_soc_min_kwh", final, grid.instant))
-    significant = [limit for limit in found if limit.intervals]
-    return tuple(sorted(significant, key=lambda limit: -limit.value_per_unit))
+    reduced = solution.reduced_costs
+    worths = {
+        limit: sum((np.maximum(-reduced[name], 0.0) for name in names), start=np.zeros(1))
+        for limit, names in _LIMITS.items()
+    }
+    worths["final_soc_min_kwh"] = np.zeros(problem.outlook.grid.steps)
+    worths["final_soc_min_kwh"][-1] = max(reduced["soc_kwh"][-1], 0.0)
+    found = [
+        _binding_limit(limit, worth, problem.outlook.grid.instant)
+        for limit, worth in worths.items()
+        if worth.max() > OBJECTIVE_TOLERANCE
+    ]
+    return tuple(sorted(found, key=lambda limit: -limit.value_per_unit))
 
 
 def _binding_limit(limit: str, worth: Array, instant: Callable[[int], datetime]) -> BindingLimit:
     at = np.flatnonzero(worth > OBJECTIVE_TOLERANCE)
-    first = instant(int(at[0])) if at.size else None
-    return BindingLimit(limit, int(at.size), first, float(worth[at].sum()))
+    return BindingLimit(limit, int(at.size), instant(int(at[0])), float(worth[at].sum()))
 
 
 def _notes(problem: DispatchProblem) -> tuple[str, ...]:

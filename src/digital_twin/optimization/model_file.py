@@ -26,7 +26,7 @@ def write_model(problem: DispatchProblem, weights: Weights, path: Path, *, time_
     try:
         solved = solve_model(problem, weights, time_limit_s=time_limit_s)
     except NoFeasiblePoint as error:
-        raise explain_infeasible(problem) from error
+        raise explain_infeasible(problem, time_limit_s=time_limit_s) from error
     except OutOfTime as error:
         raise Unavailable("the model was not solved in time; ask for a shorter horizon", retry_after_s=5) from error
     program = solved.compiled.program(solved.numbers, prices_of(problem, weights))

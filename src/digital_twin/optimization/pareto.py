@@ -20,7 +20,7 @@ from digital_twin.domain.units import Array
 from digital_twin.optimization.blocks import constant_of, numbers_of
 from digital_twin.optimization.check import violations
 from digital_twin.optimization.compiled import CompiledModel
-from digital_twin.optimization.dispatch import PlanRefused, Solved, schedule_of, solve_model, stages_of
+from digital_twin.optimization.dispatch import PlanRefused, Solved, left_s, schedule_of, solve_model, stages_of
 from digital_twin.optimization.explanation.infeasible import explain_infeasible
 from digital_twin.optimization.linear_program import LinearProgram, NoFeasiblePoint, OutOfTime, run
 from digital_twin.optimization.model import Numbers, Prices
@@ -67,7 +67,7 @@ def trade_off(problem: DispatchProblem, against: Traded, *, points: int, time_li
     try:
         cheapest, least = (solve_model(problem, _WITH_PEAK, time_limit_s=_left(deadline), stages=one) for one in stages)
     except NoFeasiblePoint as error:
-        raise explain_infeasible(problem) from error
+        raise explain_infeasible(problem, time_limit_s=left_s(deadline)) from error
     except OutOfTime as error:
         raise Unavailable("the ends of the trade-off were not found in time", retry_after_s=5) from error
     ends = [_point(problem, measure, one.solution.values, None) for one in (cheapest, least)]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from digital_twin.domain.units import Array
-from digital_twin.optimization.linear_program import LinearProgram, run
+from digital_twin.optimization.linear_program import LinearProgram, OutOfTime, run
 
 FAR = 1e9
 """Beyond any power or energy: a bound there is none."""
@@ -31,8 +31,8 @@ class Elastic:
     by: list[Array]
 
 
-def least_excess(program: LinearProgram, loosened: Sequence[Loosened]) -> Elastic:
-    """The point whose sum of excesses is least; costs do not count. Raises NoFeasiblePoint."""
+def least_excess(program: LinearProgram, loosened: Sequence[Loosened], *, time_limit_s: float) -> Elastic:
+    """The point whose sum of excesses is least; costs do not count. Raises NoFeasiblePoint and OutOfTime."""
     before = program.cost.size
     lower, upper = program.lower.copy(), program.upper.copy()
     rows: list[sp.csr_array] = []
@@ -54,7 +54,7 @@ def least_excess(program: LinearProgram, loosened: Sequence[Loosened]) -> Elasti
     slacks = total - before
     kept = sp.csr_array(sp.hstack([program.matrix, sp.csr_array((program.row_lower.size, slacks))]))
     highs = highspy.Highs()
-    for option, value in (("output_flag", False), ("threads", 1)):
+    for option, value in (("output_flag", False), ("threads", 1), ("time_limit", time_limit_s)):
         highs.setOptionValue(option, value)
     extended = LinearProgram(
         np.concatenate([np.zeros(before), np.ones(slacks)]),
@@ -65,6 +65,7 @@ def least_excess(program: LinearProgram, loosened: Sequence[Loosened]) -> Elasti
         np.concatenate([program.row_upper, *row_upper]),
     )
     highs.passModel(extended.to_highs())
-    run(highs)
+    if not run(highs):
+        raise OutOfTime(0.0)
     x = np.asarray(highs.getSolution().col_value)
     return Elastic(x[:before], np.split(x[before:], np.cumsum(sizes)[:-1]))

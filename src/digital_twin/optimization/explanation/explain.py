@@ -44,7 +44,7 @@ def explain_plan(
     try:
         solved = solve_model(problem, weights, time_limit_s=time_limit_s)
     except NoFeasiblePoint as error:
-        raise explain_infeasible(problem) from error
+        raise explain_infeasible(problem, time_limit_s=time_limit_s) from error
     except OutOfTime as error:
         raise Unavailable("the plan was not explained in time; ask for a shorter horizon", retry_after_s=5) from error
     wording = Wording(problem.outlook.grid, zone, objective_unit(weights, currency))

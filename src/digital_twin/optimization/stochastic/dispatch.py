@@ -13,8 +13,8 @@ from digital_twin.optimization.device_accounting import storage_cost, stored_kwh
 from digital_twin.optimization.plan import OBJECTIVES, DispatchProblem, Schedule
 from digital_twin.optimization.stochastic.bound import lower_bound
 from digital_twin.optimization.stochastic.check import scenario_violations
-from digital_twin.optimization.stochastic.interior_point import Point, points
-from digital_twin.optimization.stochastic.numbers import Numbers
+from digital_twin.optimization.stochastic.interior_point import points
+from digital_twin.optimization.stochastic.kernels import Point
 from digital_twin.optimization.stochastic.plan import Outcomes, Risk, Scenarios, StochasticProblem, StochasticSchedule
 from digital_twin.optimization.stochastic.program import Program
 from digital_twin.optimization.stochastic.reach import Reach, reach_of
@@ -67,7 +67,7 @@ def plan_under_risk(problem: StochasticProblem, *, time_limit_s: float = 60.0) -
         PlanRefused: the independent check found a fault.
     """
     deadline = time.monotonic() + time_limit_s
-    reach, some_cannot = _reach_of(problem)
+    reach, some_cannot = _reach_of(problem, time_limit_s)
     best = _solved(problem, reach, deadline)
     schedule = _expected_schedule(problem, best)
     broken = violations(problem.expected, schedule) + scenario_violations(problem, schedule, best.use.outcomes)
@@ -85,15 +85,16 @@ def plan_under_risk(problem: StochasticProblem, *, time_limit_s: float = 60.0) -
 
 def certified_use(problem: StochasticProblem, *, time_limit_s: float = 60.0) -> Certified:
     """The best use of the storage with its bound, before any check. Raises Infeasible and Unavailable."""
-    return _solved(problem, _reach_of(problem)[0], time.monotonic() + time_limit_s)
+    deadline = time.monotonic() + time_limit_s
+    return _solved(problem, _reach_of(problem, time_limit_s)[0], deadline)
 
 
-def _reach_of(problem: StochasticProblem) -> tuple[Reach, bool]:
+def _reach_of(problem: StochasticProblem, time_limit_s: float) -> tuple[Reach, bool]:
     reach, some_cannot = reach_of(problem)
     if reach is None:
         from digital_twin.optimization.explanation.infeasible import explain_infeasible
 
-        raise explain_infeasible(problem.expected)
+        raise explain_infeasible(problem.expected, time_limit_s=time_limit_s)
     return reach, some_cannot
 
 
@@ -112,13 +113,13 @@ def _solved(problem: StochasticProblem, reach: Reach, deadline: float) -> Certif
 def _within(problem: StochasticProblem, reach: Reach, deadline: float) -> Certified:
     """The best use that the steps of the interior point find, and the best bound; HiGHS's where they fail."""
     kinks = kinks_of(problem, reach.low_kw, reach.high_kw)
-    program = Program(Numbers.of(problem, reach, kinks))
+    program = Program.of(problem, reach, kinks)
     best: Certified | None = None
     point: Point | None = None
     for point in points(program, deadline):
         cost = program.cost(point.y)
         accuracy = TRIED_GAP * max(1.0, abs(cost))
-        if point.gap * program.numbers.unit_cost > accuracy:
+        if point.gap * program.units.cost > accuracy:
             continue
         best = _better(best, _certified(problem, reach, program, point))
         if best.gap <= TRIED_GAP or abs(cost - best.bound) <= accuracy:  # the latter where burning energy would pay
@@ -156,9 +157,7 @@ def _better(one: Certified | None, other: Certified) -> Certified:
 
 
 def _certified(problem: StochasticProblem, reach: Reach, program: Program, point: Point) -> Certified:
-    numbers, free = program.numbers, program.free
-    soc = free.fixed_soc + free.soc(program.parts(point.y)[0])
-    charge, discharge = _single_mode(problem, reach, soc * numbers.unit_kw * problem.expected.outlook.grid.step_hours)
+    charge, discharge = _single_mode(problem, reach, program.soc_kwh(point.y))
     return Certified(_use(problem, charge, discharge), lower_bound(program, point.price), "interior point")
 
 
