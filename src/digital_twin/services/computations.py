@@ -226,6 +226,7 @@ def compile_rarer() -> None:
     compile_trees()
     compile_forest()
     compile_risk()
+    compile_tariffs()
     compile_simulation()
     twin_steps.compile_hindsight()
 
@@ -244,6 +245,32 @@ def compile_risk() -> None:
     outlook = Outlook(TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 2, 60), ones, 0 * ones, 0.3 * ones, 0 * ones, 0 * ones)
     expected = DispatchProblem(outlook, Storage(1, 1, 0.95, 0.95, 0.5, 0.5), GridLimits(5, 5))
     plan_risk_and_compare(StochasticProblem(expected, Scenarios(np.eye(2), np.zeros((2, 2))), Risk()), 10.0)
+
+
+def compile_tariffs() -> None:
+    """Design two prices that may not lie far apart."""
+    from datetime import UTC, datetime
+
+    import numpy as np
+
+    from digital_twin.domain.time import TimeGrid
+    from digital_twin.optimization.plan import GridLimits, Outlook
+    from digital_twin.optimization.tariffs.demand_response import Elasticity, demand_response
+    from digital_twin.optimization.tariffs.plan import (
+        PriceCalendar,
+        Supply,
+        TariffLimits,
+        TariffProblem,
+        WelfareWeights,
+    )
+
+    ones, cost, today = np.ones(2), np.array([0.1, 0.4]), np.zeros(2, dtype=np.int64)
+    outlook = Outlook(TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 2, 60), ones, 0 * ones, 0.3 * ones, 0 * ones, 0 * ones)
+    response = demand_response(ones, 0.3 * ones, Elasticity(), today)
+    limits = TariffLimits(0.1, 0.5, np.full(1, 0.01), GridLimits(5, 5), max_step_per_kwh=0.1)
+    calendar = PriceCalendar(np.arange(2), today)
+    problem = TariffProblem(outlook, Supply(cost, cost, 0.0), calendar, response, limits, WelfareWeights())
+    design_and_distribute(problem, ones[None])
 
 
 def compile_simulation() -> None:

@@ -15,7 +15,6 @@ from digital_twin.optimization.tariffs.accounting import (
 from digital_twin.optimization.tariffs.by_day import best_by_day
 from digital_twin.optimization.tariffs.convex_program import Optimum, minimise
 from digital_twin.optimization.tariffs.limits import binding_limits, explain_no_tariff, prices_of_budgets
-from digital_twin.optimization.tariffs.matrices import matrices_for
 from digital_twin.optimization.tariffs.model import TariffModel, build_tariff
 from digital_twin.optimization.tariffs.plan import PriceCalendar, Settled, TariffDesign, TariffProblem
 from digital_twin.optimization.tariffs.units import in_whole_units
@@ -90,7 +89,7 @@ def _by_program(problem: TariffProblem) -> Settled:
     model, optimum, prices = _solve(problem)
     budget_price = prices_of_budgets(problem, model, optimum)
     is_diagonal = problem.response.is_diagonal
-    best = -(model.program().objective(optimum.x) + model.constant) * model.scale.money + _transfer(problem)
+    best = -(model.objective(optimum.x) + model.constant) * model.scale.money + _transfer(problem)
     return Settled(
         prices,
         budget_price,
@@ -127,12 +126,12 @@ def _convex_steps(problem: TariffProblem, prices: Array) -> tuple[TariffModel, O
     optimum = _minimised(model)
     if optimum is None:
         return None
-    best = model.program().objective(optimum.x)
+    best = model.objective(optimum.x)
     for _ in range(MOST_CONVEX_STEPS):
         around = _prices(problem, model, optimum)[problem.calendar.block] - problem.outlook.import_price_per_kwh
         tighter = build_tariff(problem, around)
         better = _minimised(tighter)
-        value = np.inf if better is None else tighter.program().objective(better.x)
+        value = np.inf if better is None else tighter.objective(better.x)
         if better is None or value > best - SETTLED * abs(best):
             break
         model, optimum, best = tighter, better, value
@@ -141,10 +140,8 @@ def _convex_steps(problem: TariffProblem, prices: Array) -> tuple[TariffModel, O
 
 def _minimised(model: TariffModel) -> Optimum | None:
     """The optimum; where discounts that cost next to nothing drift, a hardly steeper program holds them."""
-    program = model.program()
     for steadiness in (0.0, *STEADIER):
-        held = program.curvature + steadiness * matrices_for(model.slope.size).eye(model.slope.size)
-        found = minimise(replace(program, curvature=held), model.start)
+        found = minimise(model.program(steadiness), model.start)
         if found is not None:
             return found
     return None

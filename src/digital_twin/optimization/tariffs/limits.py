@@ -119,6 +119,7 @@ def _least_relaxation(model: TariffModel, names: list[str]) -> dict[str, float] 
         sp.csr_array(sp.vstack(matrix)),
         np.concatenate([*(one.limits for one in model.linear), np.zeros(extra)]),
         tuple(quadratic),
+        np.append(model.parts.order, np.arange(size, size + extra)),
     )
     found = minimise(program, np.append(model.start, np.ones(extra)))
     return None if found is None else {name: float(found.x[column[name]]) for name in names}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 
 Matrix = Any
@@ -33,6 +32,15 @@ def _plain(matrix: Matrix) -> Matrix:
     return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix, dtype=np.float64)
 
 
+def _along_diagonal(blocks: list[Matrix]) -> Matrix:
+    rows, columns = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
+    made, row, column = np.zeros((rows, columns)), 0, 0
+    for block in blocks:
+        made[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return made
+
+
 PLAIN = Matrices(
     of=_plain,
     zeros=np.zeros,
@@ -40,7 +48,7 @@ PLAIN = Matrices(
     diagonal=np.diag,
     beside=np.hstack,
     above=np.vstack,
-    along_diagonal=lambda blocks: scipy.linalg.block_diag(*blocks),
+    along_diagonal=_along_diagonal,
 )
 SPARSE = Matrices(
     of=sp.csr_array,

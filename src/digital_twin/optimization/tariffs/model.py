@@ -69,13 +69,19 @@ class TariffModel:
     def scale(self) -> Scale:
         return self.parts.scale
 
-    def program(self) -> ConvexProgram:
+    def objective(self, x: Array) -> float:
+        return float(0.5 * x @ (self.curvature @ x) + self.slope @ x)
+
+    def program(self, steadiness: float) -> ConvexProgram:
+        """The program, so much steeper in each variable."""
+        steeper = steadiness * self.parts.kind.eye(self.slope.size) if steadiness else 0.0
         return ConvexProgram(
-            self.curvature,
+            self.curvature + steeper,
             self.slope,
             self.parts.kind.above([one.matrix for one in self.linear]),
             np.concatenate([one.limits for one in self.linear]),
             tuple(one.constraint for one in self.bent),
+            self.parts.order,
         )
 
 
@@ -118,7 +124,7 @@ def _objective(parts: Parts) -> tuple[Matrix, Array, float]:
 def _price_limits(parts: Parts) -> list[LinearLimit]:
     limits, unit, calendar = parts.problem.limits, parts.scale.price_per_kwh, parts.problem.calendar
     eye = parts.kind.eye(calendar.blocks)
-    within = tuple(np.flatnonzero(calendar.block == block) for block in range(calendar.blocks))
+    within = tuple(np.split(np.argsort(calendar.block, kind="stable"), np.cumsum(np.bincount(calendar.block))[:-1]))
     ones = np.ones(calendar.blocks)
     rows = [
         LinearLimit("price_bounds.high", parts.wide(eye), ones * limits.high_per_kwh / unit, unit, within),

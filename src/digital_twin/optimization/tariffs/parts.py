@@ -52,6 +52,13 @@ class Parts:
     def has_discounts(self) -> bool:
         return bool(self.limited_days.size)
 
+    @property
+    def order(self) -> Indices:
+        """All variables such that those of one block lie side by side."""  # (K,) or (K + C,)
+        blocks = np.arange(self.problem.calendar.blocks)
+        of_cell = self.to_block @ blocks
+        return np.argsort(np.append(blocks, of_cell), kind="stable") if self.has_discounts else blocks
+
     def wide(self, prices: Matrix, discounts: Matrix | None = None) -> Matrix:
         """Rows over all variables from those over prices and over discounts."""
         if not self.has_discounts:
