@@ -22,6 +22,9 @@ STRICT = 1e4
 _WITHIN = 1e-6
 """Part of a hard limit that plans stay below it, for rounding."""
 
+_WORTH_MIXING = 4
+"""Courses of each group from which on a mixture is looked for between iterations: fewer hardly ever close the gap."""
+
 _TOWARDS_BEST = 0.7
 """Of the prices tried next: nearer to those of the best lower bound than to the mixture's, which jump about."""
 
@@ -62,7 +65,7 @@ class Bounds:
         """Bounds from an iterate's courses (U, T) and prices of the community's rows, and from all earlier ones."""
         self.try_prices(prices)
         self._try_courses(courses)
-        if not self.met:
+        if not self.met and len(self._master.blocks) >= _WORTH_MIXING:
             self._mix()
 
     def refine(self) -> None:

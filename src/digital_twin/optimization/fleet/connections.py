@@ -61,6 +61,8 @@ def _check_one_behind_each(problem: FleetProblem, inward: Array, outward: Array)
     storages = problem.storages
     count = np.bincount(storages.member, minlength=problem.members.load_kw.shape[0])
     crowded = np.flatnonzero(count[storages.member] > 1)
+    if not crowded.size:
+        return
     for kind, powers, room in (
         ("import", storages.charge_max_kw, inward),
         ("export", storages.discharge_max_kw, outward),
@@ -85,6 +87,8 @@ def _check_strength(problem: FleetProblem, beyond_out_kw: Array, beyond_in_kw: A
         ("export_fuse_kw", beyond_out_kw, storages.charge_max_kw),
         ("import_fuse_kw", beyond_in_kw, storages.discharge_max_kw),
     ):
+        if not beyond.any():
+            continue
         strength = np.zeros(members.load_kw.shape)
         np.add.at(strength, storages.member, powers)
         missing = beyond - strength

@@ -79,7 +79,14 @@ class GridSide:
 
     def normal_matrix(self, spread: Array) -> Array:
         """Rows times spread times rows, transposed."""
-        return (self.rows.multiply(spread) @ self.rows.T).toarray()
+        steps = self.load_kw.size
+        each = spread[: 5 * steps].reshape(5, steps)
+        balance = np.diag(each.sum(axis=0))
+        if not self.with_peak:
+            return balance
+        bought = each[:2].sum(axis=0)
+        peak = np.diag(bought + spread[5 * steps : -1]) + spread[-1]
+        return np.block([[balance, np.diag(bought)], [np.diag(bought), peak]])
 
     def bounded(self, prices: Array) -> tuple[Array, float]:
         """Prices nearest to these at which the connection's answer is finite, and the least it costs then.

@@ -5,6 +5,8 @@ the balance the next iterations take up. The dual step is the one of a few that 
 Prices are feasible whatever they are (every variable has two bounds), so each iteration could stop with a bound.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
@@ -14,6 +16,7 @@ from digital_twin.optimization.fleet.coupling import subtract_couplings
 from digital_twin.optimization.fleet.grid import GridSide
 from digital_twin.optimization.fleet.kernels import (
     STEPS,
+    TO_BOUND,
     advance,
     centre,
     correct,
@@ -32,7 +35,6 @@ CENTRING = 0.3
 where they block each other's steps; 0.2 to 0.5 take as many iterations."""
 
 CLIP = 5.0
-TO_BOUND = 0.995
 LEAST = 0.05
 """Of its share: what a product is lifted to."""
 
@@ -167,19 +169,20 @@ class InteriorPoint:
         """Primal steps of the units and of the community, then the dual step common to all."""
         steps = self.grid.load_kw.size
         least = LEAST * aim.barrier
-        side_step = float(_short_of(np.array(self.side.longest(move))))
+        side_step = self.side.longest(move)
+        side_step = TO_BOUND * side_step if side_step < 1 else 1.0
         products = np.zeros(len(STEPS))
         batches = self._batches()
         community = Community(self.balance_prices, prices[:steps])
+        step = partial(advance, self.units, self._newton, self.iterate, prices[:steps])
         for batch in batches:
             direct(self.units, self.iterate, self._newton, community, (batch, aim))
-        own = _short_of(self._newton.longest)
+            if not self._common_step:
+                step((batch, Aim(least, 1.0)), products)
         if self._common_step:
-            side_step = min(side_step, float(own.min(initial=1.0)))
-            own[:] = side_step
-        self._newton.longest[:] = own
-        for batch in batches:
-            advance(self.units, self._newton, self.iterate, prices[:steps], (batch, Aim(least, 1.0)), products)
+            side_step = min(side_step, float(self._newton.longest.min(initial=1.0)))
+            for batch in batches:
+                step((batch, Aim(least, side_step)), products)
         change = self.side.change(move, targets[0])
         changes = change, change + self.grid.priced(prices)
         self.side.slack = self.side.slack + side_step * move
@@ -195,8 +198,3 @@ def _price_scale(standard: StandardFleet, grid: GridSide) -> float:
     at_connection = 0.5 * float(np.abs(grid.import_cost).mean() + np.abs(grid.export_gain).mean())
     left = standard.end_value * standard.units.stored
     return max(at_connection, float(left.max(initial=0.0))) or grid.beyond_cost
-
-
-def _short_of(longest: Array) -> Array:
-    """Steps that stay within the bounds."""
-    return np.where(longest < 1, TO_BOUND * longest, 1.0)

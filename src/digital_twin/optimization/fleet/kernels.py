@@ -11,6 +11,7 @@ from digital_twin.domain.units import Array
 from digital_twin.optimization.fleet.units import (
     CHARGE,
     DISCHARGE,
+    ENERGY,
     FAST,
     SURPLUS,
     Aim,
@@ -24,11 +25,16 @@ from digital_twin.optimization.fleet.units import (
 STEPS = (1.0, 0.75, 0.4, 0.1)
 """Parts of the dual direction that are tried."""
 
+TO_BOUND = 0.995
+"""Part of the way to the nearest bound that is gone."""
+
+ABREAST = 8
+"""Units whose recursions over time go side by side."""
 
 _SHIFT, _SMALLEST = 1 + 1e-13, 1e-15
 """What keeps the pivots of a unit without room above 0."""
 
-_NOTHING = 1e-200
+_NOTHING, _HARDLY = 1e-200, 1e-100
 _NEAR = 0.02  # of its room: nearer to a bound the least multiplier grows no more
 
 
@@ -80,20 +86,20 @@ def eliminate(units: Units, iterate: Iterate, newton: Newton, community: Array, 
     Returns: the sum of slack times multiplier.
     """
     steps = community.size
-    reduced, right = np.empty((units.room.shape[1], steps)), np.empty(steps)
+    reduced, right = np.empty((units.room.shape[1], steps)), np.empty((batch[1] - batch[0], steps))
     products = 0.0
     for unit in range(batch[0], batch[1]):
         _reduce(units, iterate.price[unit], community, unit, reduced)
         for kind in range(units.room.shape[1]):
             products += _spread(units, iterate, newton, unit, kind)
-        _factor(units, newton, unit, right)
+        _assemble(units, newton, unit)
         for step in range(steps):
             sums[0, step] += newton.spread[unit, CHARGE, step] + newton.spread[unit, DISCHARGE, step]
             sums[2, step] += iterate.slack[unit, DISCHARGE, step] - iterate.slack[unit, CHARGE, step]
-        _right_side(units, iterate, newton, reduced, unit, (right, sums[1]))
-        _solve(newton.pivot[unit], newton.ratio[unit], right, newton.offset[unit])
-        for step in range(steps):
-            sums[1, step] -= newton.coupling[unit, step] * newton.offset[unit, step]
+        _right_side(units, iterate, newton, reduced, unit, (right[unit - batch[0]], sums[1]))
+    _factor(newton, batch)
+    _solve(newton, batch, right, newton.offset)
+    _subtract_offsets(newton, batch, sums[1])
     return products
 
 
@@ -112,11 +118,11 @@ def _spread(units: Units, iterate: Iterate, newton: Newton, unit: int, kind: int
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
-def _factor(units: Units, newton: Newton, unit: int, diagonal: Array) -> None:
-    """L D L' of one unit's tridiagonal system, and its coupling to the community's prices."""
+def _assemble(units: Units, newton: Newton, unit: int) -> None:
+    """The diagonal of one unit's tridiagonal system, into `pivot`, and its coupling to the community's prices."""
     stored, taken = units.stored[unit], units.taken[unit]
     charge, discharge, energy = newton.spread[unit, 0], newton.spread[unit, 1], newton.spread[unit, 2]
-    coupling, pivot, ratio = newton.coupling[unit], newton.pivot[unit], newton.ratio[unit]
+    coupling, diagonal = newton.coupling[unit], newton.pivot[unit]
     for step in range(diagonal.size):
         diagonal[step] = energy[step] + stored**2 * charge[step] + taken**2 * discharge[step]
     for step in range(1, diagonal.size):
@@ -126,11 +132,23 @@ def _factor(units: Units, newton: Newton, unit: int, diagonal: Array) -> None:
             diagonal[step] += stored**2 * newton.spread[unit, SURPLUS, step]
     for step in range(diagonal.size):
         coupling[step] = stored * charge[step] + taken * discharge[step]
-    pivot[0], ratio[0] = diagonal[0] * _SHIFT + _SMALLEST, 0.0
-    for step in range(1, diagonal.size):
-        ratio[step] = energy[step - 1] / pivot[step - 1]
-        most = diagonal[step] * _SHIFT + _SMALLEST
-        pivot[step] = max(most - ratio[step] * energy[step - 1], 1e-14 * most)
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST)
+def _factor(newton: Newton, batch: Batch) -> None:
+    """L D L' of the units' systems, whose diagonals stand in `pivot`; some units abreast, as each step waits."""
+    pivot, ratio, spread = newton.pivot, newton.ratio, newton.spread
+    for first in range(batch[0], batch[1], ABREAST):
+        last = min(first + ABREAST, batch[1])
+        for unit in range(first, last):
+            pivot[unit, 0] = pivot[unit, 0] * _SHIFT + _SMALLEST
+            ratio[unit, 0] = 0.0
+        for step in range(1, pivot.shape[1]):
+            for unit in range(first, last):
+                beside = spread[unit, ENERGY, step - 1]
+                ratio[unit, step] = beside / pivot[unit, step - 1]
+                most = pivot[unit, step] * _SHIFT + _SMALLEST
+                pivot[unit, step] = max(most - ratio[unit, step] * beside, 1e-14 * most)
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
@@ -160,29 +178,49 @@ def _right_side(
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
-def _solve(pivot: Array, ratio: Array, right: Array, solution: Array) -> None:
-    """L D L' x = right, where `ratio` is minus what stands beside the diagonal of L; `right` is used up."""
-    last = right.size - 1
-    for step in range(1, last + 1):
-        right[step] += ratio[step] * right[step - 1]
-    for step in range(last + 1):
-        right[step] /= pivot[step]
-    solution[last] = right[last]
-    for step in range(last - 1, -1, -1):
-        solution[step] = right[step] + ratio[step + 1] * solution[step + 1]
+def _solve(newton: Newton, batch: Batch, right: Array, solution: Array) -> None:
+    """L D L' x = right of the units of a batch, some abreast, as each step waits for the one before.
+
+    Args:
+        right: of the batch, used up.  # (batch, T)
+        solution: where it is left.  # (B, T) or longer
+    """
+    pivot, ratio, final = newton.pivot, newton.ratio, right.shape[1] - 1
+    for first in range(batch[0], batch[1], ABREAST):
+        last = min(first + ABREAST, batch[1])
+        for step in range(1, final + 1):
+            for unit in range(first, last):
+                right[unit - batch[0], step] += ratio[unit, step] * right[unit - batch[0], step - 1]
+        for unit in range(first, last):
+            for step in range(final + 1):
+                right[unit - batch[0], step] /= pivot[unit, step]
+            solution[unit, final] = right[unit - batch[0], final]
+        for step in range(final - 1, -1, -1):
+            for unit in range(first, last):
+                after = ratio[unit, step + 1] * solution[unit, step + 1]
+                solution[unit, step] = right[unit - batch[0], step] + after
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
-def _price_move(newton: Newton, community_move: Array, unit: int, right: Array) -> None:
-    """How the unit's prices follow the community's."""
+def _subtract_offsets(newton: Newton, batch: Batch, community: Array) -> None:
+    """What the units' prices at the community's present price leave of its right-hand side."""
+    for unit in range(batch[0], batch[1]):
+        for step in range(community.size):
+            community[step] -= newton.coupling[unit, step] * newton.offset[unit, step]
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST)
+def _follow_community(newton: Newton, batch: Batch, community_move: Array, right: Array) -> None:
+    """How the units' prices follow the community's, into `price_move`; `right` (batch, T) is used up."""
     steps = community_move.size
-    move = newton.price_move[unit]
-    for step in range(steps):
-        right[step] = newton.coupling[unit, step] * community_move[step]
-    _solve(newton.pivot[unit], newton.ratio[unit], right, move)
-    for step in range(steps):
-        move[step] = newton.offset[unit, step] - move[step]
-    move[steps] = 0.0
+    for unit in range(batch[0], batch[1]):
+        for step in range(steps):
+            right[unit - batch[0], step] = newton.coupling[unit, step] * community_move[step]
+    _solve(newton, batch, right, newton.price_move)
+    for unit in range(batch[0], batch[1]):
+        for step in range(steps):
+            newton.price_move[unit, step] = newton.offset[unit, step] - newton.price_move[unit, step]
+        newton.price_move[unit, steps] = 0.0
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
@@ -210,82 +248,89 @@ def correct(
     Adds to `sums` (T,) the community's right-hand side.
     """
     batch, aim = run
-    prices, steps = community.price, community.price.size
-    reduced, moves, right = (
-        np.empty((units.room.shape[1], steps)),
-        np.empty((units.room.shape[1], steps)),
-        np.empty(steps),
-    )
+    kinds, steps = units.room.shape[1], community.price.size
+    reduced, moves, right = np.empty((kinds, steps)), np.empty((kinds, steps)), np.empty((batch[1] - batch[0], steps))
+    _follow_community(newton, batch, community.move, right)
     for unit in range(batch[0], batch[1]):
-        _price_move(newton, community.move, unit, right)
-        _reduce(units, iterate.price[unit], prices, unit, reduced)
+        _reduce(units, iterate.price[unit], community.price, unit, reduced)
         _reduced_moves(units, newton, community.move, unit, moves)
         share = aim.barrier * units.weight[unit]
-        for kind in range(units.room.shape[1]):
+        for kind in range(kinds):
             spread, move, cost, change = newton.spread[unit, kind], newton.move[unit, kind], reduced[kind], moves[kind]
             for step in range(steps):
                 move[step] = -spread[step] * (cost[step] + change[step])
             _aim(units, iterate, newton, (unit, kind), (share, aim.clip * share), cost)
-        _right_side(units, iterate, newton, reduced, unit, (right, sums))
-        _solve(newton.pivot[unit], newton.ratio[unit], right, newton.offset[unit])
-        for step in range(steps):
-            sums[step] -= newton.coupling[unit, step] * newton.offset[unit, step]
+        _right_side(units, iterate, newton, reduced, unit, (right[unit - batch[0]], sums))
+    _solve(newton, batch, right, newton.offset)
+    _subtract_offsets(newton, batch, sums)
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST, inline="always")
+def _targets(
+    move: float, place: tuple[float, float, float], multipliers: tuple[float, float], share: float, most: float
+) -> tuple[float, float]:
+    """Products of both bounds to aim at: the share less the error of second order, clipped."""
+    (slack, above, inverse), (lower, upper) = place, multipliers
+    below = -move * lower * (1 + move * above * inverse)
+    beyond = -move * upper * (1 - move * slack * inverse)
+    return share - min(max(below, -most), most), share + min(max(beyond, -most), most)
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
 def _aim(
-    units: Units, iterate: Iterate, newton: Newton, which: tuple[int, int], aim: tuple[float, float], reduced: Array
-) -> None:
-    """Shift reduced costs by the targets of their bounds: the share less the error of second order, clipped."""
+    units: Units, iterate: Iterate, newton: Newton, which: tuple[int, int], aim: tuple[float, float],
+    reduced: Array,
+) -> None:  # fmt: skip
+    """Shift reduced costs by the targets of their bounds."""
     (unit, kind), (share, most) = which, aim
     room, slack, move = units.room[unit, kind], iterate.slack[unit, kind], newton.move[unit, kind]
     lower, upper = iterate.lower[unit, kind], iterate.upper[unit, kind]
     for step in range(reduced.size):
         above = room[step] - slack[step]
-        below = -move[step] * lower[step] * (1 + move[step] / (slack[step] + _NOTHING))
-        beyond = -move[step] * upper[step] * (1 - move[step] / (above + _NOTHING))
-        low, high = share - min(max(below, -most), most), share + min(max(beyond, -most), most)
-        reduced[step] += high / (above + _NOTHING) - low / (slack[step] + _NOTHING)
+        inverse = 1 / (slack[step] * above + _NOTHING)
+        low, high = _targets(move[step], (slack[step], above, inverse), (lower[step], upper[step]), share, most)
+        reduced[step] += (high * slack[step] - low * above) * inverse
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
 def direct(units: Units, iterate: Iterate, newton: Newton, community: Community, run: tuple[Batch, Aim]) -> None:
     """The direction with its corrections: into `move`, the change of `lower` into `spread`, the step into `longest`."""
     batch, aim = run
-    steps = community.price.size
-    reduced, moves, right, beyond = (
-        np.empty((units.room.shape[1], steps)),
-        np.empty((units.room.shape[1], steps)),
-        np.empty(steps),
-        np.empty(steps),
-    )
-    goal = np.empty(steps)
+    kinds, steps = units.room.shape[1], community.price.size
+    reduced, moves, beyond = np.empty((kinds, steps)), np.empty((kinds, steps)), np.empty(steps)
+    _follow_community(newton, batch, community.move, np.empty((batch[1] - batch[0], steps)))
     for unit in range(batch[0], batch[1]):
         share = aim.barrier * units.weight[unit]
-        most = aim.clip * share
-        _price_move(newton, community.move, unit, right)
         _reduce(units, iterate.price[unit], community.price, unit, reduced)
         _reduced_moves(units, newton, community.move, unit, moves)
         beyond[:] = 1.0
-        for kind in range(units.room.shape[1]):
-            room, slack, spread = units.room[unit, kind], iterate.slack[unit, kind], newton.spread[unit, kind]
-            move, cost, change = newton.move[unit, kind], reduced[kind], moves[kind]
-            lower = iterate.lower[unit, kind]
-            for step in range(steps):
-                error = -move[step] * lower[step] * (1 + move[step] / (slack[step] + _NOTHING))
-                goal[step] = share - min(max(error, -most), most)
-            _aim(units, iterate, newton, (unit, kind), (share, most), cost)
-            for step in range(steps):
-                move[step] = -spread[step] * (cost[step] + change[step])
-            for step in range(steps):
-                spread[step] = (goal[step] - lower[step] * move[step]) / (slack[step] + _NOTHING) - lower[step]
-            for step in range(steps):
-                down, up = move[step] / (slack[step] + _NOTHING), move[step] / (room[step] - slack[step] + _NOTHING)
-                beyond[step] = max(beyond[step], max(-down, up))
+        for kind in range(kinds):
+            costs = reduced[kind], moves[kind], beyond
+            _turn(units, iterate, newton, (unit, kind), (share, aim.clip * share), costs)
         far = 1.0
         for step in range(steps):
             far = max(far, beyond[step])
-        newton.longest[unit] = 1 / far
+        newton.longest[unit] = TO_BOUND / far if far > 1 else 1.0
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST)
+def _turn(
+    units: Units, iterate: Iterate, newton: Newton, which: tuple[int, int], aim: tuple[float, float],
+    costs: tuple[Array, Array, Array],
+) -> None:  # fmt: skip
+    """The corrected direction of one kind of variables; how many times it goes beyond their bounds, into the last."""
+    (unit, kind), (share, most), (reduced, change, beyond) = which, aim, costs
+    room, slack, move = units.room[unit, kind], iterate.slack[unit, kind], newton.move[unit, kind]
+    lower, upper, spread = iterate.lower[unit, kind], iterate.upper[unit, kind], newton.spread[unit, kind]
+    for step in range(reduced.size):
+        above = room[step] - slack[step]
+        inverse = 1 / (slack[step] * above + _NOTHING)
+        low, high = _targets(move[step], (slack[step], above, inverse), (lower[step], upper[step]), share, most)
+        shifted = reduced[step] + (high * slack[step] - low * above) * inverse
+        turned = -spread[step] * (shifted + change[step])
+        move[step] = turned
+        spread[step] = (low - lower[step] * turned) * above * inverse - lower[step]
+        beyond[step] = max(beyond[step], max(-turned * above * inverse, turned * slack[step] * inverse))
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
@@ -297,27 +342,38 @@ def advance(
     The barrier of `run` is the least product that is left, `clip` the longest primal step.
     """
     batch, aim = run
-    steps = community_move.size
-    moves = np.empty((units.room.shape[1], steps))
+    kinds, steps = units.room.shape[1], community_move.size
+    moves, least_low, least_high = np.empty((kinds, steps)), np.empty(steps), np.empty(steps)
     for unit in range(batch[0], batch[1]):
         far = min(newton.longest[unit], aim.clip)
         least = aim.barrier * units.weight[unit]
         _reduced_moves(units, newton, community_move, unit, moves)
-        for kind in range(units.room.shape[1]):
+        for kind in range(kinds):
             room, slack, move = units.room[unit, kind], iterate.slack[unit, kind], newton.move[unit, kind]
             lower, upper, change = iterate.lower[unit, kind], iterate.upper[unit, kind], newton.spread[unit, kind]
             for step in range(steps):
                 slack[step] += far * move[step]
+            _least_multipliers(room, slack, least, (least_low, least_high))
             cost = moves[kind]
             for trial in range(len(STEPS)):
                 part, total = STEPS[trial], 0.0
                 for step in range(steps):
-                    above = room[step] - slack[step]
                     low, high = lower[step] + part * change[step], upper[step] + part * (change[step] - cost[step])
-                    near = _NEAR * room[step] + _NOTHING
-                    lift = max(0.0, max(least / max(slack[step], near) - low, least / max(above, near) - high))
-                    total += slack[step] * low + above * high + room[step] * lift
+                    lift = max(0.0, max(least_low[step] - low, least_high[step] - high))
+                    total += slack[step] * low + (room[step] - slack[step]) * high + room[step] * lift
                 products[trial] += total
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST)
+def _least_multipliers(room: Array, slack: Array, least: float, into: tuple[Array, Array]) -> None:
+    """Of lower and upper bounds, for a least product; near a bound they grow no more."""
+    low, high = into
+    for step in range(room.size):
+        near = _NEAR * room[step] + _HARDLY
+        below, above = max(slack[step], near), max(room[step] - slack[step], near)
+        part = least / (below * above)
+        low[step] = part * above
+        high[step] = part * below
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
@@ -329,23 +385,21 @@ def raise_multipliers(
     Their difference is the reduced cost again, exactly: any prices are dual feasible.
     """
     part, barrier = step_and_least
-    steps = community.size
-    reduced = np.empty((units.room.shape[1], steps))
+    kinds, steps = units.room.shape[1], community.size
+    reduced, least_low, least_high = np.empty((kinds, steps)), np.empty(steps), np.empty(steps)
     for unit in range(batch[0], batch[1]):
         least = barrier * units.weight[unit]
         for step in range(steps):
             iterate.price[unit, step] += part * newton.price_move[unit, step]
         _reduce(units, iterate.price[unit], community, unit, reduced)
-        for kind in range(units.room.shape[1]):
+        for kind in range(kinds):
             room, slack, change = units.room[unit, kind], iterate.slack[unit, kind], newton.spread[unit, kind]
             lower, upper, cost = iterate.lower[unit, kind], iterate.upper[unit, kind], reduced[kind]
+            _least_multipliers(room, slack, least, (least_low, least_high))
             for step in range(steps):
-                near = _NEAR * room[step] + _NOTHING
                 low = lower[step] + part * change[step]
                 high = low - cost[step]
-                lift = max(
-                    0.0, max(least / max(slack[step], near) - low, least / max(room[step] - slack[step], near) - high)
-                )
+                lift = max(0.0, max(least_low[step] - low, least_high[step] - high))
                 lifted_high, lifted_low = high + lift, low + lift
                 free = 1.0 if room[step] > 0 else 0.0
                 upper[step] = free * (lifted_high if cost[step] > 0 else lifted_low - cost[step])

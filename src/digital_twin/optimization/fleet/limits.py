@@ -20,7 +20,8 @@ _IDLE_PER_KWH = 0.01
 
 def exceeds_limits(problem: FleetProblem, plan: FleetPlan) -> bool:
     """The plan goes beyond hard limits of the community's connection."""
-    return any("limit_kw" in name for name in violations(problem, plan))
+    is_hard = problem.limits.beyond_per_kwh is None
+    return is_hard and any("limit_kw" in name for name in violations(problem, plan))
 
 
 def counting_problem(problem: FleetProblem) -> FleetProblem:

@@ -104,16 +104,19 @@ def _kinds(storages: FleetStorages, own: Connections) -> tuple[Whole, Whole, Arr
     columns = [
         own.charge_max_kw, own.discharge_max_kw, own.charge_min_kw, own.discharge_min_kw, own.surplus_kw,
         storages.lowest_kwh, storages.highest_kwh, storages.driven_kwh,
-        np.column_stack([
-            storages.initial_kwh, storages.charge_efficiency, storages.discharge_efficiency, storages.wear_per_kwh,
-            storages.end_value_per_kwh,
-        ]),
     ]  # fmt: skip
-    kinds: dict[bytes, int] = {}
+    numbers = np.column_stack([
+        storages.initial_kwh, storages.charge_efficiency, storages.discharge_efficiency, storages.wear_per_kwh,
+        storages.end_value_per_kwh,
+    ])  # fmt: skip
+    _, like, alike = np.unique(numbers, axis=0, return_inverse=True, return_counts=True)
+    kinds: dict[tuple[int, bytes], int] = {}
     first: list[int] = []
     kind = np.empty(storages.member.size, dtype=np.int64)
     for row in range(storages.member.size):
-        kind[row] = kinds.setdefault(b"".join(column[row].tobytes() for column in columns), len(kinds))
+        is_one_of_many = alike[like[row]] > 1
+        courses = b"".join(column[row].tobytes() for column in columns) if is_one_of_many else b""
+        kind[row] = kinds.setdefault((int(like[row]), courses), len(kinds))
         if kind[row] == len(first):
             first.append(row)
     return np.array(first, dtype=np.int64), kind, np.bincount(kind, minlength=len(first)).astype(np.float64)

@@ -14,7 +14,7 @@ from digital_twin.optimization.fleet.plan import FleetProgress
 from digital_twin.optimization.fleet.presolve import StandardFleet
 
 MOST_ITERATIONS = 60
-NEAR = 100.0
+NEAR = 40.0
 """Bounds are looked for from so many times the tolerance on."""
 
 LOOK_EVERY = 20

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from digital_twin.domain.errors import Infeasible
 from digital_twin.domain.units import Array
@@ -24,19 +25,9 @@ class Tube:
     @classmethod
     def of(cls, bounds: tuple[Array, Array], rates: tuple[Array, Array], drawn: Array, initial: Array) -> "Tube":
         """From bounds of the energy and how much it rises and falls at most, below 0 where it must do the other."""
-        (low, high), (rise, fall) = (bounds[0].copy(), bounds[1].copy()), rates
-        for step in range(low.shape[1] - 2, -1, -1):
-            after = step + 1
-            low[:, step] = np.maximum(low[:, step], low[:, after] + drawn[:, after] - rise[:, after])
-            high[:, step] = np.minimum(high[:, step], high[:, after] + drawn[:, after] + fall[:, after])
-        low_before, high_before = initial, initial
-        for step in range(low.shape[1]):
-            low[:, step] = np.maximum(low[:, step], low_before - drawn[:, step] - fall[:, step])
-            high[:, step] = np.minimum(high[:, step], high_before - drawn[:, step] + rise[:, step])
-            low_before, high_before = low[:, step], high[:, step]
-        low_before = np.column_stack([initial, low[:, :-1]])
-        high_before = np.column_stack([initial, high[:, :-1]])
-        return cls(low, high, np.minimum(rise, high - low_before + drawn), np.minimum(fall, high_before - low - drawn))
+        (low, high), (rise, fall) = (bounds[0].copy(), bounds[1].copy()), (rates[0].copy(), rates[1].copy())
+        _narrow((low, high), (rise, fall), drawn, initial)
+        return cls(low, high, rise, fall)
 
     def powers(self, stored: Array, taken: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """Least charge and discharge and most, of which never both are above 0."""  # (C, T) each
@@ -76,3 +67,22 @@ def _without_course(problem: FleetProblem, missing_kwh: Array, empty: Whole, fir
         "or more at the start",
         limits=limits,
     )
+
+
+@njit(cache=True, error_model="numpy")
+def _narrow(bounds: tuple[Array, Array], rates: tuple[Array, Array], drawn: Array, initial: Array) -> None:
+    """Bounds of the energy to what later ones allow and earlier ones reach, then rates to what lies between them."""
+    (low, high), (rise, fall) = bounds, rates
+    steps = low.shape[1]
+    for unit in range(low.shape[0]):
+        for step in range(steps - 2, -1, -1):
+            after = step + 1
+            low[unit, step] = max(low[unit, step], low[unit, after] + drawn[unit, after] - rise[unit, after])
+            high[unit, step] = min(high[unit, step], high[unit, after] + drawn[unit, after] + fall[unit, after])
+        least = most = initial[unit]
+        for step in range(steps):
+            low[unit, step] = max(low[unit, step], least - drawn[unit, step] - fall[unit, step])
+            high[unit, step] = min(high[unit, step], most - drawn[unit, step] + rise[unit, step])
+            rise[unit, step] = min(rise[unit, step], high[unit, step] - least + drawn[unit, step])
+            fall[unit, step] = min(fall[unit, step], most - low[unit, step] - drawn[unit, step])
+            least, most = low[unit, step], high[unit, step]
