@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from tests.builders import MONDAY
 from tests.cases import case_1, case_4
-from tests.test_dispatch_instances import random_devices, random_problem
+from tests.dispatch_by_hand import least_objective
+from tests.test_dispatch_instances import STEPS, random_devices, random_problem
 
 from digital_twin.domain.errors import Infeasible, InvalidInput
 from digital_twin.domain.sharing import SharingRule
@@ -31,11 +32,14 @@ from digital_twin.optimization import (
     Stay,
     Storage,
     Weights,
+    kept_models,
 )
 from digital_twin.optimization.baseline import idle, self_consumption_rule
+from digital_twin.optimization.blocks import Shape, build
 from digital_twin.optimization.check import violations
 from digital_twin.optimization.devices import air_source_cop
 from digital_twin.optimization.dispatch import plan_dispatch
+from digital_twin.optimization.model import Model
 
 COST = OBJECTIVES["minimize_cost"]
 NONE = Storage(0, 0, 1, 1, 0, 0)
@@ -108,6 +112,32 @@ def test_a_house_without_losses_is_heated_when_it_is_cheap() -> None:
     assert plan.discomfort_c_hours == pytest.approx(0.2)
     assert plan.cost == pytest.approx(3 * 0.4 + 0.1 / 3)
     assert plan.objective_value == pytest.approx(plan.cost + 10 * 0.2)
+
+
+def test_other_weather_needs_no_other_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The COP is in the matrix; mild and frosty days are planned by turns on what was canonicalised once."""
+    built: list[Shape] = []
+
+    def counted(shape: Shape) -> Model:
+        built.append(shape)
+        return build(shape)
+
+    monkeypatch.setattr(kept_models, "build", counted)
+    for day in range(6):
+        generator = np.random.default_rng(day)
+        outdoor = generator.uniform(-15, 15, STEPS)
+        pumps = [
+            heat_pump(
+                initial=19.7, steps=STEPS, loss=0.123, device_id=name, outdoor_c=outdoor,
+                cop=np.where(generator.random(STEPS) < 0.1, 0.0, air_source_cop(nominal, outdoor)),
+            )
+            for name, nominal in (("upstairs", 4.0), ("downstairs", 2.5))
+        ]  # fmt: skip
+        problem = site(*pumps, price=generator.uniform(0.1, 0.4, STEPS).tolist())
+        plan = plan_dispatch(problem, COST)
+        assert plan.objective_value == pytest.approx(least_objective(problem, COST), rel=1e-6)
+        assert plan.gap == 0.0
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize("objective", list(OBJECTIVES))

@@ -95,7 +95,7 @@ def _beyond_limits_kwh(problem: DispatchProblem, made: Flows) -> float:
 
 
 def _peak(made: Flows) -> float:
-    return float(np.maximum(made.net_import_kw, 0.0).max())
+    return max(float(made.net_import_kw.max()), 0.0)
 
 
 def account(
@@ -163,7 +163,7 @@ class _Left:
             return 1.0
         curtailed = self.step_hours * curtailed_kw.reshape(-1, self.block).sum(axis=1)
         exported = np.minimum(self.export_kwh, self.pv_kwh - curtailed)
-        return float(np.clip(1 - (exported.sum() + curtailed.sum()) / available, 0.0, 1.0))
+        return min(max(1 - float(exported.sum() + curtailed.sum()) / float(available), 0.0), 1.0)
 
     def self_sufficiency(self, devices_kwh: float) -> float:
         """Share of the load, that of devices among it, that needs no import; 1 without load."""
@@ -175,7 +175,7 @@ def _left_after_sharing(problem: DispatchProblem, made: Flows) -> _Left:
     outlook, hours, block = problem.outlook, problem.outlook.grid.step_hours, problem.settlement_steps
 
     def settled(values: Array) -> Array:
-        return hours * values.reshape(-1, block).sum(axis=1)
+        return hours * (values if block == 1 else values.reshape(-1, block).sum(axis=1))
 
     shared = 0.0 if made.shared_kwh is None else made.shared_kwh
     return _Left(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from digital_twin.domain.units import Array
 from digital_twin.optimization.device_check import device_violations
 from digital_twin.optimization.plan import DispatchProblem, Schedule
 
@@ -62,5 +63,5 @@ def _storage(
     }
 
 
-def _outside(values: np.ndarray, high: np.ndarray | float, tolerance: float) -> bool:  # type: ignore[type-arg]
-    return bool((values < -tolerance).any() or (values > high + tolerance).any())
+def _outside(values: Array, high: Array | float, tolerance: float) -> bool:
+    return bool(values.min() < -tolerance or (values - high).max() > tolerance)

@@ -25,7 +25,8 @@ def stored_kwh(storage: Storage, charge_kw: Array, discharge_kw: Array, step_hou
     """The energy at the end of each interval."""  # (T,)
     added_kw = charge_kw * storage.charge_efficiency - discharge_kw / storage.discharge_efficiency
     # rounding leaves -1e-13; anything larger that is clipped here fails the independent check
-    return np.clip(storage.initial_kwh + step_hours * np.cumsum(added_kw), 0.0, storage.capacity_kwh)
+    soc_kwh = storage.initial_kwh + step_hours * added_kw.cumsum()
+    return np.minimum(np.maximum(soc_kwh, 0.0), storage.capacity_kwh)
 
 
 def use_of(device: Device, charge_kw: Array, discharge_kw: Array, step_hours: float) -> DeviceUse:

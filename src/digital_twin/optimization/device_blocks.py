@@ -1,7 +1,8 @@
 """The devices of the dispatch model in CVXPY: one function per kind, with its numbers and its prices beside it.
 
-The variables of device 0 are called `device_0.charge_kw` and so on. Only efficiencies, thermal properties and profiles
-are in the matrix; windows, stays and energies are bounds and right-hand sides.
+The variables of device 0 are called `device_0.charge_kw` and so on. Efficiencies, thermal properties and profiles are
+in the matrix; windows, stays and energies are bounds and right-hand sides. How far a kW warms follows the weather: it
+is in the matrix as a parameter.
 """
 
 from dataclasses import dataclass
@@ -34,10 +35,9 @@ class StorageShape:
 
 @dataclass(frozen=True, slots=True)
 class HeatShape:
-    """What is left of a temperature difference after an interval, and how far a kW warms in each."""
+    """What is left of a temperature difference after an interval."""
 
     kept_share: float
-    warming_c_per_kw: tuple[float, ...]  # (T,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ def device_shape(device: Device, step_hours: float) -> DeviceShape:
         case ElectricVehicle():
             return StorageShape(device.charge_efficiency, device.discharge_efficiency, comes_and_goes=True)
         case HeatPump():
-            warming = device.warming_c_per_kw(step_hours) * device.cop
-            return HeatShape(device.kept_share(step_hours), tuple(warming.tolist()))
+            return HeatShape(device.kept_share(step_hours))
         case ShiftableLoad():
             return LoadShape()
         case ShiftableRun():
@@ -116,7 +115,8 @@ def _heat_pump(model: Model, prefix: str, shape: HeatShape) -> None:
     )
     drift = model.parameter(f"{prefix}drift_c", steps)
     kept = shape.kept_share * _shifted(steps)
-    model.equate(temperature - kept @ temperature - cp.multiply(np.array(shape.warming_c_per_kw), power), drift)
+    warming = cp.multiply(model.parameter(f"{prefix}warming_c_per_kw", steps), power)
+    model.equate(temperature - kept @ temperature - warming, drift)
     model.connect(power)
 
 
@@ -204,11 +204,12 @@ def _vehicle_numbers(vehicle: ElectricVehicle, prefix: str, steps: int) -> Numbe
 
 def _heat_pump_numbers(pump: HeatPump, prefix: str, step_hours: float) -> Numbers:
     kept, warming = pump.kept_share(step_hours), pump.warming_c_per_kw(step_hours)
+    per_kw = warming * pump.cop
     drift = (1 - kept) * pump.outdoor_c + warming * pump.gains_kw
     drift[0] += kept * pump.initial_c
-    coldest, warmest = (_course(kept, drift + warming * pump.cop * power) for power in (0.0, pump.power_kw))
+    coldest, warmest = (_course(kept, drift + per_kw * power) for power in (0.0, pump.power_kw))
     return Numbers(
-        {f"{prefix}drift_c": drift},
+        {f"{prefix}drift_c": drift, f"{prefix}warming_c_per_kw": per_kw},
         {f"{prefix}within_c": pump.comfort_min_c},
         {
             f"{prefix}charge_kw": np.full(pump.cop.size, pump.power_kw),

@@ -1,10 +1,9 @@
 """The optimal plan: solved on a compiled model, checked independently, re-solved with modes where the check asks."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import numpy as np
 
@@ -185,23 +184,17 @@ def _water_value(problem: DispatchProblem, weights: Weights, solution: Solution)
 def _binding(problem: DispatchProblem, solution: Solution) -> tuple[BindingLimit, ...]:
     """Limits whose bound carries a reduced cost, the most valuable first."""
     reduced = solution.reduced_costs
-    worths = {
-        limit: sum((np.maximum(-reduced[name], 0.0) for name in names), start=np.zeros(1))
-        for limit, names in _LIMITS.items()
-    }
-    worths["final_soc_min_kwh"] = np.zeros(problem.outlook.grid.steps)
-    worths["final_soc_min_kwh"][-1] = max(reduced["soc_kwh"][-1], 0.0)
-    found = [
-        _binding_limit(limit, worth, problem.outlook.grid.instant)
-        for limit, worth in worths.items()
-        if worth.max() > OBJECTIVE_TOLERANCE
-    ]
+    instant = problem.outlook.grid.instant
+    found: list[BindingLimit] = []
+    for limit, names in _LIMITS.items():
+        worth = sum((np.maximum(-reduced[name], 0.0) for name in names[1:]), start=np.maximum(-reduced[names[0]], 0.0))
+        at = np.flatnonzero(worth > OBJECTIVE_TOLERANCE)
+        if at.size:
+            found.append(BindingLimit(limit, int(at.size), instant(int(at[0])), float(worth[at].sum())))
+    final = float(reduced["soc_kwh"][-1])
+    if final > OBJECTIVE_TOLERANCE:
+        found.append(BindingLimit("final_soc_min_kwh", 1, instant(problem.outlook.grid.steps - 1), final))
     return tuple(sorted(found, key=lambda limit: -limit.value_per_unit))
-
-
-def _binding_limit(limit: str, worth: Array, instant: Callable[[int], datetime]) -> BindingLimit:
-    at = np.flatnonzero(worth > OBJECTIVE_TOLERANCE)
-    return BindingLimit(limit, int(at.size), instant(int(at[0])), float(worth[at].sum()))
 
 
 def _notes(problem: DispatchProblem) -> tuple[str, ...]:

@@ -22,17 +22,19 @@ class LinearProgram:
     row_upper: Array  # (m,)
     whole: Array | None = None  # (n,) 1 where a column is whole
 
-    def bound(self, row_duals: Array) -> float:
+    def bound(self, row_duals: Array, transposed: sp.csr_array | None = None) -> float:
         """No point costs less, whatever the duals are: weak duality over columns that are bounded on both sides.
+
+        The transposed matrix is made where it is not given, which takes longer than all else here.
 
         Source: Boyd, Vandenberghe 2004, Convex Optimization, section 5.1.3.
         """
-        duals = np.where(np.isfinite(row_duals), row_duals, 0.0)
-        duals = np.where(np.isfinite(np.where(duals > 0, self.row_lower, self.row_upper)), duals, 0.0)
-        reduced = self.cost - self.matrix.T @ duals
-        rows = np.where(duals > 0, self.row_lower, np.where(duals < 0, self.row_upper, 0.0)) @ duals
-        columns = np.where(reduced > 0, self.lower, np.where(reduced < 0, self.upper, 0.0)) @ reduced
-        return float(rows + columns)
+        sides = np.where(row_duals > 0, self.row_lower, self.row_upper)
+        is_used = np.isfinite(row_duals) & np.isfinite(sides)
+        duals = np.where(is_used, row_duals, 0.0)
+        reduced = self.cost - (self.matrix.T if transposed is None else transposed) @ duals
+        bounds = np.where(reduced > 0, self.lower, self.upper)
+        return float(np.where(is_used, sides, 0.0) @ duals + bounds @ reduced)
 
     def to_highs(self) -> highspy.HighsLp:
         """The same as the solver takes it."""

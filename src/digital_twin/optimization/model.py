@@ -1,7 +1,7 @@
 """A model under construction, and the numbers of one problem by the names of its variables and parameters.
 
-What changes from call to call is kept out of the matrix: right-hand sides are parameters, bounds and prices are plain
-vectors, so one canonicalisation serves every call of a shape.
+What changes from call to call are parameters, on the right-hand side where they can be, and plain vectors of bounds and
+prices, so one canonicalisation serves every call of a shape.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Model:
         return made
 
     def parameter(self, name: str, size: int) -> cp.Parameter:
-        """A right-hand side."""
+        """A number of each problem: a right-hand side, or an entry of the matrix."""
         made = self.parameters[name] = cp.Parameter(size, name=name)
         return made
 
@@ -55,7 +55,7 @@ class Model:
 class Numbers:
     """One problem as vectors by name: right-hand sides of parameters, bounds of variables."""
 
-    right_hand_sides: dict[str, Array]
+    right_hand_sides: dict[str, Array]  # an entry of the matrix may be among them
     lower: dict[str, Array]
     upper: dict[str, Array]
 

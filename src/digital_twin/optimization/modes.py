@@ -51,7 +51,9 @@ class Switch:
         return bool(both) or self._is_between(forward) or self._is_between(backward)
 
     def _is_between(self, powers: Array) -> bool:
-        return bool(((powers > POWER_TOLERANCE_KW) & (powers < self.minimum_kw - POWER_TOLERANCE_KW)).any())
+        return self.minimum_kw > 0 and bool(
+            ((powers > POWER_TOLERANCE_KW) & (powers < self.minimum_kw - POWER_TOLERANCE_KW)).any()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +262,7 @@ def _picked(compiled: Programs, names: Sequence[str], size: int, steps: int) -> 
 
 
 def _sum(values: dict[str, Array], names: Sequence[str]) -> Array:
-    return np.sum([values[name] for name in names], axis=0) if names else np.zeros(1)
+    if not names:
+        return np.zeros(1)
+    first, *others = (values[name] for name in names)
+    return sum(others, start=first)
