@@ -1,8 +1,13 @@
-"""The compared day as users of Pyomo, linopy and PyPSA write it, each re-solved as its manual advises."""
+"""The compared day as users of Pyomo, linopy and PyPSA write it, each re-solved as its manual advises.
+
+With Pyomo that is a model that is kept, with parameters that change; many write theirs anew all the same.
+"""
 
 import logging
 import warnings
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from tests.cases import case_4
@@ -11,20 +16,66 @@ from benchmarks.dispatch_peers import STEPS, Plan, day
 from digital_twin.domain.units import Array
 
 
-def with_pyomo() -> Plan | None:
-    """Its persistent interface to HiGHS, with mutable parameters; None where it is not installed."""
+def with_pyomo(*, is_kept: bool) -> Plan | None:
+    """APPSI, its persistent interface to HiGHS; None where it is not installed.
+
+    Args:
+        is_kept: the model stays in the solver and gets other parameters; otherwise it is written anew for each day.
+    """
     try:
         import pyomo.environ as pe
         from pyomo.contrib.appsi.solvers import Highs
     except ImportError:
         return None
     logging.getLogger("pyomo").setLevel(logging.ERROR)
+    solver = Highs()
+    solver.highs_options = {"threads": 1}
+    solver.config.stream_solver = False
+    if not is_kept:
+
+        def plan_anew(number: int) -> float:
+            model = pyomo_model(_columns(number))
+            solver.solve(model)
+            return float(pe.value(model.cost))
+
+        return plan_anew
+    for what in (
+        "check_for_new_or_removed_constraints", "check_for_new_or_removed_vars", "check_for_new_or_removed_params",
+        "check_for_new_objective", "update_constraints", "update_vars", "update_named_expressions", "update_objective",
+    ):  # fmt: skip
+        setattr(solver.update_config, what, False)
+    solver.update_config.treat_fixed_vars_as_params = True
+    model = pyomo_model(_columns(0))
+
+    def plan(number: int) -> float:
+        for name, values in _columns(number).items():
+            parameter = getattr(model, name)
+            for t, value in enumerate(values.tolist()):
+                parameter[t] = value
+        solver.solve(model)
+        return float(pe.value(model.cost))
+
+    return plan
+
+
+def _columns(number: int) -> dict[str, Array]:
+    outlook = day(number).outlook
+    return {
+        "net_kw": outlook.load_kw - outlook.pv_kw, "pv_kw": outlook.pv_kw,
+        "price": outlook.import_price_per_kwh, "feed_in": outlook.export_price_per_kwh,
+    }  # fmt: skip
+
+
+def pyomo_model(columns: Mapping[str, Array]) -> Any:
+    """The day in Pyomo, with parameters that may be changed."""
+    import pyomo.environ as pe
+
     problem = case_4(STEPS)
     store, limits, hours = problem.storage, problem.limits, problem.outlook.grid.step_hours
     model = pe.ConcreteModel()
     model.t = pe.RangeSet(0, STEPS - 1)
-    for name in ("net_kw", "pv_kw", "price", "feed_in"):
-        setattr(model, name, pe.Param(model.t, mutable=True, initialize=0.0))
+    for name, values in columns.items():
+        setattr(model, name, pe.Param(model.t, mutable=True, initialize=dict(enumerate(values.tolist()))))
     for name, most in (
         ("charge", store.power_kw), ("discharge", store.power_kw), ("soc", store.capacity_kwh),
         ("imported", limits.import_kw), ("exported", limits.export_kw), ("curtailed", None),
@@ -46,33 +97,7 @@ def with_pyomo() -> Plan | None:
     model.cost = pe.Objective(
         expr=hours * sum(model.price[t] * model.imported[t] - model.feed_in[t] * model.exported[t] for t in model.t)
     )
-    solver = Highs()
-    solver.highs_options = {"threads": 1}
-    solver.config.stream_solver = False
-    solver.update_config.check_for_new_or_removed_constraints = False
-    solver.update_config.check_for_new_or_removed_vars = False
-    solver.update_config.check_for_new_or_removed_params = False
-    solver.update_config.check_for_new_objective = False
-    solver.update_config.update_constraints = False
-    solver.update_config.update_vars = False
-    solver.update_config.update_named_expressions = False
-    solver.update_config.update_objective = False
-    solver.update_config.treat_fixed_vars_as_params = True
-
-    def plan(number: int) -> float:
-        outlook = day(number).outlook
-        columns = {
-            "net_kw": outlook.load_kw - outlook.pv_kw, "pv_kw": outlook.pv_kw,
-            "price": outlook.import_price_per_kwh, "feed_in": outlook.export_price_per_kwh,
-        }  # fmt: skip
-        for name, values in columns.items():
-            parameter = getattr(model, name)
-            for t, value in enumerate(values.tolist()):
-                parameter[t] = value
-        solver.solve(model)
-        return float(pe.value(model.cost))
-
-    return plan
+    return model
 
 
 def with_linopy() -> Plan | None:

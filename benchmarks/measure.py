@@ -55,6 +55,7 @@ def take_turns(
     rounds: int,
     warm_up: int = 1,
     turning: bool = True,
+    settle: Callable[[int], Sequence[int]] = lambda number: (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timings:
     """Time everyone once per round, so that whatever else loads the machine hits all of them alike.
@@ -68,6 +69,8 @@ def take_turns(
     for number in range(-warm_up, rounds):
         turn = number % len(names) if turning else 0
         for name in names[turn:] + names[:turn]:
+            for other in settle(number):
+                contestants[name](other)
             started = clock()
             contestants[name](number)
             if number >= 0:
