@@ -78,6 +78,17 @@ class DaySums:
         )
         return cls(days, parts[0].resolution_minutes, total, reporting, members)
 
+    def without(self, days: Indices) -> "DaySums":
+        """Without the sums of these days."""
+        kept = ~np.isin(self.days, days)
+        return replace(
+            self,
+            days=self.days[kept],
+            total=self.total[kept],
+            reporting=self.reporting[kept],
+            members=self.members[kept],
+        )
+
     def only(self, chosen: Mask) -> "DaySums":
         """The chosen slots, as if nobody reported in the others."""
         return replace(self, total=np.where(chosen, self.total, np.nan), reporting=np.where(chosen, self.reporting, 0))

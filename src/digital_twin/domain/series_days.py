@@ -15,6 +15,9 @@ from digital_twin.domain.units import Array
 
 DAY_MINUTES = 1440
 
+_VALUES_A_BLOCK = 2**15
+"""So many are made decimals of at once: they stay in the processor's cache, and take little memory on their way."""
+
 Slots = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -51,6 +54,13 @@ def shortest_decimals(slots: Slots) -> Array:
     A single has 6 to 9 significant digits (IEEE 754-2019, section 5.12.2); the first count that leads back is it.
     """
     stored = slots.ravel()
+    found = np.empty(stored.size)
+    for first in range(0, stored.size, _VALUES_A_BLOCK):
+        found[first : first + _VALUES_A_BLOCK] = _decimals(stored[first : first + _VALUES_A_BLOCK])
+    return found.reshape(slots.shape)
+
+
+def _decimals(stored: Slots) -> Array:
     exact = stored.astype(np.float64)
     # most meters tell whole thousandths: below a thousand these have at most six digits
     found = np.round(exact * 1000) / 1000
@@ -67,7 +77,7 @@ def shortest_decimals(slots: Slots) -> Array:
         leads_back = decimal.astype(np.float32) == stored[open_places]
         found[open_places[leads_back]] = decimal[leads_back]
         open_places, exponent = open_places[~leads_back], exponent[~leads_back]
-    return found.reshape(slots.shape)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

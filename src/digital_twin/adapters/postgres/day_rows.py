@@ -79,6 +79,13 @@ class DayRowReader:
             raise not_kept(known_from)
         return bool(is_past)
 
+    async def days_changed_since(self, as_of: datetime, start: datetime, end: datetime) -> Indices:
+        """The days of [start, end) that later batches tell something of, and perhaps some between them."""
+        first, last = day_of(start), day_of(end - timedelta(microseconds=1))
+        spans = await self._journal.spans_later_than(as_of, first, last)
+        days = [np.arange(max(begin, first), min(end_day, last) + 1) for begin, end_day in spans]
+        return np.unique(np.concatenate(days)) if days else np.empty(0, dtype=np.int64)
+
     async def rows_of_days(
         self, series: Sequence[KnownSeries], days: Indices, as_of: datetime | None = None
     ) -> dict[int, DayRows]:

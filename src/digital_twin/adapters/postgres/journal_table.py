@@ -71,6 +71,17 @@ class JournalTable:
         )
         return [Entry(*row) for row in await cursor.fetchall()]
 
+    async def spans_later_than(self, as_of: datetime, first: int, last: int) -> list[tuple[int, int]]:
+        """The first and last day of such entries, of any resolution, that touch these days."""
+        cursor = await self._connection.execute(
+            "select distinct first_day - date '1970-01-01', last_day - date '1970-01-01' from journal "
+            "where community = %s "
+            "and month between date_trunc('month', date '1970-01-01' + %s) and date '1970-01-01' + %s "
+            "and last_day >= date '1970-01-01' + %s and first_day <= date '1970-01-01' + %s and received_at > %s",
+            (self._community, first, last, first, last, as_of),
+        )
+        return [(begin, end) for begin, end in await cursor.fetchall()]
+
     async def groups(self, received_before: datetime) -> list[Group]:
         """Those with several entries older than this that may be merged."""
         cursor = await self._connection.execute(

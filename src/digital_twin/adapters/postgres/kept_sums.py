@@ -39,6 +39,15 @@ class KeptSums:
             for resolution in sorted({row[1] for row in rows})
         ]
 
+    async def days_later_than(self, name: str, as_of: datetime, first: int, last: int) -> Indices:
+        """Of these days those of which sums were kept later."""
+        cursor = await self._connection.execute(
+            "select distinct day - date '1970-01-01' from kept_sum where community = %s and name = %s "
+            "and day between date '1970-01-01' + %s and date '1970-01-01' + %s and kept_at > %s",
+            (self._community, name, first, last, as_of),
+        )
+        return np.array([day for (day,) in await cursor.fetchall()], dtype=np.int64)
+
     async def keep(self, name: str, sums: DaySums) -> None:
         """Keep these sums where enough homes report, as of this transaction."""
         is_kept = sums.reporting >= KEPT_FROM_HOMES

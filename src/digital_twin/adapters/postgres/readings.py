@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 from digital_twin.adapters.postgres.batches import BatchWriter
 from digital_twin.adapters.postgres.day_rows import DayRowReader, day_of
 from digital_twin.adapters.postgres.locks import share_community
-from digital_twin.adapters.postgres.rollup import Rollup
+from digital_twin.adapters.postgres.rollup import DaysThen, Rollup
 from digital_twin.adapters.postgres.series import KnownSeries, SeriesTable
 from digital_twin.domain.readings import Receipt, Series, SeriesKey, SeriesSummary, SeriesValues
 from digital_twin.domain.series_days import DAY_MINUTES, DayRows, shortest_decimals
@@ -71,11 +71,14 @@ class PostgresReadings:
         self, name: str, start: datetime, end: datetime, *, as_of: datetime | None = None
     ) -> CommunitySum | None:
         rollup = Rollup(self._connection, self._community)
-        if as_of is not None and await self._rows.changed_since(as_of):
-            return await rollup.sum_of(name, start, end, partial(self._rows.rows_of_days, as_of=as_of), as_of)
+        in_past = as_of is not None and await self._rows.changed_since(as_of)
         await share_community(self._connection, self._community)
         await rollup.refresh(start, end, self._rows.rows_of_days)
-        return await rollup.read(name, start, end)
+        if as_of is None or not in_past:
+            return await rollup.read(name, start, end)
+        changed = await self._rows.days_changed_since(as_of, start, end)
+        then = DaysThen(as_of, changed, partial(self._rows.rows_of_days, as_of=as_of))
+        return await rollup.read_as_of(name, start, end, then)
 
 
 def _on_grids(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -37,6 +38,15 @@ _RESOLUTION = (  # one probe of the index of series that add up, and the few kep
 )
 
 FetchDays = Callable[[Sequence[KnownSeries], Indices], Awaitable[dict[int, DayRows]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DaysThen:
+    """The days that have changed since an instant, and how their rows were known then."""
+
+    as_of: datetime
+    changed: Indices
+    fetch: FetchDays
 
 
 class Rollup:
@@ -190,16 +200,17 @@ class Rollup:
         )
         return await self._with_kept(name, sums)
 
-    async def sum_of(
-        self, name: str, start: datetime, end: datetime, fetch: FetchDays, as_of: datetime
-    ) -> CommunitySum | None:
-        """The same sum of the rows that `fetch` gives, and of what was kept as of the instant."""
-        resolution = await self._resolution(name)
+    async def read_as_of(self, name: str, start: datetime, end: datetime, then: DaysThen) -> CommunitySum | None:
+        """The same as it was known at an instant: what has changed since is added up anew."""
+        resolution, membership = await self._resolution(name), await self._membership()
         if resolution is None:
             return None
         first, last = _days_touched(start, end)
-        parts = await self._summed(name, resolution, np.arange(first, last + 1), fetch, as_of)
-        return _on_grid(DaySums.of(parts), await self._membership(), start, end)
+        changed = np.union1d(then.changed, await self._kept.days_later_than(name, then.as_of, first, last))
+        stored = await self._stored(name, first, last, membership)
+        anew = await self._summed(name, resolution, changed, then.fetch, then.as_of)
+        parts = anew if stored is None else [stored.without(changed), *anew]
+        return _on_grid(DaySums.of(parts), membership, start, end)
 
 
 def _days_touched(start: datetime, end: datetime) -> tuple[int, int]:

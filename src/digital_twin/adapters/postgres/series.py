@@ -42,9 +42,13 @@ class SeriesTable:
         names = sorted({key.name for key in keys})
         query = f"select {_COLUMNS} from series where community = %s and name = any(%s)"
         values: list[Any] = [self._community, names]
-        if len(keys) <= _FEW:  # otherwise asking for all of the names is cheaper than for each key
+        members = sorted({key.member_id or "" for key in keys})
+        if len(keys) <= _FEW:
             query += " and coalesce(member_id, '') = any(%s)"
-            values.append(sorted({key.member_id or "" for key in keys}))
+            values.append(members)
+        else:  # asking for all between the first and the last is cheaper than for each key
+            query += """ and coalesce(member_id, '') collate "C" between %s and %s"""
+            values += [members[0], members[-1]]
         wanted = {_owner(key): key for key in keys}
         cursor = await self._connection.execute(query, values)  # type: ignore[arg-type]
         found: dict[SeriesKey, KnownSeries] = {}
