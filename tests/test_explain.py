@@ -71,10 +71,10 @@ def test_of_plans_that_are_as_good_the_one_that_is_kept_is_explained() -> None:
 def test_the_worked_case_in_words() -> None:
     found = explained(case_1())
     assert [text for _, text in found.limits] == [
-        "The energy to be left at the end of 20 kWh holds the plan back at 01:30: +1 kWh costs 0.240 EUR over 2 hours "
-        "(holds for at least +5.5 kWh); -1 kWh is worth 0.240 EUR over 2 hours (holds for at least -7 kWh).",
-        "The storage power of 40 kW holds the plan back in 3 intervals, first at 00:00: +10 kW is worth 1.41 EUR over "
-        "2 hours (holds for at least +10 kW); -1 kW costs 0.141 EUR over 2 hours (holds for at least -5 kW).",
+        "The energy to be left at the end of 20 kWh holds the plan back at 01:30. 1 kWh more would cost 0.24 EUR over "
+        "2 hours; 1 kWh less would save 0.24 EUR.",
+        "The storage power of 40 kW holds the plan back in 3 intervals, first at 00:00. 10 kW more would save 1.41 EUR "
+        "over 2 hours; 1 kW less would cost 0.14 EUR.",
     ]
     assert [text for _, text in found.actions] == [
         "00:00 to 01:00: storage charges 40 kWh: a kWh costs 0.125 EUR then and is worth 0.216 later; it uses its "
@@ -88,8 +88,8 @@ def test_a_tight_export_limit_in_words() -> None:
     problem = replace(case_4(96), limits=GridLimits(800, 100))
     [text] = [text for value, text in explained(problem).limits if value.limit == "grid_export_limit_kw"]
     assert text == (
-        "The export limit of 100 kW holds the plan back in 8 intervals, first at 11:45: +10 kW is worth 1.60 EUR a "
-        "day (holds for at least +15.6 kW); -0.1 kW costs 0.0160 EUR a day (holds for at least -0.492 kW)."
+        "The export limit of 100 kW holds the plan back in 8 intervals, first at 11:45. 10 kW more would save 1.60 EUR "
+        "a day; 0.1 kW less would cost 0.016 EUR."
     )
     curtailed = [text for value, text in explained(problem).actions if value.deed == "curtails"]
     assert curtailed == [
@@ -112,7 +112,9 @@ def test_devices_are_told_by_name_at_local_time() -> None:
         "13:00 to 15:00: washer takes 3 kWh: a kWh costs 0.0800 EUR then, 0.170 on average when it may run.",
     ]
     departure = next(text for value, text in found.limits if value.limit == "devices.car.departure_soc_min_kwh")
-    assert departure.startswith("The energy at departure of car of 40 kWh holds the plan back at 07:00: +1 kWh costs")
+    assert departure.startswith(
+        "The energy at departure of car of 40 kWh holds the plan back at 07:00. 1 kWh more would"
+    )
 
 
 @pytest.mark.parametrize(

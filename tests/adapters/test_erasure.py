@@ -365,7 +365,8 @@ async def test_every_table_is_known_to_hold_personal_data_or_none(server: Databa
         )
         name_members = {row[0] for row in await cursor.fetchall()}
     groups = [
-        personal_data.ERASED_WITH_MEMBER, personal_data.ERASED_WITH_SERIES, personal_data.LINKS,
+        personal_data.ERASED_WITH_MEMBER, personal_data.ERASED_WITH_SERIES, personal_data.ERASED_FOR_ALL,
+        personal_data.LINKS,
         frozenset(table for table, _ in personal_data.DOCUMENTS), personal_data.REWRITTEN,
         personal_data.UNFINISHED_ONLY, personal_data.HOLDS_NONE,
     ]  # fmt: skip

@@ -28,6 +28,19 @@ def result_path(community_id: str, result_id: str) -> str:
     return f"/communities/{community_id}/optimization/results/{result_id}"
 
 
+def optimum(client: httpx.Client, path: str, folder: Path, form: str) -> highspy.Highs:
+    """The model of a plan as another program reads and solves it."""
+    response = client.get(f"{path}/model", params={"format": form})
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    file = folder / f"model.{form}"
+    file.write_text(response.text)
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    highs.readModel(str(file))
+    highs.run()
+    return highs
+
+
 def test_a_plan_is_explained_in_numbers_and_words(operator: httpx.Client, village: str):
     plan = dispatch(operator, village, CASE_1)
     found = answered(operator.get(f"{result_path(village, plan['result_id'])}/explanation"))
@@ -61,11 +74,51 @@ def test_a_plan_under_sharing_is_explained_and_names_no_member(api: Api, operato
     assert "home_" not in str(found)
 
 
-def test_what_was_planned_under_risk_has_no_question_to_explain(operator: httpx.Client, village: str):
-    body = {"start_time": CASE_1["start_time"], "horizon_hours": 2, "risk": {"cvar_weight": 0.5, "scenarios": 10}}
+def test_a_plan_under_fixed_shares_is_explained_until_a_member_is_erased(
+    api: Api, operator: httpx.Client, tmp_path: Path
+):
+    community = api.community(operator, **CASE_1_COMMUNITY)
+    names = [{"member_id": one["member_id"], "sharing_coefficient": 0.5} for one in MEMBERS]
+    answered(operator.post(f"/communities/{community}/members", json={"members": names}), 201)
+    answered(operator.put(f"/communities/{community}/sharing", json={"rule": "static"}))
+    body = {name: value for name, value in CASE_1.items() if name not in ("load_kw", "pv_kw")}
+    plan = dispatch(operator, community, {**body, "members": MEMBERS})
+    path = result_path(community, plan["result_id"])
+    found = answered(operator.get(f"{path}/explanation"))
+    assert found["limits"]
+    assert optimum(operator, path, tmp_path, "lp").getObjectiveValue() == pytest.approx(
+        plan["objective_value"], abs=1e-6
+    )
+    home = api.member_of(community, "viewer", member_id="home_1")
+    for part in ("explanation", "model"):
+        refused(home.get(f"{path}/{part}"), 403)
+    answered(operator.delete(f"/communities/{community}/members/home_1"))
+    assert refused(operator.get(f"{path}/explanation"), 422)["detail"].startswith("the question of this plan is not")
+
+
+def test_a_plan_under_risk_tells_its_worst_scenarios_and_what_hedging_costs(
+    operator: httpx.Client, village: str, tmp_path: Path
+):
+    risk = {"cvar_weight": 0.6, "confidence": 0.8, "scenarios": 20}
+    body = {"start_time": CASE_1["start_time"], "horizon_hours": 24, "resolution_minutes": 60, "risk": risk}
     plan = dispatch(operator, village, body)
-    problem = refused(operator.get(f"{result_path(village, plan['result_id'])}/explanation"), 422)
-    assert "no question was kept" in problem["detail"]
+    path = result_path(village, plan["result_id"])
+    found = answered(operator.get(f"{path}/explanation"))
+    tail, hedging = found["risk"]["tail"], found["risk"]["hedging"]
+    assert len(tail["scenarios"]) == 4
+    worst = [one["cost"] for one in tail["scenarios"]]
+    assert sum(worst) / 4 == pytest.approx(plan["risk"]["cvar"])
+    assert tail["mean_cost"] == pytest.approx(plan["risk"]["expected_cost"])
+    assert min(hedging["mean_cost"], hedging["tail_saving"]) >= 0
+    assert tail["text"].startswith("The worst 20% of what may come are 4 of 20 scenarios, which cost")
+    for one in found["limits"]:
+        [side] = [one[name] for name in ("more", "less") if name in one]
+        weighed = 0.4 * side["mean_per_unit"] + 0.6 * side["tail_per_unit"]
+        assert side["objective_per_unit"] == pytest.approx(weighed)
+    for form in ("lp", "mps"):
+        assert optimum(operator, path, tmp_path, form).getObjectiveValue() == pytest.approx(
+            plan["objective_value"], rel=1e-6
+        )
 
 
 @pytest.mark.parametrize("part", ["explanation", "model"])
@@ -80,14 +133,7 @@ def test_another_reading_of_the_model_has_the_optimum_of_the_plan(
     operator: httpx.Client, village: str, tmp_path: Path, form: str, change: dict[str, Any]
 ):
     plan = dispatch(operator, village, {**CASE_1, **change})
-    response = operator.get(f"{result_path(village, plan['result_id'])}/model", params={"format": form})
-    assert (response.status_code, response.headers["content-type"]) == (200, "text/plain; charset=utf-8")
-    path = tmp_path / f"model.{form}"
-    path.write_text(response.text)
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    highs.readModel(str(path))
-    highs.run()
+    highs = optimum(operator, result_path(village, plan["result_id"]), tmp_path, form)
     assert highs.getObjectiveValue() == pytest.approx(plan["objective_value"], abs=1e-6)
     charge = [highs.getColByName(f"charge_kw_{step}")[1] for step in range(4)]
     assert [highs.getSolution().col_value[column] for column in charge] == pytest.approx(plan["charge_kw"], abs=1e-6)

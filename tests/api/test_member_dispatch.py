@@ -13,6 +13,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 from tests.api.application import Api, answered, refused
+from tests.api.test_kept_plans import optimum
 from tests.api.test_schedules import MONDAY
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plan-for-members.md"
@@ -187,6 +188,33 @@ def test_a_member_sees_their_own_plan_alone(api: Api, owner: httpx.Client, homes
     named = answered(owner.get(f"/communities/{homes}/members/home_0/plan", params={"result_id": plan["result_id"]}))
     assert named["result_id"] == plan["result_id"]
     refused(owner.get(f"/communities/{homes}/members/nobody/plan"), 404)
+
+
+def test_a_plan_for_members_is_explained_to_who_may_see_all_of_them(
+    api: Api, owner: httpx.Client, homes: str, plan: dict[str, Any]
+):
+    path = f"/communities/{homes}/optimization/results/{plan['result_id']}"
+    found = answered(owner.get(f"{path}/explanation"))
+    assert (found["objective"], found["unit"]) == ("minimize_cost", "EUR")
+    capacity = next(one for one in found["members"] if one["limit"] == "capacity_kwh")
+    assert {one["member_id"] for one in capacity["most_valuable"]} <= {"home_0", "home_2", "home_4"}
+    assert capacity["members"] == len(capacity["most_valuable"])
+    assert sum(one["objective_per_unit"] for one in capacity["most_valuable"]) == pytest.approx(
+        capacity["objective_per_unit"]
+    )
+    assert "of 6 members" in capacity["text"]
+    assert found["notes"][0].startswith("Inside the community a kWh is worth least")
+    home = api.member_of(homes, "viewer", member_id="home_2")
+    for part in ("explanation", "model"):
+        refused(home.get(f"{path}/{part}"), 403)
+
+
+def test_the_model_of_a_plan_for_members_has_its_optimum(
+    owner: httpx.Client, homes: str, plan: dict[str, Any], tmp_path: Path
+):
+    path = f"/communities/{homes}/optimization/results/{plan['result_id']}"
+    best = optimum(owner, path, tmp_path, "lp").getObjectiveValue()
+    assert plan["lower_bound"] - 1e-6 <= best <= plan["objective_value"] + 1e-6
 
 
 def test_a_run_makes_the_same_plan(owner: httpx.Client, homes: str, plan: dict[str, Any]):

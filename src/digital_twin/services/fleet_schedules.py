@@ -1,5 +1,6 @@
 """What each member should do: a plan for all batteries and vehicles behind the community's one connection."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,6 @@ from digital_twin.services.forecasts import ForecastRequest, ForecastService
 from digital_twin.services.member_outlook import (
     MEMBERS_A_PART,
     Expected,
-    MembersOutlook,
     Totals,
     agreed_outlook,
     expected_of,
@@ -37,6 +37,7 @@ from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Run, Store, StoredResult, Transaction
 from digital_twin.services.prices import Prices, prices_of
 from digital_twin.services.provenance import Provenance
+from digital_twin.services.question_document import question_bytes
 from digital_twin.services.runs import OPTIMIZATION, ResultBeside, RunningRun, RunService
 from digital_twin.services.schedule_document import new_result_id
 from digital_twin.services.schedules import peak_charge
@@ -114,8 +115,10 @@ class FleetScheduleService:
         answer = MembersAnswer.from_bytes(payload)
         MEMBER_DISPATCH_DURATION.labels(answer.facts["status"]).observe(time.perf_counter() - started)
         result = self._result(new_result_id(self._clock.now()), request, known, question, answer)
+        kept = await asyncio.to_thread(question_bytes, question, known.member_ids)
         async with self._store.community(community_id) as tx:
             await tx.results.add(result)
+            await tx.plan_questions.add(result.result_id, kept)
             await tx.member_plans.add(result.result_id, member_plans(known.member_ids, answer))
             await tx.events.add("schedule", {"result_id": result.result_id, "objective": request.objective})
         return result
@@ -140,8 +143,10 @@ class FleetScheduleService:
         answer = MembersAnswer.from_bytes(payloads[0])
         MEMBER_DISPATCH_DURATION.labels(answer.facts["status"]).observe(time.perf_counter() - started)
         result = self._result(run.run_id, request, known, question, answer)
+        kept = await asyncio.to_thread(question_bytes, question, known.member_ids)
 
         async def keep(tx: Transaction) -> None:
+            await tx.plan_questions.add(result.result_id, kept)
             await tx.member_plans.add(result.result_id, member_plans(known.member_ids, answer))
             await tx.events.add("schedule", {"result_id": result.result_id, "objective": request.objective})
 
@@ -175,10 +180,7 @@ class FleetScheduleService:
         self, community_id: str, request: MemberDispatch, known: _Known, expected: Expected
     ) -> MembersQuestion:
         totals = await self._totals(community_id, request, known)
-        outlook = agreed_outlook(expected, totals, known.roofs_kw, known.provenance)
-        question = _question(request, known, outlook)
-        _fingerprint(known.provenance, question)
-        return question
+        return await asyncio.to_thread(_question, request, known, expected, totals)
 
     async def _totals(self, community_id: str, request: MemberDispatch, known: _Known) -> Totals:
         """The community's own forecast, or what the caller knows."""
@@ -250,8 +252,9 @@ def _note_assets(community: Community, assets: Sequence[Asset], provenance: Prov
         )
 
 
-def _question(request: MemberDispatch, known: _Known, outlook: MembersOutlook) -> MembersQuestion:
+def _question(request: MemberDispatch, known: _Known, expected: Expected, totals: Totals) -> MembersQuestion:
     prices, community = known.prices, known.community
+    outlook = agreed_outlook(expected, totals, known.roofs_kw, known.provenance)
     fuses_kw = known.fuses_kw[:, None]
     load_kw = np.minimum(outlook.load_kw, fuses_kw + outlook.pv_kw)
     lowered = int((load_kw < outlook.load_kw).any(axis=1).sum())
@@ -278,7 +281,9 @@ def _question(request: MemberDispatch, known: _Known, outlook: MembersOutlook) -
         between if agreed is None else np.full(known.grid.steps, agreed),
     )
     factor = prices.emission_factor_kg_per_kwh
-    return MembersQuestion(fleet, paid, factor, known.storages.vehicles, len(known.member_ids))
+    question = MembersQuestion(fleet, paid, factor, known.storages.vehicles, len(known.member_ids))
+    _fingerprint(known.provenance, question)
+    return question
 
 
 def _fingerprint(provenance: Provenance, question: MembersQuestion) -> None:

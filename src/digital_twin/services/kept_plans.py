@@ -1,17 +1,27 @@
 """Plans that are kept: why they are as they are, and the model that anyone can solve again."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from digital_twin.domain.errors import InvalidInput
-from digital_twin.optimization.plan import DispatchProblem, Powers, Weights
 from digital_twin.services.access import Grant
 from digital_twin.services.feed_answers import DEFAULT_CURRENCY
-from digital_twin.services.ports import ComputePool, Store
+from digital_twin.services.fleet_document import KIND as MEMBERS_KIND
+from digital_twin.services.ports import KEPT_QUESTIONS, ComputePool, Store
 from digital_twin.services.question_computations import explain_question, write_question
-from digital_twin.services.question_document import QUESTION, question_from
+from digital_twin.services.question_document import QUESTION, Kept, answer_of
 from digital_twin.services.schedule_document import KIND
+
+KINDS = (KIND, MEMBERS_KIND)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptPlan:
+    """A plan with its question, and where and in what it counts."""
+
+    document: dict[str, Any]
+    question: Kept
+    place: tuple[str, str]
 
 
 class KeptPlanService:
@@ -27,46 +37,42 @@ class KeptPlanService:
 
         Raises:
             NotFound: no such plan.
-            InvalidInput: a plan whose question was not kept.
+            InvalidInput: a plan whose question is not kept.
         """
-        async with self._store.community(str(grant.community_id)) as tx:
-            community = (await tx.communities.get(str(grant.community_id))).community
-            document = (await tx.results.get(result_id, (KIND,))).document
-        problem, weights = _question_of(document)
+        kept = await self._kept(grant, result_id)
         explained = await self._pool.call(
             explain_question,
-            problem,
-            weights,
-            _powers_of(document),
-            (community.timezone or "UTC", community.currency or DEFAULT_CURRENCY),
+            kept.question,
+            kept.document,
+            kept.place,
             self._timeout_s,
             timeout_s=self._timeout_s + 5,
         )
-        return {"result_id": result_id, "objective": document["objective"], **explained}
+        return {"result_id": result_id, "objective": kept.document["objective"], **explained}
 
     async def model(self, grant: Grant, result_id: str, form: Literal["lp", "mps"]) -> str:
-        """The linear program of a plan as text. Raises NotFound and InvalidInput."""
-        async with self._store.community(str(grant.community_id)) as tx:
-            document = (await tx.results.get(result_id, (KIND,))).document
-        problem, weights = _question_of(document)
+        """The linear program of a plan as text.
+
+        Raises:
+            NotFound: no such plan.
+            InvalidInput: a plan whose question is not kept, or a model that is too large for a file.
+        """
+        kept = await self._kept(grant, result_id)
         return await self._pool.call(
-            write_question, problem, weights, form, self._timeout_s, timeout_s=self._timeout_s + 5
+            write_question, kept.question, form, self._timeout_s, timeout_s=self._timeout_s + 5
         )
 
-
-def _question_of(document: dict[str, Any]) -> tuple[DispatchProblem, Weights]:
-    question = document.get(QUESTION)
-    if question is None:
-        raise InvalidInput(
-            "of this plan no question was kept: it was made under risk, for single members, under fixed shares, or "
-            "by an earlier version; make a plan without these",
-            field="result_id",
+    async def _kept(self, grant: Grant, result_id: str) -> _KeptPlan:
+        async with self._store.community(str(grant.community_id)) as tx:
+            community = (await tx.communities.get(str(grant.community_id))).community
+            document = (await tx.results.get(result_id, KINDS)).document
+            question: Kept | None = document.get(QUESTION) or await tx.plan_questions.get(result_id)
+        if question is None:
+            raise InvalidInput(
+                f"the question of this plan is not kept any more: the newest {KEPT_QUESTIONS} plans of single members, "
+                "under risk or under fixed shares keep theirs, until a member is erased; make the plan again",
+                field="result_id",
+            )
+        return _KeptPlan(
+            answer_of(document), question, (community.timezone or "UTC", community.currency or DEFAULT_CURRENCY)
         )
-    return question_from(question)
-
-
-def _powers_of(document: dict[str, Any]) -> Powers:
-    """What the kept plan does: the question has other plans that are as good."""
-    charge, discharge, curtailed = (np.array(document[name]) for name in ("charge_kw", "discharge_kw", "curtailed_kw"))
-    devices = tuple((np.array(one["charge_kw"]), np.array(one["discharge_kw"])) for one in document.get("devices", ()))
-    return Powers(charge, discharge, curtailed, devices)

@@ -24,6 +24,7 @@ from digital_twin.optimization.plan import (
     PeakCharge,
     Weights,
 )
+from digital_twin.optimization.stochastic.plan import StochasticProblem
 from digital_twin.services.access import Grant
 from digital_twin.services.computations import Comparison, plan_and_compare, plan_risk_and_compare, water_value_at
 from digital_twin.services.exchange import MemberSeries, member_exchange
@@ -35,7 +36,7 @@ from digital_twin.services.planning_horizon import known_at, planned_grid
 from digital_twin.services.ports import Clock, ComputePool, Store, StoredResult, Transaction
 from digital_twin.services.prices import PriceRequest, Prices, prices_of
 from digital_twin.services.provenance import Provenance
-from digital_twin.services.question_document import QUESTION, question_document
+from digital_twin.services.question_document import QUESTION, question_beside, question_document
 from digital_twin.services.schedule_document import KIND, new_result_id, schedule_document
 from digital_twin.telemetry import DISPATCH_DURATION
 
@@ -105,12 +106,19 @@ class ScheduleService:
         """
         community_id = str(grant.community_id)
         prepared = await self.prepare(community_id, request)
+        problem: DispatchProblem | StochasticProblem = prepared.problem
+        if request.risk is not None:
+            given = (request.load_kw, request.pv_kw)
+            problem = under_risk(problem, request.risk, prepared.paths, given=given, provenance=prepared.provenance)
         started = time.perf_counter()
-        comparison = await self._compared(prepared, request)
+        comparison = await self._compared(problem, prepared.weights)
         DISPATCH_DURATION.labels(comparison.schedule.status).observe(time.perf_counter() - started)
         result = self._result(prepared, comparison, request.risk)
+        beside = question_beside(problem, prepared.weights)
         async with self._store.community(community_id) as tx:
             await tx.results.add(result)
+            if beside is not None:
+                await tx.plan_questions.add(result.result_id, beside)
             await tx.events.add("schedule", {"result_id": result.result_id, "objective": prepared.objective})
         return result
 
@@ -133,18 +141,12 @@ class ScheduleService:
         prepared.provenance.join(provenance)
         return prepared
 
-    async def _compared(self, prepared: Prepared, request: DispatchRequest) -> Comparison:
+    async def _compared(self, problem: DispatchProblem | StochasticProblem, weights: Weights) -> Comparison:
         # the process is given a little longer than the solver, which then still answers with its best plan
         longest_s = self._timeout_s + 5
-        if request.risk is None:
-            return await self._pool.call(
-                plan_and_compare, prepared.problem, prepared.weights, self._timeout_s, timeout_s=longest_s
-            )
-        given = (request.load_kw, request.pv_kw)
-        problem = under_risk(
-            prepared.problem, request.risk, prepared.paths, given=given, provenance=prepared.provenance
-        )
-        return await self._pool.call(plan_risk_and_compare, problem, self._timeout_s, timeout_s=longest_s)
+        if isinstance(problem, StochasticProblem):
+            return await self._pool.call(plan_risk_and_compare, problem, self._timeout_s, timeout_s=longest_s)
+        return await self._pool.call(plan_and_compare, problem, weights, self._timeout_s, timeout_s=longest_s)
 
     async def _with_water_value(
         self, community_id: str, request: DispatchRequest

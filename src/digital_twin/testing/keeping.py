@@ -28,6 +28,7 @@ class CommunityTables(Protocol):
     assets: dict[str, Asset]
     runs: RunTables
     member_plans: PlanTable
+    plan_questions: dict[str, bytes]
     topics: TopicTables
 
 
@@ -120,6 +121,7 @@ class MemoryKeeping:
         _forget(inside.assets, assets)
         del inside.members[member_id]
         _forget(inside.member_plans, [key for key in inside.member_plans if key[1] == member_id])
+        inside.plan_questions.clear()
         samples = [key for key in inside.topics.samples if key[0].member_id == member_id or key[0].asset_id in assets]
         _forget(inside.topics.samples, samples)
         inside.topics.due.difference_update(samples)

@@ -18,6 +18,7 @@ from digital_twin.testing.forecasts import ForecastTables, MemoryIssuedForecasts
 from digital_twin.testing.keeping import MemoryKeeping
 from digital_twin.testing.member_plans import MemoryMemberPlans, PlanTable
 from digital_twin.testing.models import MemoryTrainedModels, ModelTable
+from digital_twin.testing.plan_questions import MemoryPlanQuestions
 from digital_twin.testing.readings import MemoryReadings, ReadingLog
 from digital_twin.testing.runs import JobTable, MemoryEvents, MemoryFeed, MemoryRunQueue, MemoryRuns, RunTables
 from digital_twin.testing.states import MemoryStates, StateTables
@@ -37,6 +38,7 @@ class _CommunityTables:
     assets: dict[str, Asset] = field(default_factory=dict[str, Asset])
     runs: RunTables = field(default_factory=RunTables)
     member_plans: PlanTable = field(default_factory=PlanTable)
+    plan_questions: dict[str, bytes] = field(default_factory=dict[str, bytes])
     models: ModelTable = field(default_factory=ModelTable)
     forecasts: ForecastTables = field(default_factory=ForecastTables)
     log: ReadingLog = field(default_factory=ReadingLog)
@@ -102,6 +104,7 @@ class MemoryTransaction:
         self.states = MemoryStates(inside.states, {name: tables.communities[name].states for name in visible})
         self.results = MemoryResults(inside.runs)
         self.member_plans = MemoryMemberPlans(inside.member_plans, inside.members)
+        self.plan_questions = MemoryPlanQuestions(inside.plan_questions)
         self.trained_models = MemoryTrainedModels(inside.models)
         forecasts = {name: (tables.communities[name].forecasts, tables.communities[name].log) for name in visible}
         self.issued_forecasts = MemoryIssuedForecasts(inside.forecasts, inside.log, forecasts)

@@ -49,6 +49,7 @@ class Erasure:
             "and resolution_minutes = any(%s) group by community, month, resolution_minutes",
             ([one.id for one in series], self._community, sorted({one.resolution for one in series})),
         )
+        await self._connection.execute("delete from plan_question where community = %s", (self._community,))
         documents = await self._delete_documents()
         memberships = await self._delete_links()
         assets = await self._count_assets()

@@ -13,6 +13,9 @@ ERASED_WITH_SERIES = frozenset(
 )
 """Rows of the member's series, which a trigger removes."""
 
+ERASED_FOR_ALL = frozenset({"plan_question"})
+"""Rows that hold what many members use: all of the community's are removed."""
+
 LINKS = frozenset({"membership", "invite"})
 """Rows that give somebody sight of the member's data: removed, the account itself stays."""
 

@@ -21,6 +21,7 @@ from digital_twin.adapters.postgres.keeping import PostgresKeeping
 from digital_twin.adapters.postgres.member_plans import PostgresMemberPlans
 from digital_twin.adapters.postgres.members import PostgresMembers
 from digital_twin.adapters.postgres.models import PostgresTrainedModels
+from digital_twin.adapters.postgres.plan_questions import PostgresPlanQuestions
 from digital_twin.adapters.postgres.readings import PostgresReadings
 from digital_twin.adapters.postgres.replays import PostgresReplays
 from digital_twin.adapters.postgres.results import PostgresResults
@@ -52,6 +53,7 @@ class PostgresTransaction:
     states: PostgresStates
     results: PostgresResults
     member_plans: PostgresMemberPlans
+    plan_questions: PostgresPlanQuestions
     trained_models: PostgresTrainedModels
     issued_forecasts: PostgresIssuedForecasts
     runs: PostgresRuns
@@ -135,6 +137,7 @@ class PostgresStore:
             PostgresStates(connection, community),
             PostgresResults(connection, community),
             PostgresMemberPlans(connection, community),
+            PostgresPlanQuestions(connection, community),
             PostgresTrainedModels(connection, community),
             PostgresIssuedForecasts(connection, community),
             PostgresRuns(connection, community),

@@ -71,6 +71,19 @@ def actions_of(problem: DispatchProblem, weights: Weights, solved: Solved, power
     return sorted(found, key=lambda one: (one.first, one.device_id or "", one.deed))
 
 
+def storage_uses(problem: DispatchProblem, powers: Powers) -> list[Action]:
+    """What the community's storage does when, without a reason: under risk no single price decides it."""
+    hours, most_kw = problem.outlook.grid.step_hours, problem.storage.power_kw
+    found: list[Action] = []
+    uses: tuple[tuple[Deed, Array], ...] = (("charges", powers.charge_kw), ("discharges", powers.discharge_kw))
+    for deed, used in uses:
+        for first, end in _stretches(used > SMALLEST_KW):
+            at = used[first:end]
+            is_full = bool((at >= most_kw - SMALLEST_KW).all())
+            found.append(Action(None, deed, first, end, hours * float(at.sum()), None, None, is_full))
+    return sorted(found, key=lambda one: one.first)
+
+
 def price_on_site(problem: DispatchProblem, weights: Weights, solved: Solved) -> Array:
     """What one more kWh of load would add to the objective in each interval: the dual of the balance."""  # (T,)
     costs = prices_of(problem, weights)["export_kw"]

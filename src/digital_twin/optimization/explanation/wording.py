@@ -1,6 +1,7 @@
 """Limits and actions in words."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
@@ -37,6 +38,17 @@ class Wording:
         spans_days = self.grid.steps * self.grid.step_hours > 24
         return at.strftime("%d %b %H:%M" if spans_days else "%H:%M")
 
+    def times(self, steps: Sequence[int]) -> str:
+        """When something is so: of several intervals the first."""
+        if len(steps) == 1:
+            return f"at {self.time(steps[0])}"
+        return f"in {len(steps)} intervals, first at {self.time(steps[0])}"
+
+    def sum_of(self, value: float) -> str:
+        """An amount of the objective: to the cent, or with two digits where it is less than ten of them."""
+        digits = 2 if abs(value) >= 0.1 or value == 0 else 1 - math.floor(math.log10(abs(value)))
+        return f"{value:.{min(digits, 6)}f} {self.unit}"
+
     @property
     def per_horizon(self) -> str:
         hours = self.grid.steps * self.grid.step_hours
@@ -64,31 +76,22 @@ def limit_name(limit: str) -> str:
 
 def limit_text(value: LimitValue, wording: Wording) -> str:
     """Where it holds the plan back, and what a round step either way would change."""
-    where = ""
-    if value.intervals:
-        count = len(value.intervals)
-        where = f" in {count} intervals, first at" if count > 1 else " at"
-        where = f"{where} {wording.time(value.intervals[0])}"
-    name = limit_name(value.limit)
-    sides = [_side_text(side, sign, value, wording) for side, sign in ((value.more, "+"), (value.less, "-"))]
-    start = f"The {name} of {amount(value.value)} {value.unit} holds the plan back{where}"
-    return f"{start}: {'; '.join(sides)}."
+    where = f" {wording.times(value.intervals)}" if value.intervals else ""
+    start = f"The {limit_name(value.limit)} of {amount(value.value)} {value.unit} holds the plan back{where}"
+    sides = [_side_text(side, word, value, wording) for side, word in ((value.more, "more"), (value.less, "less"))]
+    told = [side for side in sides if side]
+    return f"{start}. {'; '.join([f'{told[0]} {wording.per_horizon}', *told[1:]])}." if told else f"{start}."
 
 
-def _side_text(side: Side | None, sign: str, value: LimitValue, wording: Wording) -> str:
-    direction = "more" if sign == "+" else "less"
-    if side is None:
-        return f"{direction} is not possible"
-    if math.isnan(side.per_unit):
-        return f"{direction} would need another plan altogether"
-    if abs(side.per_unit) <= WORTH_TELLING:
-        return f"{direction} changes nothing"
+def _side_text(side: Side | None, direction: str, value: LimitValue, wording: Wording) -> str:
+    """Nothing where nothing would change, or it is not known."""
+    if side is None or math.isnan(side.per_unit) or abs(side.per_unit) <= WORTH_TELLING:
+        return ""
     step = 10.0 ** math.floor(math.log10(side.reach) + 1e-9)
     step = min(step, 10.0 ** math.floor(math.log10(value.value) + 1e-9)) if value.value > 0 else step
     change = step * side.per_unit
-    verb = "is worth" if change < 0 else "costs"
-    reach = f" (holds for at least {sign}{amount(side.reach)} {value.unit})"
-    return f"{sign}{amount(step)} {value.unit} {verb} {money(abs(change))} {wording.unit} {wording.per_horizon}{reach}"
+    verb = "save" if change < 0 else "cost"
+    return f"{amount(step)} {value.unit} {direction} would {verb} {wording.sum_of(abs(change))}"
 
 
 def action_text(action: Action, wording: Wording) -> str:
@@ -124,6 +127,6 @@ def amount(value: float) -> str:
 
 def money(value: float) -> str:
     """At least cents; more where the amount is smaller than ten of them."""
-    if abs(value) < 5e-7:
+    if abs(value) < 5e-5:
         return "0.00"
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.{max(2, 2 - math.floor(math.log10(abs(value))))}f}"

@@ -110,3 +110,15 @@ def _matrix(problem: StochasticProblem, cost_of: Any) -> Any:
         [*costs, -own, -ones],
     ]
     return sp.csc_array(sp.block_array(blocks))
+
+
+def column_names(problem: StochasticProblem) -> list[str]:
+    """`import_kw_3_17` is the import of scenario 3 in interval 17."""
+    scenarios, steps = problem.scenarios.load_kw.shape
+    of_cell = ("import_kw", "import_beyond_kw", "export_kw", "export_beyond_kw", "curtailed_kw")
+    return [
+        *(f"{name}_{step}" for name in ("charge_kw", "discharge_kw", "soc_kwh") for step in range(steps)),
+        *(f"{name}_{scenario}_{step}" for name in of_cell for scenario in range(scenarios) for step in range(steps)),
+        *(f"{name}_{scenario}" for name in ("peak_kw", "loss") for scenario in range(scenarios)),
+        "threshold",
+    ]

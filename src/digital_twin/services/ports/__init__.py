@@ -28,6 +28,7 @@ from digital_twin.services.ports.forecasts import KEPT_FORECASTS, ForecastCare, 
 from digital_twin.services.ports.keeping import Compacted, Erased, Keeping
 from digital_twin.services.ports.member_plans import KEPT_MEMBER_PLANS, PLAN_COLUMNS, MemberPlan, MemberPlans
 from digital_twin.services.ports.models import KEPT_VERSIONS, Lesson, TrainedModels, TrainedVersion
+from digital_twin.services.ports.plan_questions import KEPT_QUESTIONS, PlanQuestions
 from digital_twin.services.ports.running import (
     Clock,
     ComputePool,
@@ -70,6 +71,7 @@ __all__ = [
     "KEPT_ISSUES",
     "KEPT_LETTERS",
     "KEPT_MEMBER_PLANS",
+    "KEPT_QUESTIONS",
     "KEPT_VERSIONS",
     "MAX_FAILURES",
     "PAUSES_S",
@@ -116,6 +118,7 @@ __all__ = [
     "Outcome",
     "ParallelMap",
     "PasswordHasher",
+    "PlanQuestions",
     "PriceAnswer",
     "PriceSource",
     "RateLimiter",

@@ -12,6 +12,7 @@ from digital_twin.services.ports.forecasts import IssuedForecasts
 from digital_twin.services.ports.keeping import Keeping
 from digital_twin.services.ports.member_plans import MemberPlans
 from digital_twin.services.ports.models import TrainedModels
+from digital_twin.services.ports.plan_questions import PlanQuestions
 from digital_twin.services.ports.runs import RunQueue, Runs
 from digital_twin.services.ports.states import States
 from digital_twin.services.ports.topics import DeadLetters, Ingesters, Sampled, TopicMappings
@@ -60,6 +61,8 @@ class Transaction(Protocol):
     def results(self) -> Results: ...
     @property
     def member_plans(self) -> MemberPlans: ...
+    @property
+    def plan_questions(self) -> PlanQuestions: ...
     @property
     def trained_models(self) -> TrainedModels: ...
     @property
