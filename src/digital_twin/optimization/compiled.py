@@ -11,7 +11,7 @@ stages so far (Ehrgott 2005, Multicriteria Optimization, section 5.1). Where tha
 skipped. One thread only: never share an instance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,38 @@ from digital_twin.optimization.model import Model, Numbers, Prices
 
 FACE_TOLERANCE = 1e-9
 """Reduced costs and duals below this, relative to the largest price, count as zero."""
+FEASIBILITY_TOLERANCE = 1e-7
+"""To which HiGHS keeps constraints."""
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """Of the columns and of the rows."""
+
+    lower: Array  # (n,)
+    upper: Array  # (n,)
+    row_lower: Array  # (m,)
+    row_upper: Array  # (m,)
+
+    def held_at(self, optimum: "_Optimum", columns: Mask, rows: Mask) -> "Limits":
+        """With these columns and rows held where the optimum has them."""
+        x, activity = optimum.x, _array(optimum.found.row_value)
+        return Limits(
+            np.where(columns, x, self.lower),
+            np.where(columns, x, self.upper),
+            np.where(rows, activity, self.row_lower),
+            np.where(rows, activity, self.row_upper),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """All plans that are as good by every stage: whatever keeps to these limits, and one of them."""
+
+    x: Array  # (n,)
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +69,7 @@ class Solution:
     bound: float
     seconds: float
     ties_are_broken: bool = True
+    face: Face | None = None  # None where it is a single plan, or unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,26 +80,6 @@ class _Optimum:
     reduced: Array  # (n,)
     duals: Array  # (m,)
     found: highspy.HighsSolution
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Limits:
-    """Of the columns and of the rows."""
-
-    lower: Array  # (n,)
-    upper: Array  # (n,)
-    row_lower: Array  # (m,)
-    row_upper: Array  # (m,)
-
-    def held_at(self, optimum: _Optimum, columns: Mask, rows: Mask) -> "_Limits":
-        """With these columns and rows held where the optimum has them."""
-        x, activity = optimum.x, _array(optimum.found.row_value)
-        return _Limits(
-            np.where(columns, x, self.lower),
-            np.where(columns, x, self.upper),
-            np.where(rows, activity, self.row_lower),
-            np.where(rows, activity, self.row_upper),
-        )
 
 
 class CompiledModel:
@@ -108,6 +119,7 @@ class CompiledModel:
         matrix = sp.csc_array(data["A"])
         matrix.sort_indices()
         self._set_matrix(matrix)
+        self._inequalities = matrix[self._equalities :].tocoo()
         varying = np.flatnonzero(np.diff(stacked[:first, :-1].indptr))
         self._entry_map = -stacked[varying]  # CVXPY keeps b - Ax
         self._entry_rows, self._entry_columns = rows[varying], np.searchsorted(starts, varying, side="right") - 1
@@ -124,7 +136,7 @@ class CompiledModel:
         for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
             highs.setOptionValue(option, value)
         highs.passModel(LinearProgram(columns, columns, columns, self._matrix, rows, rows).to_highs())
-        self._in_solver = _Limits(columns, columns, rows, rows)
+        self._in_solver = Limits(columns, columns, rows, rows)
         self._cost_in_solver = columns
         return highs
 
@@ -149,25 +161,63 @@ class CompiledModel:
         began_s = self._highs.getRunTime()
         self._highs.setOptionValue("time_limit", float(time_limit_s) + began_s)
         program = self.program(numbers, stages[0])
-        limits = _Limits(program.lower, program.upper, program.row_lower, program.row_upper)
+        limits = Limits(program.lower, program.upper, program.row_lower, program.row_upper)
         optimum = self._stage(program.cost, limits)
         if optimum is None:
             raise OutOfTime(program.bound(_array(self._highs.getSolution().row_dual), self._transposed))
         bound, reduced_costs = program.bound(optimum.duals, self._transposed), self.named(optimum.reduced)
-        cost = program.cost
-        for prices in stages[1:]:
+        cost, face = program.cost, None
+        for prices in (*stages[1:], None):
             tolerance = FACE_TOLERANCE * max(1e-6, np.abs(cost).max(initial=0.0))
             held, binding = np.abs(optimum.reduced) > tolerance, np.abs(optimum.duals) > tolerance
             if self._is_only_optimum(limits, held, binding):
                 break
-            limits, cost = limits.held_at(optimum, held, binding), self._cost(prices)
+            limits = limits.held_at(optimum, held, binding)
+            if prices is None:
+                face = Face(optimum.x, limits)
+                break
+            cost = self._cost(prices)
             better = self._stage(cost, limits)
             if better is None:
                 return Solution(self.named(optimum.x), reduced_costs, bound, time_limit_s, ties_are_broken=False)
             optimum = better
-        return Solution(self.named(optimum.x), reduced_costs, bound, self._highs.getRunTime() - began_s)
+        seconds = self._highs.getRunTime() - began_s
+        return Solution(self.named(optimum.x), reduced_costs, bound, seconds, face=face)
 
-    def _stage(self, cost: Array, limits: "_Limits") -> "_Optimum | None":
+    def keeps_to(self, limits: Limits, x: Array) -> bool:
+        """Whether a point is feasible as exactly as the solver's own."""
+        rows, tolerance = self._matrix @ x, FEASIBILITY_TOLERANCE
+        return bool(
+            (x >= limits.lower - tolerance).all()
+            and (x <= limits.upper + tolerance).all()
+            and (rows >= limits.row_lower - tolerance).all()
+            and (rows <= limits.row_upper + tolerance).all()
+        )
+
+    def within_rows(self, face: Face, moving: Collection[str]) -> tuple[Array, Array]:
+        """Bounds within which each of these variables may move alone or together, all others resting where they are.
+
+        Balances are the caller's; an inequality that holds several of them leaves none of them free.
+        """
+        x, limits = face.x, face.limits
+        lower, upper = limits.lower.copy(), limits.upper.copy()
+        rows = self._inequalities
+        if not rows.nnz:
+            return lower, upper
+        moves = np.zeros(self._size, dtype=bool)
+        for name in moving:
+            moves[self._variable_slices[name]] = True
+        kept = moves[rows.col]
+        row, column, entry = rows.row[kept], rows.col[kept], rows.data[kept]
+        limit = limits.row_upper[self._equalities :]
+        slack = np.maximum(limit - (self._matrix @ x)[self._equalities :], 0.0)
+        is_held = (limits.row_lower[self._equalities :] == limit) | (np.bincount(row, minlength=limit.size) > 1)
+        room = np.where(is_held, 0.0, slack)[row] / entry
+        np.minimum.at(upper, column, np.where((entry > 0) | is_held[row], x[column] + np.maximum(room, 0.0), np.inf))
+        np.maximum.at(lower, column, np.where((entry < 0) | is_held[row], x[column] + np.minimum(room, 0.0), -np.inf))
+        return lower, upper
+
+    def _stage(self, cost: Array, limits: Limits) -> "_Optimum | None":
         """The optimum of these costs within these limits; None when the time is over."""
         self._set(cost, limits)
         if not run(self._highs):
@@ -175,7 +225,7 @@ class CompiledModel:
         found = self._highs.getSolution()
         return _Optimum(_array(found.col_value), _array(found.col_dual), _array(found.row_dual), found)
 
-    def _set(self, cost: Array, limits: "_Limits") -> None:
+    def _set(self, cost: Array, limits: Limits) -> None:
         """Tell the solver what is other than before: what it is not told, it need not look at again."""
         known = self._in_solver
         at = _where(cost != self._cost_in_solver)
@@ -189,7 +239,7 @@ class CompiledModel:
             self._highs.changeRowsBounds(at.size, at, limits.row_lower[at], limits.row_upper[at])  # type: ignore[attr-defined]
         self._cost_in_solver, self._in_solver = cost, limits
 
-    def _is_only_optimum(self, limits: "_Limits", held: Mask, binding: Mask) -> bool:
+    def _is_only_optimum(self, limits: Limits, held: Mask, binding: Mask) -> bool:
         """Whether nothing that is out of the basis can leave its bound without a price, so that no tie is left.
 
         Args:
@@ -208,7 +258,7 @@ class CompiledModel:
         is_fixed = (limits.lower == limits.upper)[columns], (limits.row_lower == limits.row_upper)[rows]
         return bool(is_fixed[0].all() and is_fixed[1].all())
 
-    def _limits(self, numbers: Numbers) -> "_Limits":
+    def _limits(self, numbers: Numbers) -> Limits:
         for name, where in self._parameter_slices.items():
             self._theta[where] = numbers.right_hand_sides[name]
         if self._entries.size:
@@ -222,7 +272,7 @@ class CompiledModel:
         row_upper[self._limit_rows] = self._limit_map @ self._theta
         row_lower = row_upper.copy()
         row_lower[self._equalities :] = -highspy.kHighsInf
-        return _Limits(lower, upper, row_lower, row_upper)
+        return Limits(lower, upper, row_lower, row_upper)
 
     def _change_entries(self, values: Array) -> None:
         """Of the matrix, here and in the solver."""

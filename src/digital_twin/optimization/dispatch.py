@@ -16,11 +16,12 @@ from digital_twin.optimization.check import violations
 from digital_twin.optimization.compiled import CompiledModel, Solution
 from digital_twin.optimization.device_accounting import use_of
 from digital_twin.optimization.device_blocks import device_powers
+from digital_twin.optimization.evenness import evened
 from digital_twin.optimization.explanation.infeasible import explain_infeasible
 from digital_twin.optimization.kept_models import compiled_model
 from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
 from digital_twin.optimization.model import Numbers, Prices
-from digital_twin.optimization.modes import MODE_GAP, choose_modes, modes_of
+from digital_twin.optimization.modes import MODE_GAP, Mode, choose_modes, modes_of
 from digital_twin.optimization.plan import BindingLimit, DispatchProblem, Schedule, Weights
 
 OBJECTIVE_TOLERANCE = 1e-6
@@ -43,7 +44,7 @@ class PlanRefused(TwinError):
 
 
 def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: float = 60.0) -> Schedule:
-    """The plan that minimises the weighted sum; ties go to the cheapest, then to the least use of the devices.
+    """The plan that minimises the weighted sum; ties go to the cheapest, to the least use, to the most even.
 
     When the time is over it is the best plan that is known by then, with the gap that is left.
 
@@ -107,7 +108,7 @@ def solve_model(
     stages = stages or stages_of(problem, weights)
     relaxed = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
     if not any(mode.is_broken_by(relaxed.values) for mode in modes):
-        return Solved(compiled, numbers, relaxed, relaxed.bound, "HiGHS simplex")
+        return Solved(compiled, numbers, _evened(problem, compiled, relaxed, modes), relaxed.bound, "HiGHS simplex")
     left_s = time_limit_s - relaxed.seconds
     chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=left_s)
     bound = max(chosen.bound, relaxed.bound)
@@ -120,7 +121,18 @@ def solve_model(
         raise OutOfTime(bound) from error
     except OutOfTime as stopped:  # what it proves holds for these modes alone
         raise OutOfTime(bound) from stopped
+    solution = _evened(problem, compiled, solution, modes)
     return Solved(compiled, chosen.numbers, solution, bound, "HiGHS MIP, then simplex", True)
+
+
+def _evened(problem: DispatchProblem, compiled: CompiledModel, solution: Solution, modes: Sequence[Mode]) -> Solution:
+    """The most even of the plans that are as good, unless it breaks a mode."""
+    if solution.face is None:
+        return solution
+    values = evened(problem, compiled, solution.face)
+    if values is None or any(mode.is_broken_by(values) for mode in modes):
+        return solution
+    return replace(solution, values=values)
 
 
 def _best_known(problem: DispatchProblem, weights: Weights, bound: float) -> Schedule:

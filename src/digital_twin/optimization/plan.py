@@ -135,7 +135,7 @@ class DispatchProblem:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weighted sum that a plan minimises; ties are broken by cost, then by idle use of the devices.
+    """The weighted sum that a plan minimises; ties are broken by cost, by use of the devices, by evenness.
 
     `exported` counts each kWh exported or curtailed: minimising it maximises self-consumption (which attributes
     exports to PV first) except that emptying the storage into the grid to make room is no gain here.

@@ -205,7 +205,8 @@ def warm_up() -> None:
 
     grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 96, 15)
     ones = np.ones(grid.steps)
-    outlook = Outlook(grid, 100 * ones, 50 * ones, 0.3 * ones, 0.1 * ones, 0.2 * ones)
+    prices = np.where(np.arange(grid.steps) < 24, 0.2, 0.3)  # hours of one price: ties are broken, too
+    outlook = Outlook(grid, 100 * ones, 50 * ones, prices, 0.1 * ones, 0.2 * ones)
     problem = DispatchProblem(outlook, Storage(100, 50, 0.95, 0.95, 50, 50), GridLimits(500, 500))
     plan_and_compare(problem, OBJECTIVES["minimize_cost"], 10.0)
     site = Site(48.2, 16.4, "UTC", 10, 50.0, None)
