@@ -43,7 +43,7 @@ def tariff_document(
     return {
         "kind": KIND,
         "status": design.status,
-        **({} if np.isnan(design.gap) else {"gap": design.gap}),
+        "gap": design.gap,
         "start": instant_text(outlook.grid.start),
         "resolution_minutes": outlook.grid.step_minutes,
         "import_price_per_kwh": figures.import_price_per_kwh.tolist(),

@@ -71,6 +71,15 @@ def _welfare(
     )
 
 
+def welfare_slope(problem: TariffProblem, price_per_kwh: Array) -> Array:
+    """What weighted welfare gains as the price of each interval rises."""  # (T,) currency per currency/kWh
+    outlook, weights, supply = problem.outlook, problem.weights, problem.supply
+    margin = weights.operator_margin * (price_per_kwh - supply.marginal_cost_per_kwh)
+    damage = weights.carbon_damage * supply.carbon_price_per_kg * outlook.emission_factor_kg_per_kwh
+    demand = (weights.operator_margin - weights.consumer_surplus) * demand_at(problem, price_per_kwh)
+    return outlook.grid.step_hours * (demand + problem.response.slopes @ (margin - damage))
+
+
 def demand_limits_kw(problem: TariffProblem) -> tuple[Array, Array]:
     """The least and the greatest demand that the connection allows in each interval.
 

@@ -1,6 +1,6 @@
 """The tariff that maximises welfare under an incentive budget: solved, brought inside the budget exactly, checked."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,18 @@ from digital_twin.optimization.tariffs.accounting import (
     tariff_figures,
 )
 from digital_twin.optimization.tariffs.by_day import best_by_day
+from digital_twin.optimization.tariffs.certificate import bound_of_welfare
 from digital_twin.optimization.tariffs.convex_program import Optimum, minimise
-from digital_twin.optimization.tariffs.limits import binding_limits, explain_no_tariff, prices_of_budgets
+from digital_twin.optimization.tariffs.limits import SIGNIFICANT, binding_limits, explain_no_tariff, prices_of_budgets
 from digital_twin.optimization.tariffs.model import TariffModel, build_tariff
 from digital_twin.optimization.tariffs.plan import PriceCalendar, Settled, TariffDesign, TariffProblem
 from digital_twin.optimization.tariffs.units import in_whole_units
 
-MOST_CONVEX_STEPS = 20
-SETTLED = 1e-7
-"""Relative gain of welfare below which convex-concave steps end."""
+MOST_CONVEX_STEPS = 30
+NO_GAIN = 1e-10
+"""Of welfare: where convex-concave steps end."""
+NEARBY = 1e-7
+"""Of the highest reference price: a price so near to a bound or to the reference is there."""
 GAP = 1e-6
 STEADIER = (1e-8, 1e-6)
 SOLVER = "primal-dual interior point"
@@ -37,8 +40,9 @@ def design_tariff(problem: TariffProblem) -> TariffDesign:
     """The import prices that maximise weighted welfare within bounds, budget, revenue floor and the connection.
 
     With slopes on their own interval alone this is the optimum. With cross elasticities the incentive is not convex:
-    the prices come from convex-concave steps and are `feasible` where the budget binds. Prices in whole units are the
-    best that exchanges of units find, with what is proved to be lost by them at most.
+    the prices come from convex-concave steps, and are `optimal` where duality proves it (`certificate.py`), `feasible`
+    with a gap elsewhere. Prices in whole units are the best that exchanges of units find, with what is proved to be
+    lost by them at most.
 
     Raises:
         Infeasible: no prices respect the limits; the facts name those in conflict and what relaxing each would take.
@@ -46,7 +50,7 @@ def design_tariff(problem: TariffProblem) -> TariffDesign:
     """
     problem = _with_one_price(problem)
     found = best_by_day(problem) or _by_program(problem)
-    prices = within_budget(problem, _rounded(problem, found.price_per_kwh))
+    prices = within_budget(problem, found.price_per_kwh)
     if problem.limits.price_unit_per_kwh is not None:
         prices = in_whole_units(problem, prices, problem.limits.price_unit_per_kwh)
     figures = tariff_figures(problem, prices[problem.calendar.block])
@@ -56,7 +60,7 @@ def design_tariff(problem: TariffProblem) -> TariffDesign:
             f"the tariff failed the independent check of {', '.join(broken)}; please report the request"
         )
     welfare = figures.change.weighted(problem.weights)
-    gap = np.nan if found.bound is None else max(0.0, (found.bound - welfare) / stake(problem))
+    gap = max(0.0, (found.bound - welfare) / stake(problem))
     return TariffDesign(
         figures=figures,
         welfare_change=welfare,
@@ -84,58 +88,70 @@ def _with_one_price(problem: TariffProblem) -> TariffProblem:
     return replace(problem, calendar=flat)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solved:
+    """A program with its optimum."""
+
+    model: TariffModel
+    optimum: Optimum
+
+    @property
+    def prices(self) -> Array:  # (K,)
+        limits = self.model.parts.problem.limits
+        scaled = self.optimum.x[: self.model.parts.problem.calendar.blocks] * self.model.scale.price_per_kwh
+        return _rounded(self.model.parts.problem, np.clip(scaled, limits.low_per_kwh, limits.high_per_kwh))
+
+    @property
+    def bound(self) -> float:
+        """On the weighted change of welfare of any tariff; infinity where nothing is proved."""
+        return bound_of_welfare(self.model, self.optimum, self.prices)
+
+
 def _by_program(problem: TariffProblem) -> Settled:
     """The prices of the convex program, of as many as it takes. Raises Infeasible."""
-    model, optimum, prices = _solve(problem)
-    budget_price = prices_of_budgets(problem, model, optimum)
-    is_diagonal = problem.response.is_diagonal
-    best = -(model.objective(optimum.x) + model.constant) * model.scale.money + _transfer(problem)
+    is_convex = problem.response.is_diagonal or not np.isfinite(problem.limits.incentive_budget).any()
+    solved = [_solved(problem)] if is_convex else _with_cross_elasticities(problem)
+    best = solved[0]
+    budget_price = prices_of_budgets(best.model, best.optimum)
     return Settled(
-        prices,
-        budget_price,
-        best if is_diagonal or not budget_price.any() else None,
-        SOLVER if is_diagonal else f"{SOLVER}, convex-concave steps",
-        binding_limits(problem, model, optimum, budget_price),
+        best.prices,
+        np.where(budget_price > SIGNIFICANT, budget_price, 0.0),
+        min(one.bound for one in solved),
+        SOLVER if is_convex else f"{SOLVER}, convex-concave steps",
+        binding_limits(best.model, best.optimum),
     )
 
 
-def _solve(problem: TariffProblem) -> tuple[TariffModel, Optimum, Array]:
-    """The model that was solved last, its optimum, and the prices by block.
-
-    Raises:
-        Infeasible: the limits leave no prices.
-    """
-    if problem.response.is_diagonal or not np.isfinite(problem.limits.incentive_budget).any():
-        return _solved(problem, build_tariff(problem))
-    unlimited = replace(problem.limits, incentive_budget=np.full(problem.calendar.days, np.inf))
-    free = _solved(replace(problem, limits=unlimited), build_tariff(replace(problem, limits=unlimited)))
-    if (incentives_by_day(problem, free[2][problem.calendar.block]) <= problem.limits.incentive_budget).all():
-        return free
-    found = [_convex_steps(problem, start) for start in (free[2], np.full(problem.calendar.blocks, -np.inf))]
+def _with_cross_elasticities(problem: TariffProblem) -> list[_Solved]:
+    """The best tariff that convex-concave steps find, and the one without budgets, which bounds it."""
+    block, budget = problem.calendar.block, problem.limits.incentive_budget
+    free = _solved(replace(problem, limits=replace(problem.limits, incentive_budget=np.full(budget.size, np.inf))))
+    if (incentives_by_day(problem, free.prices[block]) <= budget).all():
+        return [free]
+    nowhere = np.full(problem.calendar.blocks, -np.inf)
+    found = [_convex_steps(problem, start) for start in (free.prices, nowhere)]
     solved = [one for one in found if one is not None]
     if not solved:
-        raise _conflict(problem, _around(problem, np.full(problem.calendar.blocks, -np.inf)))
-    return max(
-        solved, key=lambda one: tariff_figures(problem, one[2][problem.calendar.block]).change.weighted(problem.weights)
-    )
+        raise _conflict(problem, _around(problem, nowhere))
+    return [
+        max(solved, key=lambda one: tariff_figures(problem, one.prices[block]).change.weighted(problem.weights)),
+        free,
+    ]
 
 
-def _convex_steps(problem: TariffProblem, prices: Array) -> tuple[TariffModel, Optimum, Array] | None:
+def _convex_steps(problem: TariffProblem, prices: Array) -> _Solved | None:
     """The best prices of the convex-concave steps that begin at these prices without their discounts."""
-    model = build_tariff(problem, _around(problem, prices))
-    optimum = _minimised(model)
-    if optimum is None:
-        return None
-    best = model.objective(optimum.x)
+    best, least = None, np.inf
+    around = _around(problem, prices)
     for _ in range(MOST_CONVEX_STEPS):
-        around = _prices(problem, model, optimum)[problem.calendar.block] - problem.outlook.import_price_per_kwh
-        tighter = build_tariff(problem, around)
-        better = _minimised(tighter)
-        value = np.inf if better is None else tighter.objective(better.x)
-        if better is None or value > best - SETTLED * abs(best):
+        model = build_tariff(problem, around)
+        optimum = _minimised(model)
+        value = np.inf if optimum is None else model.objective(optimum.x)
+        if optimum is None or value > least - NO_GAIN * abs(least):
             break
-        model, optimum, best = tighter, better, value
-    return model, optimum, _prices(problem, model, optimum)
+        best, least = _Solved(model, optimum), value
+        around = best.prices[problem.calendar.block] - problem.outlook.import_price_per_kwh
+    return best
 
 
 def _minimised(model: TariffModel) -> Optimum | None:
@@ -155,21 +171,18 @@ def _around(problem: TariffProblem, prices: Array) -> Array:
     return np.clip(raised, problem.limits.low_per_kwh, problem.limits.high_per_kwh)[block] - reference
 
 
-def _solved(problem: TariffProblem, model: TariffModel) -> tuple[TariffModel, Optimum, Array]:
+def _solved(problem: TariffProblem) -> _Solved:
+    """Raises Infeasible."""
+    model = build_tariff(problem)
     optimum = _minimised(model)
     if optimum is None:
         raise _conflict(problem, None)
-    return model, optimum, _prices(problem, model, optimum)
+    return _Solved(model, optimum)
 
 
 def _conflict(problem: TariffProblem, around: Array | None) -> TwinError:
     conflict = explain_no_tariff(build_tariff(problem, around, may_close=False))
     return conflict or TariffRefused("the solver did not settle on prices; please report the request")
-
-
-def _prices(problem: TariffProblem, model: TariffModel, optimum: Optimum) -> Array:
-    scaled = optimum.x[: problem.calendar.blocks] * model.scale.price_per_kwh
-    return np.clip(scaled, problem.limits.low_per_kwh, problem.limits.high_per_kwh)
 
 
 def _rounded(problem: TariffProblem, prices: Array) -> Array:
@@ -178,7 +191,7 @@ def _rounded(problem: TariffProblem, prices: Array) -> Array:
     highest, lowest = np.full(prices.size, -np.inf), np.full(prices.size, np.inf)
     np.maximum.at(highest, block, reference)
     np.minimum.at(lowest, block, reference)
-    near = SETTLED * float(np.abs(reference).max())
+    near = NEARBY * float(np.abs(reference).max())
     for target in (highest, lowest, problem.limits.low_per_kwh, problem.limits.high_per_kwh):
         prices = np.where(np.abs(prices - target) < near, target, prices)
     return np.clip(prices, problem.limits.low_per_kwh, problem.limits.high_per_kwh)
@@ -227,25 +240,17 @@ def _without_discounts(problem: TariffProblem, prices: Array, days: NDArray[np.b
     return np.minimum(raised, np.maximum(problem.limits.high_per_kwh, prices))
 
 
-def _transfer(problem: TariffProblem) -> float:
-    """What the feed-in price moves from the operator to the owners of PV, as far as the two weigh differently."""
-    outlook = problem.outlook
-    moved = problem.supply.feed_in_price_per_kwh - outlook.export_price_per_kwh
-    share = problem.weights.pv_receipts - problem.weights.operator_margin
-    return share * outlook.grid.step_hours * float(moved @ outlook.pv_kw)
-
-
 def _notes(problem: TariffProblem, gap: float) -> tuple[str, ...]:
     notes = []
-    if np.isnan(gap):
-        notes.append(
-            "with cross elasticities what incentives cost is not convex: the prices are the best that convex-concave "
-            "steps found, and better ones may exist"
-        )
-    elif gap > GAP and problem.limits.price_unit_per_kwh is not None:
+    if gap > GAP and problem.limits.price_unit_per_kwh is not None:
         notes.append(
             f"prices in whole multiples of {problem.limits.price_unit_per_kwh:g} gain at most "
             f"{gap * stake(problem):.3g} less than prices of any size"
+        )
+    elif gap > GAP and not problem.response.is_diagonal:
+        notes.append(
+            "with cross elasticities what incentives cost is not convex: the prices are the best that convex-concave "
+            f"steps found, and better ones may gain up to {gap * stake(problem):.3g} more"
         )
     if problem.response.distortion > GAP:
         notes.append(

@@ -10,7 +10,6 @@ from digital_twin.domain.units import Array
 from digital_twin.optimization.plan import BindingLimit
 from digital_twin.optimization.tariffs.convex_program import ConvexProgram, Optimum, QuadraticLimit, minimise
 from digital_twin.optimization.tariffs.model import CLOSED, TariffModel
-from digital_twin.optimization.tariffs.plan import TariffProblem
 
 SIGNIFICANT = 1e-5
 """Of a scaled unit."""
@@ -26,17 +25,15 @@ _UNITS = {
 }
 
 
-def binding_limits(
-    problem: TariffProblem, model: TariffModel, optimum: Optimum, budget_price: Array
-) -> tuple[BindingLimit, ...]:
+def binding_limits(model: TariffModel, optimum: Optimum) -> tuple[BindingLimit, ...]:
     """The limits with a price: one more unit of each raises welfare by `value_per_unit`."""
-    found, first = [], 0
-    grid = problem.outlook.grid
+    found, first, problem = [], 0, model.parts.problem
+    grid, budget_price = problem.outlook.grid, prices_of_budgets(model, optimum)
     for limit in model.linear:
         prices = optimum.prices[first : first + limit.limits.size]
         first += limit.limits.size
         held = np.flatnonzero(prices > SIGNIFICANT)
-        if limit.name not in (None, CLOSED) and held.size:
+        if limit.name in _UNITS and held.size:
             intervals = np.unique(np.concatenate([limit.intervals[row] for row in held]))
             worth = float(prices[held].sum()) * model.scale.money / limit.unit
             found.append(BindingLimit(limit.name, intervals.size, grid.instant(int(intervals[0])), worth))
@@ -44,15 +41,14 @@ def binding_limits(
         intervals = np.flatnonzero(np.isin(problem.calendar.day, spent))
         worth = float(budget_price[spent].sum())
         found.append(BindingLimit("incentive_budget", intervals.size, grid.instant(int(intervals[0])), worth))
-    for one, price in zip(model.bent, optimum.quadratic_prices, strict=True):
-        if one.name == "revenue_floor" and price > SIGNIFICANT:
-            found.append(BindingLimit(one.name, grid.steps, grid.instant(0), float(price)))
+    if (price := price_of_floor(model, optimum)) > SIGNIFICANT:
+        found.append(BindingLimit("revenue_floor", grid.steps, grid.instant(0), price))
     return tuple(found)
 
 
-def prices_of_budgets(problem: TariffProblem, model: TariffModel, optimum: Optimum) -> Array:
+def prices_of_budgets(model: TariffModel, optimum: Optimum) -> Array:
     """What one more to spend on each local day is worth; on a day with nothing to spend, the first of it."""  # (D,)
-    found, first = np.zeros(problem.calendar.days), 0
+    found, first = np.zeros(model.parts.problem.calendar.days), 0
     for one, price in zip(model.bent, optimum.quadratic_prices, strict=True):
         if one.day is not None:
             found[one.day] = price
@@ -60,10 +56,17 @@ def prices_of_budgets(problem: TariffProblem, model: TariffModel, optimum: Optim
         prices = optimum.prices[first : first + limit.limits.size]
         first += limit.limits.size
         if limit.name == CLOSED:
-            cells = model.parts.closed
-            worth = np.divide(prices, model.parts.energy[cells], out=np.zeros_like(prices), where=prices > SIGNIFICANT)
+            cells, energy = model.parts.closed, model.parts.energy[model.parts.closed]
+            is_held = (prices > SIGNIFICANT) & (energy > 0)
+            worth = np.divide(prices, energy, out=np.zeros_like(prices), where=is_held)
             np.maximum.at(found, model.parts.day[cells], worth)
-    return np.where(found > SIGNIFICANT, found, 0.0)
+    return found
+
+
+def price_of_floor(model: TariffModel, optimum: Optimum) -> float:
+    """What one less of the revenue that is asked for is worth."""
+    prices = zip(model.bent, optimum.quadratic_prices, strict=True)
+    return sum(float(price) for one, price in prices if one.day is None)
 
 
 def explain_no_tariff(model: TariffModel) -> Infeasible | None:
@@ -71,7 +74,7 @@ def explain_no_tariff(model: TariffModel) -> Infeasible | None:
 
     The facts list `limits` as {limit, relax_by, unit, alone}.
     """
-    named = [one.name for one in (*model.linear, *model.bent) if one.name is not None]
+    named = {one.name for one in (*model.linear, *model.bent)}
     names = [name for name in _UNITS if name in named]
     together = _least_relaxation(model, names)
     if together is not None and max(together.values()) <= SIGNIFICANT:

@@ -25,9 +25,13 @@ from digital_twin.optimization.tariffs.plan import TariffProblem
 
 CLOSED = "no_discounts"
 """The rows of days with nothing to spend."""
+NO_DEMAND = "no_demand"
+"""The rows that keep demand from falling below 0."""
+DISCOUNTS = "discounts"
+"""The rows that define discounts."""
 FLAT = 1e-6
 """Scaled curvature below which a price hardly matters: there ties go to the reference price."""
-_DRAW = 1e-4
+_DRAW = 1e-7
 _STEADY = 1e-9
 _NO_ROOM = 1e-12
 _NEARLY = 1e-9
@@ -35,9 +39,9 @@ _NEARLY = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearLimit:
-    """Rows Gx <= h of one limit; without a name they define variables. `unit` is one scaled unit of the limit."""
+    """Rows Gx <= h of one limit. `unit` is one scaled unit of the limit."""
 
-    name: str | None
+    name: str
     matrix: Matrix  # (r, n)
     limits: Array  # (r,)
     unit: float
@@ -152,7 +156,7 @@ def _demand_limits(parts: Parts) -> list[LinearLimit]:
     lowest, highest = at_zero + low * rises - high * falls, at_zero + high * rises - low * falls
     moves = moves_by > _NO_ROOM
     wanted = (
-        (None, -1, np.zeros_like(least), moves & (lowest < 0)),
+        (NO_DEMAND, -1, np.zeros_like(least), moves & (lowest < 0)),
         ("grid_import_limit_kw", 1, most, moves & (highest > most / unit)),
         ("grid_export_limit_kw", -1, least, moves & (lowest < least / unit) & (least > 0)),
     )
@@ -197,7 +201,7 @@ def _discounts(parts: Parts) -> LinearLimit:
     kind, below = parts.kind, -parts.kind.eye(parts.day.size)
     matrix = kind.above([kind.beside([kind.zeros(parts.to_block.shape), below]), kind.beside([-parts.to_block, below])])
     limits = np.concatenate([np.zeros(parts.day.size), -parts.reference])
-    return LinearLimit(None, matrix, limits, 1.0, tuple(np.empty((limits.size, 0), dtype=np.int64)))
+    return LinearLimit(DISCOUNTS, matrix, limits, 1.0, tuple(np.empty((limits.size, 0), dtype=np.int64)))
 
 
 def _budgets(parts: Parts, around_per_kwh: Array) -> list[BentLimit]:

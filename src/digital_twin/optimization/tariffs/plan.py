@@ -179,7 +179,7 @@ class Settled:
 
     price_per_kwh: Array  # (K,)
     budget_price: Array  # (D,) weighted welfare per unit of currency more to spend
-    bound: float | None  # on the weighted change of welfare of any tariff; None where nothing is proved
+    bound: float  # on the weighted change of welfare of any tariff
     solver: str
     binding: tuple[BindingLimit, ...]
 
@@ -191,7 +191,7 @@ class TariffDesign:
     figures: TariffFigures
     welfare_change: float  # weighted
     budget_shadow_price: Array  # (D,) weighted welfare per unit of currency more to spend
-    gap: float  # how much better prices could be at most, relative to the welfare at stake; NaN where not certified
+    gap: float  # how much better prices could be at most, relative to the bill at stake
     status: Literal["optimal", "feasible"]
     solver: str
     binding: tuple[BindingLimit, ...] = ()

@@ -9,7 +9,7 @@ import numpy as np
 
 from digital_twin.domain.errors import Infeasible
 from digital_twin.domain.units import Array
-from digital_twin.optimization.tariffs.accounting import broken_limits, demand_at, in_units, sums_by, tariff_figures
+from digital_twin.optimization.tariffs.accounting import broken_limits, in_units, sums_by, tariff_figures, welfare_slope
 from digital_twin.optimization.tariffs.plan import TariffProblem
 
 MOST_MOVES, MOST_TRIED = 200, 100
@@ -94,13 +94,9 @@ def _moves(problem: TariffProblem, prices: Array, unit: float) -> tuple[Array, A
 
 def _slope_and_bend(problem: TariffProblem, prices: Array) -> tuple[Array, Array]:
     """First and second derivatives of weighted welfare by the prices of blocks."""  # (K,), (K, K)
-    outlook, weights, supply, block = problem.outlook, problem.weights, problem.supply, problem.calendar.block
-    price = prices[block]
-    margin = weights.operator_margin * (price - supply.marginal_cost_per_kwh)
-    damage = weights.carbon_damage * supply.carbon_price_per_kg * outlook.emission_factor_kg_per_kwh
-    demand = (weights.operator_margin - weights.consumer_surplus) * demand_at(problem, price)
-    by_interval = outlook.grid.step_hours * (demand + problem.response.slopes @ (margin - damage))
-    share = outlook.grid.step_hours * (2 * weights.operator_margin - weights.consumer_surplus)
+    weights, block = problem.weights, problem.calendar.block
+    by_interval = welfare_slope(problem, prices[block])
+    share = problem.outlook.grid.step_hours * (2 * weights.operator_margin - weights.consumer_surplus)
     slopes = problem.response.slopes.tocoo()
     bend = np.zeros((prices.size, prices.size))
     np.add.at(bend, (block[slopes.row], block[slopes.col]), share * slopes.data)
