@@ -270,6 +270,10 @@ class TwinClient:
         """How good the forecasts were that were issued each midnight. Span: start, end, variable."""
         return self._json("GET", f"/communities/{community_id}/forecasting/accuracy", params=plain(span))
 
+    def kpis(self, community_id: str, **span: Any) -> Document:
+        """What a community used of its own sun, paid and saved. Span: start, end, as_of."""
+        return self._json("GET", f"/communities/{community_id}/kpis", params=plain(span))
+
     def issued_forecasts(self, community_id: str, **span: Any) -> Document:
         """The forecasts of up to 31 days as they were issued, each beside what happened. Span as for accuracy."""
         return self._json("GET", f"/communities/{community_id}/forecasting/issued", params=plain(span))
@@ -368,8 +372,6 @@ class TwinClient:
 
     def version(self) -> Document:
         return self._json("GET", "/version")
-
-    # Transport
 
     def _pages(self, path: str, name: str, query: Mapping[str, Any] | None = None) -> Iterator[Document]:
         params = dict(query or {})

@@ -97,6 +97,7 @@ GET    /communities/{community_id}/optimization/results/{result_id}/members 1 3 
 GET    /communities/{community_id}/members/{member_id}/plan       1      +    +      +        4         3   +      readings:read
 POST   /communities/{community_id}/simulation/run-scenario        1      3    3      +        4         3   +      simulations:run
 POST   /communities/{community_id}/simulation/run-multiple        1      3    3      +        4         3   +      simulations:run
+GET    /communities/{community_id}/kpis                           1      3    +      +        4         3   +      schedules:read
 GET    /communities/{community_id}/simulation/results/{result_id} 1      3    +      +        4         3   +      simulations:read
 GET    /health/live                                               +      +    +      +        +         +   +      any
 GET    /health/ready                                              +      +    +      +        +         +   +      any

@@ -23,6 +23,7 @@ from digital_twin.services.ingest import IngestService
 from digital_twin.services.issued_forecasts import ForecastIssuer
 from digital_twin.services.keeping import KeepingService
 from digital_twin.services.kept_plans import KeptPlanService
+from digital_twin.services.kpis import KpiService
 from digital_twin.services.lessons import Teacher
 from digital_twin.services.members import MemberService
 from digital_twin.services.memberships import MembershipService
@@ -99,6 +100,7 @@ class Twin:
     patterns: PatternService
     forecast_care: ForecastCareService
     accuracy: AccuracyService
+    kpis: KpiService
     backtests: BacktestService
     schedules: ScheduleService
     fleet_schedules: FleetScheduleService
@@ -156,6 +158,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
             store, clock, teacher=teacher, issuer=issuer, models=trained, retrains=settings.retrain_forecasts
         ),
         accuracy=AccuracyService(store, clock),
+        kpis=KpiService(store, clock, pool, timeout_s=plan_timeout_s),
         backtests=BacktestService(store, clock, runs, trained),
         schedules=schedules,
         active_schedules=ActiveScheduleService(store, clock),

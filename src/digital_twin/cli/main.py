@@ -12,6 +12,7 @@ import typer
 
 from digital_twin.cli import keeping, member_plans, plans, synthetic, transfer
 from digital_twin.cli.accuracy import accuracy, backtest
+from digital_twin.cli.kpis import kpis
 from digital_twin.cli.parameters import AsJson, CommunityOption, Url, instant
 from digital_twin.cli.patterns import patterns
 from digital_twin.cli.quality import quality
@@ -338,6 +339,7 @@ app.command()(plans.active)
 app.command()(plans.model)
 app.command()(quality)
 app.command()(accuracy)
+app.command()(kpis)
 app.command()(backtest)
 app.command()(patterns)
 app.command()(state)

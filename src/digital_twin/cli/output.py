@@ -171,6 +171,26 @@ def schedule_summary(schedule: Document) -> Table:
     return table(f"Plan {schedule['result_id']}: {schedule['status']}", ["figure", "value"], rows)
 
 
+def kpi_table(title: str, kpis: Document) -> Table:
+    """How a community has done."""
+    rows = [
+        ["readings tell of", f"{kpis['known']:.1%} of the time"],
+        ["load", f"{kpis['load_kwh']:,.1f} kWh"],
+        ["generation", f"{kpis['pv_kwh']:,.1f} kWh"],
+        *([name.replace("_", "-"), "-" if kpis[name] is None else f"{kpis[name]:.1%}"] for name in _SHARES),
+        ["peak import", f"{kpis['peak_kw']:,.1f} kW"],
+        ["emissions", f"{kpis['emissions_kg']:,.1f} kg"],
+        ["cost of energy", f"{kpis['cost']:,.2f}"],
+    ]
+    for name, one in _baselines(kpis["savings"]):
+        captured = "" if one["value_captured"] is None else f", {one['value_captured']:.0%} of what was possible"
+        rows.append([f"saved against {name.replace('_', ' ')}", f"{one['saved']:,.2f}{captured}"])
+    return table(title, ["figure", "value"], rows)
+
+
+_SHARES = ("self_consumption", "self_sufficiency")
+
+
 def state_table(state: Document) -> Table:
     """What is happening, with how sure it is."""
     rows: list[list[Any]] = [

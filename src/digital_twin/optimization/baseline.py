@@ -28,7 +28,7 @@ def self_consumption_rule(problem: DispatchProblem, reserve_kwh: float | None = 
 
     The storage comes first, then one battery after the other; all other devices run by themselves. The reserve
     defaults to the plan's final energy. Energy that would be left over at the end beyond it is not charged in the
-    first place (the latest first), so that rule and plan end alike.
+    first place (the latest first), so that rule and plan end alike, unless what is left has a worth.
 
     Raises:
         Infeasible: the site breaks a limit under the rule.
@@ -64,6 +64,8 @@ def _rule(storage: Storage, surplus_kw: Array, hours: float, reserve_kwh: float 
             spare = max(0.0, soc - reserve) * storage.discharge_efficiency / hours
             discharge[step] = min(-surplus, storage.power_kw, spare)
         soc += hours * (charge[step] * storage.charge_efficiency - discharge[step] / storage.discharge_efficiency)
+    if storage.end_value_per_kwh > 0:
+        return charge, discharge
     return _without_left_over(charge, hours * storage.charge_efficiency, soc - storage.final_min_kwh), discharge
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from digital_twin.optimization.tariffs.distribution import Distribution
     from digital_twin.optimization.tariffs.learned_elasticity import LearnedElasticity, PastDemand
     from digital_twin.optimization.tariffs.plan import TariffDesign, TariffProblem
+    from digital_twin.optimization.value_captured import Course, Performance
     from digital_twin.simulation.known_year import KnownYear
     from digital_twin.simulation.terms import Terms
 
@@ -158,6 +159,13 @@ def water_value_at(problem: "DispatchProblem", step: int, time_limit_s: float) -
     if values is None:
         raise Unavailable("the worth of stored energy was not found in time; give end_value_per_kwh", retry_after_s=5)
     return max(0.0, float(values[step]))
+
+
+def performance_of(courses: "Sequence[Course]", time_limit_s: float) -> "Performance":
+    """What happened beside the baselines and the best plan; each course has its part of the time."""
+    from digital_twin.optimization.value_captured import performance
+
+    return performance(courses, time_limit_s=time_limit_s / len(courses))
 
 
 def _or_none(baseline: "Callable[[DispatchProblem], Schedule]", problem: "DispatchProblem") -> "Schedule | None":

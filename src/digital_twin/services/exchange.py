@@ -112,7 +112,7 @@ async def _persisted(
     found = await members_of_last_weeks(tx, members, grid, provenance)
     if found:
         return found
-    if not any(_is_member(one, grid.start) for one in members.values()):
+    if not any(is_member(one, grid.start) for one in members.values()):
         raise InsufficientData("this sharing rule needs members; add them with POST .../members", needed=1, found=0)
     raise InsufficientData(
         "the sharing rule needs load_kw readings of members for these hours in one of the last "
@@ -127,7 +127,7 @@ async def members_of_last_weeks(
 
     Members without readings are left out, which the provenance tells; none at all where no week is known.
     """
-    current = [one.member_id for one in members.values() if _is_member(one, grid.start)]
+    current = [one.member_id for one in members.values() if is_member(one, grid.start)]
     weeks_ahead = max(1, -(-(grid.end - provenance.as_of) // WEEK))
     for weeks in range(weeks_ahead, weeks_ahead + MAX_WEEKS_BACK if current else weeks_ahead):
         past = TimeGrid(grid.start - weeks * WEEK, grid.steps, grid.step_minutes)
@@ -139,7 +139,8 @@ async def members_of_last_weeks(
     return []
 
 
-def _is_member(member: Member, at: datetime) -> bool:
+def is_member(member: Member, at: datetime) -> bool:
+    """Whether the member had joined and not yet left."""
     return (member.joined_at is None or member.joined_at <= at) and (member.left_at is None or member.left_at > at)
 
 

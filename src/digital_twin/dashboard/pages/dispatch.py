@@ -7,6 +7,7 @@ from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import schedules as findings
 from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, provenance
+from digital_twin.dashboard.pages.earnings import show_earnings
 from digital_twin.dashboard.pages.member_plans import show_members, show_own
 from digital_twin.dashboard.pages.trade_offs import show_in_force, show_reasons, show_trade_off
 from digital_twin.dashboard.visit import Visit
@@ -24,6 +25,7 @@ def show(visit: Visit) -> None:
         show_own(visit, visit.member_id)
         return
     _of_community(visit)
+    show_earnings(visit)
     show_members(visit)
 
 
