@@ -18,8 +18,11 @@ from digital_twin.adapters.postgres.database import open_pool
 from digital_twin.adapters.postgres.store import PostgresStore
 from digital_twin.domain.assets import Member
 from digital_twin.domain.readings import SeriesKey, SeriesValues
+from digital_twin.domain.retention import Retention
 from digital_twin.domain.time import TimeGrid
-from digital_twin.services.ports import Store
+from digital_twin.services.keeping import KeepingService
+from digital_twin.services.ports import Store, StoredResult
+from digital_twin.services.schedule_document import new_result_id
 from digital_twin.testing import FakeClock, MemoryStore
 
 START = datetime(2026, 1, 30, tzinfo=UTC)  # the readings lie in two months
@@ -188,6 +191,34 @@ async def test_a_forgotten_key_is_taken_for_a_new_one_and_stamps_still_grow(stor
     replayed, duplicate, third = await tell("a")
     assert (replayed, duplicate) == (False, 1)
     assert first < second < third
+
+
+async def test_of_decisions_kept_no_longer_the_newest_stays(store: Store) -> None:
+    await open_community(store, "solar_valley")
+    made = [START + timedelta(days=day) for day in range(4)]
+    async with store.community("solar_valley") as tx:
+        for at in made:
+            for kind in ("applied_schedule", "dispatch"):
+                await tx.results.add(StoredResult(new_result_id(at), kind, at, {}))
+        assert await tx.keeping.forget_superseded("applied_schedule", made[2]) == 2
+        assert await tx.keeping.forget_superseded("applied_schedule", FAR) == 1
+        decisions = await tx.results.page(kinds=("applied_schedule",), before=None, limit=10)
+        assert [one.created_at for one in decisions] == made[3:]
+        assert len(await tx.results.page(kinds=("dispatch",), before=None, limit=10)) == 4
+
+
+async def test_upkeep_forgets_decisions_with_the_journal(store: Store) -> None:
+    await open_community(store, "solar_valley")
+    async with store.community("solar_valley") as tx:
+        for day in range(4):
+            at = START + timedelta(days=day)
+            await tx.results.add(StoredResult(new_result_id(at), "applied_schedule", at, {}))
+    for retention, left in ((Retention(), 4), (Retention(journal_days=2), 2)):
+        async with store.community("solar_valley") as tx:
+            await tx.keeping.retain(retention)
+        await KeepingService(store, FakeClock(START + timedelta(days=4))).keep_up("solar_valley")
+        async with store.community("solar_valley") as tx:
+            assert len(await tx.results.page(kinds=("applied_schedule",), before=None, limit=10)) == left
 
 
 async def test_only_one_does_the_upkeep_of_a_community(store: Store) -> None:

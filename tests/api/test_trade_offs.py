@@ -83,10 +83,22 @@ def test_one_plan_is_in_force_until_another_is_or_none(operator: httpx.Client, s
     answered(applied(operator, site, second["result_id"]))
     found = answered(operator.get(active))
     assert found["schedule"] == second
-    assert found["applied_by"] == answered(operator.get("/auth/me"))["id"]
+    me = answered(operator.get("/auth/me"))
+    assert (found["applied_by"], found["applied_by_name"]) == (me["id"], me["username"])
     assert operator.delete(active).status_code == 204
     refused(operator.get(active), 404)
     refused(operator.delete(active), 404)
+
+
+def test_who_applied_a_plan_is_named_to_who_may_see_the_memberships(api: Api, operator: httpx.Client, site: str):
+    plan = dispatch(operator, site, {**AHEAD, "current_soc_kwh": 20})
+    answered(applied(operator, site, plan["result_id"]))
+    path = f"/communities/{site}/schedules/active"
+    name = answered(operator.get("/auth/me"))["username"]
+    viewer, other = (api.member_of(site, role) for role in ("viewer", "operator"))
+    assert "applied_by_name" not in answered(viewer.get(path))
+    assert answered(other.get(path))["applied_by_name"] == name
+    assert answered(api.admin.get(path))["applied_by_name"] == name
 
 
 def test_set_points_are_read_as_csv(operator: httpx.Client, site: str):

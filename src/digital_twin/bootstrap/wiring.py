@@ -161,7 +161,7 @@ def wire(settings: Settings, adapters: Adapters) -> Twin:
         kpis=KpiService(store, clock, pool, timeout_s=plan_timeout_s),
         backtests=BacktestService(store, clock, runs, trained),
         schedules=schedules,
-        active_schedules=ActiveScheduleService(store, clock),
+        active_schedules=ActiveScheduleService(store, clock, access),
         kept_plans=KeptPlanService(store, pool, timeout_s=plan_timeout_s),
         trade_offs=TradeOffService(store, clock, pool, schedules, timeout_s=plan_timeout_s),
         fleet_schedules=FleetScheduleService(store, clock, pool, forecasts, runs, timeout_s=plan_timeout_s),

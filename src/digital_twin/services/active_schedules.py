@@ -10,7 +10,7 @@ from typing import Any
 
 from digital_twin.domain.community import Community
 from digital_twin.domain.errors import Conflict, NotAllowed, NotFound
-from digital_twin.services.access import Caller, Grant
+from digital_twin.services.access import Access, Caller, Grant, Permission
 from digital_twin.services.ports import Clock, Store, StoredResult, Transaction
 from digital_twin.services.provenance import instant_text
 from digital_twin.services.question_document import answer_of
@@ -32,14 +32,16 @@ class ActiveSchedule:
     plan: dict[str, Any]
     applied_at: datetime
     applied_by: int
+    applied_by_name: str | None  # None where the caller may not know who has rights here
 
 
 class ActiveScheduleService:
     """Use cases around the plan in force."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, access: Access) -> None:
         self._store = store
         self._clock = clock
+        self._access = access
 
     async def apply(self, grant: Grant, result_id: str) -> ActiveSchedule:
         """Put a plan in force in place of the one before.
@@ -57,7 +59,7 @@ class ActiveScheduleService:
             community = (await tx.communities.get(str(grant.community_id))).community
             await _check_state(tx, community, stored.document, now)
             await self._decide(tx, grant.caller, result_id)
-        return ActiveSchedule(answer_of(stored.document), now, grant.caller.account_id)
+        return ActiveSchedule(answer_of(stored.document), now, grant.caller.account_id, grant.caller.username)
 
     async def active(self, grant: Grant) -> ActiveSchedule:
         """Raises NotFound when none holds, or the last one is over."""
@@ -69,13 +71,27 @@ class ActiveScheduleService:
             plan = (await tx.results.get(result_id, (DISPATCH,))).document
         if end_of(plan) <= self._clock.now():
             raise _none_in_force()
-        return ActiveSchedule(answer_of(plan), newest[0].created_at, newest[0].document["applied_by"])
+        applied_by: int = newest[0].document["applied_by"]
+        name = await self._name_of(applied_by, grant)
+        return ActiveSchedule(answer_of(plan), newest[0].created_at, applied_by, name)
 
     async def withdraw(self, grant: Grant) -> None:
         """Let none be in force. Raises NotFound when none is."""
         await self.active(grant)
         async with self._store.community(str(grant.community_id)) as tx:
             await self._decide(tx, grant.caller, None)
+
+    async def _name_of(self, account_id: int, grant: Grant) -> str | None:
+        """The name of an account, for itself and for who may see the memberships of the community."""
+        if account_id == grant.caller.account_id:
+            return grant.caller.username
+        try:
+            await self._access.check(grant.caller, Permission.MEMBERSHIPS_MANAGE, grant.community_id)
+        except NotAllowed:
+            return None
+        async with self._store.platform() as tx:
+            account = await tx.accounts.by_id(account_id)
+        return None if account is None else account.username
 
     async def _decide(self, tx: Transaction, caller: Caller, result_id: str | None) -> None:
         now = self._clock.now()

@@ -9,6 +9,7 @@ from digital_twin.domain.errors import TwinError
 from digital_twin.domain.retention import Retention
 from digital_twin.domain.time import floor_to_step
 from digital_twin.services.access import Grant
+from digital_twin.services.active_schedules import KIND as DECISION
 from digital_twin.services.ports import Clock, Erased, Keeping, Store
 from digital_twin.telemetry import UPKEEP, UPKEEP_STEP_DURATION, get_logger
 
@@ -94,6 +95,7 @@ class KeepingService:
         if retention.journal_days is not None:
             known_from = today - retention.journal_days * _DAY
             await steps.all("journal_parts_cut", lambda keeping: keeping.forget_past(known_from))
+            await steps.one("decisions_forgotten", lambda keeping: keeping.forget_superseded(DECISION, known_from))
 
 
 class _Steps:

@@ -105,6 +105,13 @@ class MemoryKeeping:
         self._log.known_from = max(known_from, self._log.known_from or known_from)
         return False
 
+    async def forget_superseded(self, kind: str, before: datetime) -> int:
+        results = self._inside.runs.results
+        known = sorted(name for name, one in results.items() if one.kind == kind)
+        gone = [name for name in known[:-1] if results[name].created_at < before]
+        _forget(results, gone)
+        return len(gone)
+
     async def erase_member(self, member_id: str) -> Erased:
         inside = self._inside
         if member_id not in inside.members:

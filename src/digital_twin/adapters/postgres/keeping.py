@@ -79,6 +79,15 @@ class PostgresKeeping:
         await hold_upkeep(self._connection, self._community)
         return await self._expiry.purge()
 
+    async def forget_superseded(self, kind: str, before: datetime) -> int:
+        cursor = await self._connection.execute(
+            "delete from result where community = %(community)s and kind = %(kind)s and created_at < %(before)s "
+            "and result_id <> (select result_id from result where community = %(community)s and kind = %(kind)s "
+            "order by result_id desc limit 1)",
+            {"community": self._community, "kind": kind, "before": before},
+        )
+        return cursor.rowcount
+
     async def forget_keys(self, received_before: datetime) -> int:
         # the newest batch stays: later stamps must come after it
         cursor = await self._connection.execute(

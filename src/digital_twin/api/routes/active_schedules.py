@@ -54,6 +54,7 @@ def _answer(found: ActiveSchedule) -> ActiveScheduleAnswer:
     return ActiveScheduleAnswer(
         applied_at=found.applied_at,
         applied_by=found.applied_by,
+        applied_by_name=found.applied_by_name,
         ends_at=end_of(found.plan),
         schedule=ScheduleAnswer.model_validate(found.plan),
     )

@@ -77,6 +77,10 @@ class Keeping(Protocol):
         """
         ...
 
+    async def forget_superseded(self, kind: str, before: datetime) -> int:
+        """Let go of results of a kind that were stored before and are not the newest of it; their number."""
+        ...
+
     async def erase_member(self, member_id: str) -> Erased:
         """Remove a member and everything that is theirs or names them, but for sums of five homes or more.
 
