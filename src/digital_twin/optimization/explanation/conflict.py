@@ -52,7 +52,7 @@ class Question(Protocol):
 
 
 def find_conflict(limits: list[Limit], steps: int, has_plan: Question) -> Conflict | None:
-    """What is found until the time is over; None where there is no plan even without any of the limits, or no time."""
+    """What is found until the time is over; None where the limits are not what is in the way, or no time is left."""
     everywhere = [Kept(limit, 0, steps) for limit in limits]
     try:
         if not has_plan([]):
@@ -62,6 +62,8 @@ def find_conflict(limits: list[Limit], steps: int, has_plan: Question) -> Confli
     found, is_finished = _reduced(everywhere, has_plan)
     if not is_finished:
         return Conflict(tuple(found), "unfinished")
+    if len(found) == len(limits) and _is_plan(found, has_plan):
+        return None
     proof: Proof = "irreducible"
     if len(found) == 1:
         proof = "smallest"
@@ -69,6 +71,13 @@ def find_conflict(limits: list[Limit], steps: int, has_plan: Question) -> Confli
         with suppress(OutOfTime):
             found, proof = _smallest(everywhere, found, has_plan), "smallest"
     return Conflict(tuple(_confined(found, has_plan)), proof)
+
+
+def _is_plan(kept: list[Kept], has_plan: Question) -> bool:
+    """Whether they can all be kept after all, so that something else is in the way."""
+    with suppress(OutOfTime):
+        return has_plan(kept)
+    return False
 
 
 def _reduced(kept: list[Kept], has_plan: Question) -> tuple[list[Kept], bool]:
