@@ -12,6 +12,8 @@ from tests.builders import MONDAY, community
 
 from digital_twin.domain.assets import Asset, Battery, Member
 from digital_twin.domain.errors import NotFound, Unavailable
+from digital_twin.domain.readings import SeriesKey, SeriesValues
+from digital_twin.domain.time import TimeGrid
 from digital_twin.optimization.devices import ElectricVehicle
 from digital_twin.services import fleet_schedules
 from digital_twin.services.access import Caller, Grant, Role
@@ -99,7 +101,7 @@ async def test_a_run_comes_to_what_is_answered_at_once():
     twin = Twin()
     run = await twin.attempt(await a_run(twin))
     assert isinstance(at_once, StoredResult)
-    assert (run.state, run.done, run.total) == (RunState.SUCCEEDED, 2, 2)
+    assert (run.state, run.done, run.total) == (RunState.SUCCEEDED, 3, 3)
     async with twin.store.community(HERE) as tx:
         made = (await tx.results.get(run.run_id, (KIND,))).document
     for name in ("cost", "charge_kw", "savings", "fairness"):
@@ -110,7 +112,7 @@ async def test_a_run_comes_to_what_is_answered_at_once():
 async def test_a_process_that_dies_leaves_nothing_and_the_next_attempt_goes_on():
     twin = Twin(deaths=1)
     run = await twin.attempt(await a_run(twin))
-    assert (run.state, run.done, run.failures) == (RunState.QUEUED, 1, 1)
+    assert (run.state, run.done, run.failures) == (RunState.QUEUED, 2, 1)
     assert await twin.kept(run.run_id) == (0, 0)
     run = await twin.attempt(run)
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2)
@@ -124,6 +126,27 @@ async def test_a_process_that_always_dies_ends_in_one_failed_run_without_a_resul
         run = await twin.attempt(run)
     assert (run.state, run.failures) == (RunState.FAILED, MAX_FAILURES)
     assert await twin.kept(run.run_id) == (0, 0)
+
+
+async def test_all_attempts_are_about_the_members_of_the_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fleet_schedules, "MEMBERS_A_PART", 2)
+    twin = Twin(deaths=1)
+    run = await a_run(twin)
+    past = TimeGrid(MONDAY - timedelta(days=3), 72, 60)
+    uses = {f"home_{number}": 1.0 + number for number in range(5)}
+    async with twin.store.community(HERE) as tx:
+        told = [SeriesValues(SeriesKey("load_kw", one), past, np.full(72, load_kw)) for one, load_kw in uses.items()]
+        await tx.readings.record(told, key="readings", assumed_delay=timedelta(0))
+    run = await twin.attempt(run)
+    async with twin.store.community(HERE) as tx:
+        await tx.members.put_members([Member("home_0", left_at=MONDAY - timedelta(days=1)), Member("home_2b")])
+    run = await twin.attempt(run)
+    assert run.state is RunState.SUCCEEDED
+    async with twin.store.community(HERE) as tx:
+        plans = await tx.member_plans.page(run.run_id, after=None, limit=99)
+    assert {one.member_id: float(one.powers[0, 0]) for one in plans} == pytest.approx(
+        {one: 5.0 * load_kw / sum(uses.values()) for one, load_kw in uses.items()}
+    )
 
 
 async def test_a_run_that_is_cancelled_meanwhile_keeps_nothing():

@@ -235,6 +235,7 @@ def compile_rarer() -> None:
     compile_trees()
     compile_forest()
     compile_risk()
+    compile_members()
     compile_tariffs()
     compile_simulation()
     twin_steps.compile_hindsight()
@@ -254,6 +255,31 @@ def compile_risk() -> None:
     outlook = Outlook(TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 2, 60), ones, 0 * ones, 0.3 * ones, 0 * ones, 0 * ones)
     expected = DispatchProblem(outlook, Storage(1, 1, 0.95, 0.95, 0.5, 0.5), GridLimits(5, 5))
     plan_risk_and_compare(StochasticProblem(expected, Scenarios(np.eye(2), np.zeros((2, 2))), Risk()), 10.0)
+
+
+def compile_members() -> None:
+    """Plan the batteries of two members for a day."""
+    from datetime import UTC, datetime
+
+    import numpy as np
+
+    from digital_twin.domain.time import TimeGrid
+    from digital_twin.optimization.fleet.plan import FleetMembers, FleetProblem, FleetStorages
+    from digital_twin.optimization.member_plan import MembersQuestion
+    from digital_twin.optimization.member_rules import MemberPrices
+    from digital_twin.optimization.plan import GridLimits
+
+    grid = TimeGrid(datetime(2026, 6, 1, tzinfo=UTC), 24, 60)
+    prices, both = np.concatenate([np.full(12, 0.2), np.full(12, 0.4)]), np.ones((2, 24))
+    members = FleetMembers(both, 0.5 * both, np.ones(2, dtype=bool), np.full(2, np.inf), np.full(2, np.inf))
+    half, efficiency = np.array([1.0, 2.0]), np.full(2, 0.95)
+    room = 2 * half[:, None] * both
+    storages = FleetStorages(
+        np.arange(2), both, both, 0 * both, room, 0 * both, half, efficiency, efficiency, np.zeros(2), np.zeros(2)
+    )
+    fleet = FleetProblem(grid, members, storages, prices, 0 * prices, GridLimits(5, 5), None)
+    paid = MemberPrices(prices, 0 * prices, prices / 2)
+    plan_for_members(MembersQuestion(fleet, paid, 0 * prices, np.zeros(2, dtype=bool), 2), 60.0)
 
 
 def compile_tariffs() -> None:

@@ -1,6 +1,7 @@
 """What each member should do: a plan for all batteries and vehicles behind the community's one connection."""
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -99,7 +100,7 @@ class FleetScheduleService:
             Unavailable: no plan in time.
         """
         community_id = str(grant.community_id)
-        known = await self._known(community_id, request)
+        known = await self._known(community_id, request, await self._members(community_id, request))
         if as_run or len(known.member_ids) > MOST_AT_ONCE:
             decided = replace(request, start=known.grid.start, as_of=known.provenance.as_of)
             return await self._runs.submit(grant, KIND, dispatch_kept(decided), queue=OPTIMIZATION)
@@ -124,9 +125,17 @@ class FleetScheduleService:
         return result
 
     async def carry_out(self, run: RunningRun) -> ResultBeside:
-        """The members' days part by part, then the plan, then what it means for each."""
+        """Who the members are, their days part by part, then the plan, then what it means for each.
+
+        All attempts are about the members of the first, whose parts would otherwise be taken for those of others.
+        """
         request = kept_dispatch(run.request)
-        known = await self._known(run.community_id, request)
+
+        async def members(_: None) -> bytes:
+            return json.dumps(await self._members(run.community_id, request)).encode()
+
+        [member_ids] = await run.each(members, [None])
+        known = await self._known(run.community_id, request, json.loads(member_ids))
 
         async def expect(part: tuple[str, ...]) -> bytes:
             return await self._expected(run.community_id, known, part)
@@ -152,14 +161,20 @@ class FleetScheduleService:
 
         return ResultBeside(result, keep)
 
-    async def _known(self, community_id: str, request: MemberDispatch) -> _Known:
-        now = self._clock.now()
-        grid = planned_grid(request.start, request.horizon_hours, request.resolution_minutes, now)
+    async def _members(self, community_id: str, request: MemberDispatch) -> tuple[str, ...]:
+        grid = self._grid(request)
+        async with self._store.community(community_id) as tx:
+            return _present(await tx.members.members(), grid.start)
+
+    def _grid(self, request: MemberDispatch) -> TimeGrid:
+        return planned_grid(request.start, request.horizon_hours, request.resolution_minutes, self._clock.now())
+
+    async def _known(self, community_id: str, request: MemberDispatch, member_ids: Sequence[str]) -> _Known:
+        now, grid = self._clock.now(), self._grid(request)
         provenance = Provenance(known_at(request.as_of, request.start, now))
         async with self._store.community(community_id) as tx:
             community = (await tx.communities.get(community_id)).community
             _check_sharing(community, grid)
-            member_ids = _present(await tx.members.members(), grid.start)
             place: dict[str | None, int] = {member_id: row for row, member_id in enumerate(member_ids)}
             place[None] = len(member_ids)
             assets = await tx.members.assets()
@@ -168,7 +183,14 @@ class FleetScheduleService:
             prices = await prices_of(tx, community, grid, request.prices, provenance)
         _note_assets(community, assets, provenance)
         return _Known(
-            community, grid, member_ids, storages, fuses_of(assets, place), roofs_of(assets, place), prices, provenance
+            community,
+            grid,
+            tuple(member_ids),
+            storages,
+            fuses_of(assets, place),
+            roofs_of(assets, place),
+            prices,
+            provenance,
         )
 
     async def _expected(self, community_id: str, known: _Known, part: Sequence[str]) -> bytes:

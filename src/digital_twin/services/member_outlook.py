@@ -1,5 +1,6 @@
 """What members are expected to use and generate, some hundred at a time, in agreement with the community's forecast."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from io import BytesIO
 
 import numpy as np
 
-from digital_twin.domain.readings import SeriesKey
+from digital_twin.domain.readings import SeriesKey, SeriesValues
 from digital_twin.domain.resampling import resample
 from digital_twin.domain.time import TimeGrid, floor_to_step
 from digital_twin.domain.units import Array
@@ -70,12 +71,18 @@ async def expected_of(
     """The mean of each member's like days of the last four weeks, as known then."""
     end = floor_to_step(min(as_of, grid.start), grid.step_minutes)
     past = TimeGrid(end - timedelta(days=HISTORY_DAYS), HISTORY_DAYS * 1440 // grid.step_minutes, grid.step_minutes)
+    keys = [SeriesKey(name, member_id) for member_id in member_ids for name in _SERIES]
+    told = await believed_readings(tx, keys, past.start, past.end, as_of)
+    return await asyncio.to_thread(_expected, told, member_ids, past, grid, zone)
+
+
+def _expected(
+    told: Sequence[SeriesValues], member_ids: Sequence[str], past: TimeGrid, grid: TimeGrid, zone: str
+) -> Expected:
     place = {member_id: row for row, member_id in enumerate(member_ids)}
     history = np.full((len(_SERIES), len(member_ids), past.steps), np.nan)
-    keys = [SeriesKey(name, member_id) for member_id in member_ids for name in _SERIES]
-    for series in await believed_readings(tx, keys, past.start, past.end, as_of):
-        row = place[str(series.key.member_id)]
-        history[_SERIES.index(series.key.name), row] = resample(series, past).values
+    for series in told:
+        history[_SERIES.index(series.key.name), place[str(series.key.member_id)]] = resample(series, past).values
     load, pv, net = history
     courses = (load, pv, np.maximum(net, 0.0), np.maximum(-net, 0.0))
     found = [np.maximum(expected_of_members(one, past, grid, zone), 0.0) for one in courses]
