@@ -6,6 +6,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from scipy.optimize import linprog
 from tests.cases import case_1, case_4
 from tests.test_dispatch_instances import random_problem
 
@@ -56,6 +58,55 @@ def test_every_point_is_the_best_plan_at_its_price(against: Traded) -> None:
         assert point.price_per_unit > 0
         best = at_price(problem, against, point.price_per_unit).objective_value
         assert point.schedule.cost + point.price_per_unit * point.measure == pytest.approx(best, abs=1e-5)
+
+
+def cheapest_within(problem: DispatchProblem, against: Traded, cap: float) -> float:
+    """By a linear program that was written out for this: charge, discharge, energy, import, export, curtailed, peak."""
+    outlook, storage, limits = problem.outlook, problem.storage, problem.limits
+    steps, hours = outlook.grid.steps, outlook.grid.step_hours
+    none, one = np.zeros(steps), np.ones(steps)
+    eye, zero = sp.eye_array(steps), sp.csr_array((steps, steps))
+    cost = [one * hours * storage.wear_per_kwh] * 2 + [none, hours * outlook.import_price_per_kwh]
+    cost += [-hours * outlook.export_price_per_kwh, none, [0.0]]
+    stored = [-hours * storage.charge_efficiency * eye, hours / storage.discharge_efficiency * eye]
+    balances = [
+        [-eye, eye, zero, eye, -eye, -eye, sp.csr_array((steps, 1))],
+        [*stored, eye - sp.eye_array(steps, k=-1), zero, zero, zero, sp.csr_array((steps, 1))],
+    ]
+    before = np.append(storage.initial_kwh, none[1:])
+    peaks = [zero, zero, zero, eye, zero, zero, -np.ones((steps, 1))]
+    factor = outlook.emission_factor_kg_per_kwh if against == "emissions" else one
+    capped = [none, none, none, none if against == "peak" else hours * factor, none, none, [float(against == "peak")]]
+    least_kwh = np.append(none[1:], storage.final_min_kwh)
+    upper = [storage.power_kw] * 2 + [storage.capacity_kwh, limits.import_kw, limits.export_kw, outlook.pv_kw]
+    found = linprog(
+        np.concatenate(cost),
+        A_ub=sp.vstack([sp.hstack(peaks), sp.csr_array(np.concatenate(capped)[None])]),
+        b_ub=np.append(none, cap),
+        A_eq=sp.vstack([sp.hstack(row) for row in balances]),
+        b_eq=np.concatenate([outlook.load_kw - outlook.pv_kw, before]),
+        bounds=np.column_stack(
+            [
+                np.concatenate([none, none, least_kwh, none, none, none, [0.0]]),
+                np.concatenate([*(np.broadcast_to(most, steps) for most in upper), [np.inf]]),
+            ]
+        ),
+        method="highs-ipm",
+    )
+    assert found.status == 0
+    return float(found.fun)
+
+
+@pytest.mark.parametrize("against", TRADED)
+@pytest.mark.parametrize("points", [4, 13, 30])
+def test_every_point_costs_what_another_program_finds_within_its_measure(against: Traded, points: int) -> None:
+    problem = case_4(96)
+    found = trade_off(problem, against, points=points).points
+    assert len(found) == points
+    for point in found:
+        beyond = 1e-7 * max(1.0, point.measure)  # what rounding leaves of the cap; without it the end has no interior
+        optimum = cheapest_within(problem, against, point.measure + beyond)
+        assert point.schedule.cost == pytest.approx(optimum, rel=1e-6)
 
 
 def test_the_ends_are_exact() -> None:

@@ -3,7 +3,7 @@
 The cheapest plan for each cap on the other measure (epsilon constraint; Haimes, Lasdon, Wismer 1971, IEEE Transactions
 on Systems, Man, and Cybernetics 1, 296-297): one row more in the compiled model, whose limit alone changes from point
 to point, so that the simplex method starts from the basis before. Both ends are lexicographic optima, hence exact; the
-others lie evenly along the curve.
+others lie evenly along the curve, but for the few that told its course: they are moved to where these are.
 """
 
 import time
@@ -35,6 +35,7 @@ SAME = 1e-6
 """Relative: points closer than this in either measure are one."""
 _COST = Weights(cost=1.0)
 _WITH_PEAK = Weights(cost=1.0, peak=1.0)
+"""Whose model has a peak."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,15 +65,31 @@ def trade_off(problem: DispatchProblem, against: Traded, *, points: int, time_li
     deadline = time.monotonic() + time_limit_s
     measure = measure_of(problem, against)
     stages = _stages(problem, measure)
+    weights = _WITH_PEAK if against == "peak" else _COST
     try:
-        cheapest, least = (solve_model(problem, _WITH_PEAK, time_limit_s=_left(deadline), stages=one) for one in stages)
+        cheapest, least = (solve_model(problem, weights, time_limit_s=_left(deadline), stages=one) for one in stages)
     except NoFeasiblePoint as error:
         raise explain_infeasible(problem, time_limit_s=left_s(deadline)) from error
     except OutOfTime as error:
         raise Unavailable("the ends of the trade-off were not found in time", retry_after_s=5) from error
     ends = [_point(problem, measure, one.solution.values, None) for one in (cheapest, least)]
-    found = _between(_Capped(problem, measure, cheapest), ends, points, deadline)
-    return TradeOff(tuple(_undominated(found)), measure.unit)
+    capped = _Capped(problem, measure, cheapest)
+    found = [_point(problem, measure, *plan) for plan in _between(capped, ends, points, deadline)]
+    return TradeOff(tuple(_undominated([*ends, *found])), measure.unit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Relaxed:
+    """The optimum within a cap of the model without its modes."""
+
+    cap: float
+    cost: float
+    values: dict[str, Array]
+    price: float
+
+
+_Plan = tuple[dict[str, Array], float | None]
+"""The values of the model's variables, and the price of the cap."""
 
 
 def _stages(problem: DispatchProblem, measure: Measure) -> tuple[list[Prices], list[Prices]]:
@@ -82,40 +99,47 @@ def _stages(problem: DispatchProblem, measure: Measure) -> tuple[list[Prices], l
     return [cost, measure.prices, idle], [{**measure.prices, **comfort}, cost, idle]
 
 
-def _between(capped: "_Capped", ends: list[TradeOffPoint], points: int, deadline: float) -> list[TradeOffPoint]:
-    """The ends and what lies between; in time order of the caps, as far as there is time."""
-    if ends[0].measure - ends[1].measure <= SAME * max(1.0, abs(ends[0].measure)):
-        return ends[:1]
-    found: list[TradeOffPoint] = []
-    with suppress(OutOfTime):
-        caps = _spread_caps(capped, ends, points, deadline)[::-1]
-        found.extend(capped.cheapest(cap, _left(deadline)) for cap in caps)
-    return [*ends, *found]
+def _between(capped: "_Capped", ends: list[TradeOffPoint], points: int, deadline: float) -> list[_Plan]:
+    """What lies between the ends; in time order of the caps, as far as there is time.
 
-
-def _spread_caps(capped: "_Capped", ends: list[TradeOffPoint], points: int, deadline: float) -> Array:
-    """Caps whose points lie evenly along the curve, as far as a few costs tell its course; those of the ends left out.
-
-    One sweep there and one back take far fewer pivots than caps in any other order.
+    One sweep there, for the course of the curve, and one back take far fewer pivots than caps in any other order.
     """
-    measures = np.linspace(ends[0].measure, ends[1].measure, COARSE)
-    between = [capped.lowest_cost(cap, _left(deadline)) for cap in measures[1:-1]]
-    # the least of the measure may cost what no curve of the relaxed model tells
-    costs = np.array([_value(ends[0]), *between, max(_value(ends[1]), *between)])
+    if ends[0].measure - ends[1].measure <= SAME * max(1.0, abs(ends[0].measure)):
+        return []
+    found: list[_Plan] = []
+    with suppress(OutOfTime):
+        measures = np.linspace(ends[0].measure, ends[1].measure, COARSE)
+        coarse = [capped.relaxed(cap, _left(deadline)) for cap in measures[1:-1]]
+        along = _along(measures, [_value(ends[0]), *(one.cost for one in coarse), _value(ends[1])])
+        wanted = np.linspace(0.0, along[-1], points)[1:-1]
+        known = dict(zip(_nearest(wanted, along[1:-1]), coarse, strict=True)) if wanted.size else {}
+        caps = np.interp(wanted, along, measures)
+        for number in range(wanted.size - 1, -1, -1):
+            relaxed = known.get(number) or capped.relaxed(caps[number], _left(deadline))
+            found.append(capped.cheapest(relaxed, _left(deadline)))
+    return found
+
+
+def _along(measures: Array, costs: list[float]) -> Array:
+    """How far along the curve these points lie, in units of its extent in each direction."""
+    costs[-1] = max(costs)  # the least of the measure may cost what no curve of the relaxed model tells
     spans = measures[0] - measures[-1], max(costs[-1] - costs[0], 1e-12)
     lengths = np.hypot(np.diff(measures) / spans[0], np.diff(costs) / spans[1])
-    along = np.concatenate([[0.0], np.cumsum(lengths)])
-    wanted = np.linspace(0.0, along[-1], points)[1:-1]
-    return np.interp(wanted, along, measures)
+    return np.concatenate([[0.0], np.cumsum(lengths)])
+
+
+def _nearest(wanted: Array, known: Array) -> list[int]:
+    """Which of the wanted places each of the known ones is nearest to."""
+    return np.abs(wanted - known[:, None]).argmin(axis=1).tolist()
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
 
 
 def _value(point: TradeOffPoint) -> float:
     """The cost, and what lost comfort counts for."""
     return point.schedule.objective_value
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
 
 
 def _undominated(found: list[TradeOffPoint]) -> list[TradeOffPoint]:
@@ -170,29 +194,28 @@ class _Capped:
     def named(self, x: Array) -> dict[str, Array]:
         return self._compiled.named(x)
 
-    def lowest_cost(self, cap: float, time_limit_s: float) -> float:
-        """Of the model without its modes. Raises OutOfTime."""
-        self._cap = cap
+    def relaxed(self, cap: float, time_limit_s: float) -> _Relaxed:
+        """Raises OutOfTime."""
         self._highs.changeRowBounds(self._row, -highspy.kHighsInf, cap - self._measure.constant)
         self._highs.setOptionValue("time_limit", time_limit_s + self._highs.getRunTime())
         if not run(self._highs):
             raise OutOfTime(-np.inf)
-        return float(self._highs.getInfo().objective_function_value) + self._constant
+        cost = float(self._highs.getInfo().objective_function_value) + self._constant
+        return _Relaxed(cap, cost, *self._values(self._highs))
 
-    def cheapest(self, cap: float, time_limit_s: float) -> TradeOffPoint:
-        """The cheapest plan within the cap. Raises OutOfTime."""
-        self.lowest_cost(cap, time_limit_s)
-        values, price = self._values(self._highs)
-        if any(mode.is_broken_by(values) for mode in self._modes):
-            chosen = choose_modes(self, self._numbers, self._stages, self._modes, values, time_limit_s=time_limit_s)
-            if not chosen.is_certain:
-                raise OutOfTime(chosen.bound)
-            again = highspy.Highs()
-            again.setOptionValue("output_flag", False)
-            again.passModel(self.program(chosen.numbers, self._stages[0]).to_highs())
-            run(again)
-            values, price = self._values(again)[0], None
-        return _point(self._problem, self._measure, values, price)
+    def cheapest(self, relaxed: _Relaxed, time_limit_s: float) -> _Plan:
+        """The cheapest plan within the cap of the relaxed one. Raises OutOfTime."""
+        if not any(mode.is_broken_by(relaxed.values) for mode in self._modes):
+            return relaxed.values, relaxed.price
+        self._cap = relaxed.cap
+        chosen = choose_modes(self, self._numbers, self._stages, self._modes, relaxed.values, time_limit_s=time_limit_s)
+        if not chosen.is_certain:
+            raise OutOfTime(chosen.bound)
+        again = highspy.Highs()
+        again.setOptionValue("output_flag", False)
+        again.passModel(self.program(chosen.numbers, self._stages[0]).to_highs())
+        run(again)
+        return self._values(again)[0], None
 
     def _values(self, highs: highspy.Highs) -> tuple[dict[str, Array], float]:
         solution = highs.getSolution()
