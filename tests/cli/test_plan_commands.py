@@ -42,9 +42,15 @@ def test_a_plan_is_explained_in_sentences(line: CommandLine, community: str, pla
     assert "What holds it back" in shown
     assert "What it does, and why" in shown
     told = json.loads(line.output("explain", "--community", community, str(plan["result_id"]), "--json"))
-    print(shown, json.dumps(told, indent=1)[:3000])
     for action in told["actions"]:  # of the plan that is kept, whichever process explains it
         assert action["text"].partition(": a kWh")[0] in " ".join(shown.split())
+
+
+def test_a_plan_under_risk_tells_what_may_come(line: CommandLine, community: str):
+    made = json.loads(line.output("dispatch", "--community", community, "--risk", "0.5", "--json"))
+    shown = " ".join(line.output("explain", "--community", community, made["result_id"]).split())
+    assert "What may come The worst 10% of what may come are" in shown
+    assert "A plan that looks at the mean alone" in shown
 
 
 def test_a_trade_off_is_a_plan_a_row(line: CommandLine, community: str):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from digital_twin.dashboard.charts.trade_offs import trade_off_chart, trade_off_table
+from digital_twin.dashboard.charts.trade_offs import most_valuable_frame, trade_off_chart, trade_off_table
 from digital_twin.dashboard.findings.trade_offs import trade_off_finding
 
 
@@ -36,3 +36,25 @@ def test_the_picture_and_its_table_hold_every_plan() -> None:
     assert drawn["layer" if "layer" in drawn else "mark"]
     table = trade_off_table(FOUND, "EUR")
     assert table["Cost EUR"].tolist() == [20.0, 22.0, 30.0]
+
+
+def test_who_would_gain_most_is_a_row_a_member_and_limit() -> None:
+    found = {
+        "unit": "EUR",
+        "members": [
+            {
+                "limit": limit, "unit": unit,
+                "most_valuable": [{"member_id": one, "objective_per_unit": -worth} for one, worth in worths.items()],
+            }
+            for limit, unit, worths in (
+                ("capacity_kwh", "kWh", {"home_1": 0.31, "home_2": 0.2}), ("import_fuse_kw", "kW", {"home_2": 0.05}),
+            )
+        ],
+    }  # fmt: skip
+    table = most_valuable_frame(found)
+    assert table.to_numpy().tolist() == [
+        ["home_1", "Battery capacity", "1 kWh", 0.31],
+        ["home_2", "Battery capacity", "1 kWh", 0.2],
+        ["home_2", "Fuse, inwards", "1 kW", 0.05],
+    ]
+    assert table.columns.tolist() == ["Member", "Limit", "More", "Would save EUR"]

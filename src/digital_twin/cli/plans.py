@@ -23,7 +23,14 @@ def explain(community: CommunityOption, result: ResultArgument, url: Url = None,
     if as_json:
         output.console.print_json(data=answer)
         return
-    for title, lines in (("What holds it back", answer["limits"]), ("What it does, and why", answer["actions"])):
+    parts = [
+        ("What may come", list(answer.get("risk", {}).values())),
+        ("What holds it back", [*answer["limits"], *answer.get("members", ())]),
+        ("What it does, and why", answer["actions"]),
+    ]
+    for title, lines in parts:
+        if not lines and title != "What holds it back":
+            continue
         output.console.print(title, style="bold")
         for line in lines or [{"text": "nothing"}]:
             output.console.print(f"  {line['text']}", markup=False, highlight=False)

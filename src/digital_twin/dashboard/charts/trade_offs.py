@@ -13,6 +13,24 @@ AIMS = {
 }
 
 
+LIMITS = {
+    "capacity_kwh": "Battery capacity",
+    "power_kw": "Battery power",
+    "import_fuse_kw": "Fuse, inwards",
+    "export_fuse_kw": "Fuse, outwards",
+}
+
+
+def most_valuable_frame(found: Document) -> pd.DataFrame:
+    """The members for whom one more kWh or kW would save most."""
+    rows = [
+        (member["member_id"], LIMITS[one["limit"]], f"1 {one['unit']}", -member["objective_per_unit"])
+        for one in found["members"]
+        for member in one["most_valuable"]
+    ]
+    return pd.DataFrame(rows, columns=["Member", "Limit", "More", f"Would save {found['unit']}"]).round(4)
+
+
 def trade_off_frame(found: Document) -> pd.DataFrame:
     """The points with their figures."""
     names = ("number", "measure", "cost", "price_per_unit", "emissions_kg", "peak_kw", "self_sufficiency")

@@ -7,6 +7,7 @@ from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings import member_plans as findings
 from digital_twin.dashboard.frames import Document, hourly
 from digital_twin.dashboard.layout import newest_results, numbers, picture, plain, provenance
+from digital_twin.dashboard.pages.trade_offs import show_reasons
 from digital_twin.dashboard.runs import runs_of, tell_newest
 from digital_twin.dashboard.visit import Visit
 from digital_twin.dashboard.wording import money
@@ -73,6 +74,8 @@ def _of_all(visit: Visit, plan: Document) -> None:
     st.subheader("Who saves what", anchor=False)
     st.markdown(plain(findings.savings_sentence(plan, visit.currency)))
     numbers("Who saves what", charts.savings_frame(plan).round(2))
+    st.subheader("What holds it back", anchor=False)
+    show_reasons(visit, plan, [])
     st.caption(findings.certificate_sentence(plan))
 
 

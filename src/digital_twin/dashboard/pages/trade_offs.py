@@ -6,7 +6,7 @@ from digital_twin.dashboard.charts import trade_offs as charts
 from digital_twin.dashboard.clock import local_text, parsed
 from digital_twin.dashboard.findings.trade_offs import trade_off_finding
 from digital_twin.dashboard.frames import Document
-from digital_twin.dashboard.layout import asked, picture, plain, told_problems
+from digital_twin.dashboard.layout import asked, numbers, picture, plain, told_problems
 from digital_twin.dashboard.visit import Visit
 from digital_twin.domain import errors
 
@@ -21,11 +21,18 @@ def show_reasons(visit: Visit, schedule: Document, otherwise: list[str]) -> None
         for text in otherwise or [NO_LIMIT]:
             st.markdown(f"- {plain(text)}")
         return
-    for one in found["limits"] or [{"text": NO_LIMIT}]:
+    for part in found.get("risk", {}).values():
+        st.markdown(plain(part["text"]))
+    for one in [*found["limits"], *found.get("members", ())] or [{"text": NO_LIMIT}]:
         st.markdown(f"- {plain(one['text'])}")
-    with st.expander(f"What it does when, and why ({len(found['actions'])})"):
-        for one in [*found["actions"], *({"text": note} for note in found["notes"])]:
-            st.markdown(f"- {plain(one['text'])}")
+    if found.get("members"):
+        numbers("For whom more would be worth most", charts.most_valuable_frame(found))
+    if found["actions"]:
+        with st.expander(f"What it does when, and why ({len(found['actions'])})"):
+            for one in found["actions"]:
+                st.markdown(f"- {plain(one['text'])}")
+    for note in found["notes"]:
+        st.caption(plain(note))
 
 
 def show_in_force(visit: Visit, schedule: Document) -> None:
@@ -37,7 +44,8 @@ def show_in_force(visit: Visit, schedule: Document) -> None:
     if active is not None:
         is_this = active["schedule"]["result_id"] == schedule["result_id"]
         since = local_text(parsed(active["applied_at"]), visit.zone)
-        st.caption(f"{'This plan' if is_this else 'Another plan'} is in force since {since}.")
+        who = f", applied by {active['applied_by_name']}" if "applied_by_name" in active else ""
+        st.caption(plain(f"{'This plan' if is_this else 'Another plan'} is in force since {since}{who}."))
         if is_this:
             return
     if visit.may_run and st.button("Put this plan in force", icon=":material/play_arrow:"):
