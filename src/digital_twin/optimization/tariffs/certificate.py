@@ -46,12 +46,12 @@ def bound_of_welfare(model: TariffModel, optimum: Optimum, prices: Array) -> flo
     of_budget, of_floor = prices_of_budgets(model, optimum), price_of_floor(model, optimum)
     if not _is_concave(model.parts, of_budget, of_floor):
         return np.inf
-    found = [prices]
+    found = _tangent_bound(model, optimum, prices, (of_budget, of_floor))
     for near in NEAR_KINKS:
         at_kinks = _at_kinks(model.parts.problem, prices, near)
-        if (at_kinks != found[-1]).any():
-            found.append(at_kinks)
-    return min(_tangent_bound(model, optimum, one, (of_budget, of_floor)) for one in found)
+        if at_kinks is not None:
+            found = min(found, _tangent_bound(model, optimum, at_kinks, (of_budget, of_floor)))
+    return found
 
 
 def _tangent_bound(model: TariffModel, optimum: Optimum, prices: Array, worth: tuple[Array, float]) -> float:
@@ -73,12 +73,19 @@ def _tangent_bound(model: TariffModel, optimum: Optimum, prices: Array, worth: t
     return bound + unused * scale.money + float(np.abs(left) @ reach)
 
 
-def _at_kinks(problem: TariffProblem, prices: Array, near: float) -> Array:
-    """These prices, those that lie close to a reference price put there: to either side L has another tangent."""
+def _at_kinks(problem: TariffProblem, prices: Array, near: float) -> Array | None:
+    """These prices, those that lie close to a reference price put there: to either side L has another tangent.
+
+    None where there is nothing to put.
+    """
     block, reference = problem.calendar.block, problem.outlook.import_price_per_kwh
-    away, nearest = np.abs(prices[block] - reference), np.full(prices.size, np.inf)
+    away = np.abs(prices[block] - reference)
+    close = (away > 0) & (away < near * float(np.abs(reference).max()))
+    if not close.any():
+        return None
+    nearest = np.full(prices.size, np.inf)
     np.minimum.at(nearest, block, away)
-    moved, here = prices.copy(), (away == nearest[block]) & (away < near * float(np.abs(reference).max()))
+    moved, here = prices.copy(), close & (away == nearest[block])
     moved[block[here]] = reference[here]
     return moved
 

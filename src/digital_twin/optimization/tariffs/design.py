@@ -94,12 +94,13 @@ class _Solved:
 
     model: TariffModel
     optimum: Optimum
+    prices: Array  # (K,)
 
-    @property
-    def prices(self) -> Array:  # (K,)
-        limits = self.model.parts.problem.limits
-        scaled = self.optimum.x[: self.model.parts.problem.calendar.blocks] * self.model.scale.price_per_kwh
-        return _rounded(self.model.parts.problem, np.clip(scaled, limits.low_per_kwh, limits.high_per_kwh))
+    @classmethod
+    def at(cls, model: TariffModel, optimum: Optimum) -> "_Solved":
+        problem = model.parts.problem
+        scaled = optimum.x[: problem.calendar.blocks] * model.scale.price_per_kwh
+        return cls(model, optimum, _rounded(problem, scaled))
 
     @property
     def bound(self) -> float:
@@ -149,7 +150,7 @@ def _convex_steps(problem: TariffProblem, prices: Array) -> _Solved | None:
         value = np.inf if optimum is None else model.objective(optimum.x)
         if optimum is None or value > least - NO_GAIN * abs(least):
             break
-        best, least = _Solved(model, optimum), value
+        best, least = _Solved.at(model, optimum), value
         around = best.prices[problem.calendar.block] - problem.outlook.import_price_per_kwh
     return best
 
@@ -177,7 +178,7 @@ def _solved(problem: TariffProblem) -> _Solved:
     optimum = _minimised(model)
     if optimum is None:
         raise _conflict(problem, None)
-    return _Solved(model, optimum)
+    return _Solved.at(model, optimum)
 
 
 def _conflict(problem: TariffProblem, around: Array | None) -> TwinError:
