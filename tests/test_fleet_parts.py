@@ -167,4 +167,23 @@ def test_prices_of_any_kind_give_a_bound_of_the_connection(seed: int) -> None:
     prices, bound = grid.bounded(generator.normal(0, 1, grid.right_side.size))
     for _ in range(5):
         injection = generator.normal(0, 3, 24)
-        assert bound - prices[:24] @ injection <= grid.recourse(injection, prices).cost + 1e-9
+        assert bound - prices[:24] @ injection <= grid.recourse(injection).cost + 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS)
+def test_the_connection_is_used_at_the_least_cost_whatever_the_peak_costs(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    problem = fleet(KINDS[seed % 7], 5, seed, steps=24)
+    grid = replace(
+        grid_side(problem, standard_fleet(problem)),
+        import_cost=generator.uniform(-0.3, 0.4, 24),
+        export_gain=np.full(24, -0.31),
+        peak_cost=generator.choice([0.01, 0.3, 2.0]),
+        peak_so_far_kw=generator.choice([0.0, 3.0]),
+    )
+    injection = generator.normal(0, 3, 24)
+    right = grid.right_side.copy()
+    right[:24] -= injection
+    optimum = linprog(grid.cost, A_eq=grid.rows, b_eq=right, bounds=[(0, room) for room in grid.room])
+    assert grid.recourse(injection).cost == pytest.approx(optimum.fun, rel=1e-7, abs=1e-7)

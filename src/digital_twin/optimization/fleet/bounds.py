@@ -12,14 +12,14 @@ from digital_twin.domain.units import Array
 from digital_twin.optimization.fleet.battery_programme import best_answers
 from digital_twin.optimization.fleet.columns import MOST_GROUPS, ColumnMaster, Columns
 from digital_twin.optimization.fleet.grid import GridSide
-from digital_twin.optimization.fleet.plan import FleetProgress, relative_gap
+from digital_twin.optimization.fleet.plan import FleetProgress, gap_scale, relative_gap
 from digital_twin.optimization.fleet.presolve import StandardFleet
 from digital_twin.optimization.fleet.repair import follow_courses
 
 STRICT = 1e4
 """What lies beyond hard limits costs so many times more in an upper bound than in the interior point."""
 
-_WITHIN = 1e-6
+_WITHIN = 1e-9
 """Part of a hard limit that plans stay below it, for rounding."""
 
 _WORTH_MIXING = 4
@@ -34,7 +34,8 @@ class Bounds:
 
     def __init__(self, standard: StandardFleet, grid: GridSide, *, tolerance: float, hard: bool) -> None:
         self.tolerance = tolerance
-        self._standard, self._grid = standard, grid
+        self._standard, self.grid = standard, grid
+        self.hard = hard
         self._strict = _stricter(grid) if hard else grid
         count = standard.units.wear.size
         groups = max(1, min(count, MOST_GROUPS))
@@ -61,10 +62,20 @@ class Bounds:
         fixed = self._standard.fixed_cost
         return FleetProgress(iterations, self.lower + fixed, self.upper + fixed, self.gap)
 
+    @property
+    def scale(self) -> float:
+        """What a gap is held against at the least."""
+        fixed = self._standard.fixed_cost
+        return gap_scale(min(abs(self.lower + fixed), abs(self.upper + fixed)), self.grid.retail_cost)
+
+    def raise_lower(self, lower: float) -> None:
+        """Take up a bound that was proved elsewhere."""
+        self.lower = min(max(self.lower, lower), self.upper)
+
     def look_at(self, courses: Array, prices: Array) -> None:
         """Bounds from an iterate's courses (U, T) and prices of the community's rows, and from all earlier ones."""
         self.try_prices(prices)
-        self._try_courses(courses)
+        self.try_courses(courses)
         if not self.met and len(self._master.blocks) >= _WORTH_MIXING:
             self._mix()
 
@@ -75,15 +86,16 @@ class Bounds:
 
     def _gap(self, upper: float) -> float:
         fixed = self._standard.fixed_cost
-        return relative_gap(self.lower + fixed, upper + fixed, self._grid.retail_cost)
+        return relative_gap(self.lower + fixed, upper + fixed, self.grid.retail_cost)
 
-    def _try_courses(self, courses: Array) -> None:
+    def try_courses(self, courses: Array) -> None:
+        """An upper bound from courses (U, T), which are mixed with others later."""
         injection, cost = self._follow(courses)
         self._take(courses, injection, cost)
         self._master.add(Columns(injection, cost, courses.copy()))
 
     def _follow(self, courses: Array) -> tuple[Array, Array]:
-        balance = self._best_prices[: self._grid.load_kw.size]
+        balance = self._best_prices[: self.grid.load_kw.size]
         return follow_courses(self._standard.units, self._standard.end_value, courses, self._groups, balance)
 
     def _take(self, courses: Array, injection_kw: Array, cost: Array) -> None:
@@ -94,8 +106,8 @@ class Bounds:
 
     def try_prices(self, prices: Array) -> None:
         """A lower bound from prices of the community's rows, and the units' answers as courses to mix."""
-        bounded, side = self._grid.bounded(prices)
-        balance = bounded[: self._grid.load_kw.size]
+        bounded, side = self.grid.bounded(prices)
+        balance = bounded[: self.grid.load_kw.size]
         injection, cost = best_answers(self._standard.units, balance, self._standard.end_value, self._groups)
         lower = side + float(cost.sum()) - float(injection.sum(axis=0) @ balance)
         if lower > self.lower:
@@ -133,7 +145,7 @@ class Bounds:
         return courses
 
     def _cost_with(self, injection_kw: Array, units_cost: float) -> float:
-        return units_cost + self._strict.recourse(injection_kw, self._best_prices).cost
+        return units_cost + self._strict.recourse(injection_kw).cost
 
 
 def _stricter(grid: GridSide) -> GridSide:

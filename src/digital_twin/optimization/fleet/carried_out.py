@@ -36,7 +36,7 @@ def carried_out(
     charge_kw, discharge_kw, soc_kwh, from_surplus_kw = standard.of_storages(followed)
     curtailable_kw = _curtailable(problem, standard, charge_kw, discharge_kw)
     together_kw = curtailable_kw.sum(axis=0)
-    recourse = grid.recourse(injection_kw[0], bounds.prices, at_most_kw=together_kw)
+    recourse = grid.recourse(injection_kw[0], at_most_kw=together_kw)
     spilled_kw = standard.spilled_kw.copy()
     np.subtract.at(spilled_kw, problem.storages.member, from_surplus_kw)
     share = np.minimum(recourse.curtailed_kw / np.maximum(together_kw, np.finfo(np.float64).tiny), 1.0)

@@ -14,6 +14,7 @@ from digital_twin.domain.errors import Infeasible, TwinError
 from digital_twin.optimization.fleet.bounds import Bounds
 from digital_twin.optimization.fleet.carried_out import carried_out, certified
 from digital_twin.optimization.fleet.check import violations
+from digital_twin.optimization.fleet.directions import settle_directions
 from digital_twin.optimization.fleet.grid import grid_side
 from digital_twin.optimization.fleet.limits import counting_problem, exceeds_limits, no_plan_within_limits
 from digital_twin.optimization.fleet.plan import DEFAULT_GAP, FleetPlan, FleetProblem, FleetProgress
@@ -70,7 +71,7 @@ def _within_limits(problem: FleetProblem, plan: FleetPlan, tolerance: float, unt
     if exceeds_limits(problem, counted):
         counted = _in_one_direction(counting, counted, tolerance, until)
     if exceeds_limits(problem, counted):
-        raise no_plan_within_limits(problem, counted)
+        raise no_plan_within_limits(problem, counted, until)
     kept = replace(counted, value_per_kwh=plan.value_per_kwh, iterations=plan.iterations + counted.iterations)
     return certified(problem, kept, plan.lower_bound, tolerance)
 
@@ -82,6 +83,8 @@ def _search(problem: FleetProblem, tolerance: float, until: float, progress: Rep
     bounds = Bounds(standard, grid, tolerance=tolerance, hard=problem.limits.beyond_per_kwh is None)
     search = Search(standard, grid, bounds, until=until, progress=progress)
     search.run()
+    if not bounds.met:
+        settle_directions(standard, bounds, until=until)
     return carried_out(problem, standard, grid, bounds, search.iterations)
 
 

@@ -110,39 +110,44 @@ class GridSide:
         reduced[(reduced < 0) & (reduced > -1e-14 * (np.abs(self.cost) + np.abs(self.cost).max()))] = 0.0
         return bounded, float(np.minimum(reduced, 0.0) @ self.room + bounded @ self.right_side)
 
-    def recourse(
-        self, injection_kw: Array, prices: Array | None = None, *, at_most_kw: Array | None = None
-    ) -> "Recourse":
+    def recourse(self, injection_kw: Array, *, at_most_kw: Array | None = None) -> "Recourse":
         """The cheapest use of the connection for what the units inject.
 
-        Without a peak charge it is the cheapest in each interval; with one, the better of two: as if there were none,
-        and as if import of each interval added to the peak what the prices say.
-
         Args:
-            prices: of the rows
             at_most_kw: what may be curtailed, if less than all that can be.  # (T,)
         """
         lowest = self.load_kw - injection_kw - self.pv_kw
         highest = lowest + (self.pv_kw if at_most_kw is None else np.minimum(at_most_kw, self.pv_kw))
-        plain = self._cheapest(lowest, highest, self.import_cost)
-        if prices is None or not self.with_peak:
-            return plain
-        shifted = self._cheapest(lowest, highest, self.import_cost - prices[self.load_kw.size :])
-        return min(plain, shifted, key=lambda found: found.cost)
-
-    def _cheapest(self, lowest: Array, highest: Array, import_cost: Array) -> "Recourse":
-        """The cheapest net import between what it is with all generation used and with all of it curtailed."""
-        kinks = [0.0, self.import_limit_kw, -self.export_limit_kw, self.peak_so_far_kw]
-        candidates = np.array([lowest, highest, *(np.full(lowest.size, kink) for kink in kinks)])
-        net = np.clip(candidates, lowest, highest)
+        net = self._cheapest(lowest, highest)
+        if self.with_peak and (net > np.maximum(lowest, 0.0)).any():
+            net = self._below_peak(net, lowest)
         bought, sold = np.maximum(net, 0.0), np.maximum(-net, 0.0)
         beyond = np.maximum(bought - self.import_limit_kw, 0.0) + np.maximum(sold - self.export_limit_kw, 0.0)
-        cost = import_cost * bought - self.export_gain * sold + self.beyond_cost * beyond
-        best = np.argmin(cost, axis=0), np.arange(lowest.size)
-        bought, sold, beyond = bought[best], sold[best], beyond[best]
-        energy = self.import_cost @ bought - self.export_gain @ sold + self.beyond_cost * beyond.sum()
-        peak = self.peak_cost * max(0.0, float(bought.max()) - self.peak_so_far_kw)
-        return Recourse(bought, sold, np.maximum(net[best] - lowest, 0.0), beyond, float(energy) + peak)
+        return Recourse(bought, sold, np.maximum(net - lowest, 0.0), beyond, float(self._costs(net)))
+
+    def _cheapest(self, lowest: Array, highest: Array) -> Array:
+        """The net import of least cost, without a peak charge, between all generation used and all of it curtailed."""
+        kinks = [0.0, self.import_limit_kw, -self.export_limit_kw]
+        candidates = np.array([lowest, highest, *(np.full(lowest.size, kink) for kink in kinks)])
+        net = np.clip(candidates, lowest, highest)
+        return net[np.argmin(self._energy_costs(net), axis=0), np.arange(lowest.size)]
+
+    def _below_peak(self, net: Array, lowest: Array) -> Array:
+        """Where generation is curtailed to import more: only up to the peak that costs least in all."""
+        kinks = [0.0, self.import_limit_kw, self.peak_so_far_kw]
+        peaks = np.maximum(np.unique(np.concatenate([net, lowest, kinks])), 0.0)
+        below = np.minimum(net, np.maximum(peaks[:, None], lowest))
+        return below[np.argmin(self._costs(below))]
+
+    def _costs(self, net: Array) -> Array:
+        """Of courses of net import, with the peak charge."""  # (..., T) to (...)
+        peak = np.maximum(net.max(axis=-1) - self.peak_so_far_kw, 0.0)
+        return self._energy_costs(net).sum(axis=-1) + self.peak_cost * peak
+
+    def _energy_costs(self, net: Array) -> Array:
+        bought, sold = np.maximum(net, 0.0), np.maximum(-net, 0.0)
+        beyond = np.maximum(bought - self.import_limit_kw, 0.0) + np.maximum(sold - self.export_limit_kw, 0.0)
+        return self.import_cost * bought - self.export_gain * sold + self.beyond_cost * beyond
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ import numpy as np
 from digital_twin.domain.errors import Infeasible, TwinError, Unavailable
 from digital_twin.optimization.fleet.bounds import Bounds
 from digital_twin.optimization.fleet.check import POWER_TOLERANCE_KW, violations
+from digital_twin.optimization.fleet.directions import settle_directions
 from digital_twin.optimization.fleet.grid import grid_side
 from digital_twin.optimization.fleet.plan import DEFAULT_GAP, FleetPlan, FleetProblem
 from digital_twin.optimization.fleet.presolve import standard_fleet
@@ -38,10 +39,11 @@ def counting_problem(problem: FleetProblem) -> FleetProblem:
     )
 
 
-def no_plan_within_limits(problem: FleetProblem, counted: FleetPlan) -> TwinError:
-    """Why there is none, from the plan that goes the least beyond: proved by its prices, or not found in time."""
-    least_kwh = _least_beyond(problem, counted)
-    if least_kwh <= _NEGLIGIBLE * max(1.0, problem.grid.step_hours * float(problem.members.load_kw.sum())):
+def no_plan_within_limits(problem: FleetProblem, counted: FleetPlan, until: float) -> TwinError:
+    """Why there is none, from the plan that goes the least beyond: proved, or not found in time."""
+    negligible_kwh = _NEGLIGIBLE * max(1.0, problem.grid.step_hours * float(problem.members.load_kw.sum()))
+    least_kwh = _least_beyond(problem, counted, (negligible_kwh, until))
+    if least_kwh <= negligible_kwh:
         return Unavailable(
             "no plan within the community's limits was found in time; allow more time, or price what goes beyond them"
         )
@@ -64,12 +66,18 @@ def no_plan_within_limits(problem: FleetProblem, counted: FleetPlan) -> TwinErro
     )
 
 
-def _least_beyond(problem: FleetProblem, counted: FleetPlan) -> float:
-    """What goes beyond the limits in any plan, by the prices of one, where use costs nothing."""
+def _least_beyond(problem: FleetProblem, counted: FleetPlan, enough: tuple[float, float]) -> float:
+    """What goes beyond the limits in any plan where use costs nothing, by the prices of one, or else exactly.
+
+    Args:
+        enough: kWh from which on the prices' answer will do, and when to stop looking
+    """
     counting = counting_problem(problem)
     free = np.zeros(problem.storages.member.size)
     counting = replace(counting, storages=replace(counting.storages, wear_per_kwh=free))
     standard = standard_fleet(counting)
     bounds = Bounds(standard, grid_side(counting, standard), tolerance=DEFAULT_GAP, hard=False)
     bounds.try_prices(problem.grid.step_hours * counted.value_per_kwh)
+    if bounds.lower <= enough[0]:
+        settle_directions(standard, bounds, until=enough[1])
     return bounds.lower

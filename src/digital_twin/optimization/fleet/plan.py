@@ -146,7 +146,12 @@ def relative_gap(lower: float, upper: float, retail_cost: float) -> float:
     """How far the plan may lie above the best, relative to its cost or to 1 % of what the load costs at retail."""
     if not np.isfinite(upper) or not np.isfinite(lower):
         return np.inf
-    return max(0.0, upper - lower) / max(abs(upper), 0.01 * retail_cost, _NO_COST)
+    return max(0.0, upper - lower) / gap_scale(upper, retail_cost)
+
+
+def gap_scale(cost: float, retail_cost: float) -> float:
+    """What a gap is told relative to."""
+    return max(abs(cost), 0.01 * retail_cost, _NO_COST)
 
 
 def _shape(values: Array, name: str) -> tuple[int, int]:
