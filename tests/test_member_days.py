@@ -52,6 +52,19 @@ def test_a_weighted_mean_by_hand():
     assert expected_of_members(history, PAST, DAY, "UTC")[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("twice", [(5.0, 5.0), (4.0, 6.0), (5.0, np.nan), (np.nan, 5.0)])
+def test_an_hour_that_a_25_hour_day_has_twice_counts_once_whichever_is_missing(twice: tuple[float, float]):
+    monday = datetime(2026, 10, 26, tzinfo=ZoneInfo("Europe/Vienna")).astimezone(UTC)
+    past = TimeGrid(monday - timedelta(days=HISTORY_DAYS), HISTORY_DAYS * HOURS, 60)
+    history = np.ones((1, past.steps))
+    history[0, -23:-21] = twice  # Sunday 02:00 in summer time, and again in winter time
+    found = expected_of_members(history, past, TimeGrid(monday, HOURS, 60), "Europe/Vienna")[0]
+    history[0, -23:-21] = 5.0
+    assert found == pytest.approx(expected_of_members(history, past, TimeGrid(monday, HOURS, 60), "Europe/Vienna")[0])
+    assert found[2] > 1.0
+    assert np.delete(found, 2) == pytest.approx(1.0)
+
+
 def test_a_home_with_a_day_of_readings_is_unknown_and_does_not_touch_the_others():
     history = by_days(np.ones((2, HISTORY_DAYS)))
     history[0, HOURS:] = np.nan

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from digital_twin.domain.time import TimeGrid
 from digital_twin.domain.units import Array
-from digital_twin.forecasting.local_days import cells_of
+from digital_twin.forecasting.local_days import Cells, cells_of
 
 HISTORY_DAYS = 28
 FEWEST_DAYS = 2.0
@@ -31,8 +31,7 @@ def expected_of_members(history: Array, past: TimeGrid, grid: TimeGrid, zone: st
     """  # (N, T)
     was, comes = cells_of(past, zone), cells_of(grid, zone)
     first, days = int(was.day[0]), int(was.day[-1] - was.day[0]) + 1
-    table = np.full((history.shape[0], days, was.slots), np.nan)
-    table[:, was.day - first, was.slot] = history
+    table = _by_day(history, was, first, days)
     known = np.isfinite(table)
     wanted, row = np.unique(comes.day, return_inverse=True)
     weight = _alike(wanted, first + np.arange(days))  # (D', D)
@@ -43,6 +42,20 @@ def expected_of_members(history: Array, past: TimeGrid, grid: TimeGrid, zone: st
     expected: Array = by_slot[:, row, comes.slot]
     expected[np.isfinite(history).sum(axis=1) * past.step_hours < 24 * FEWEST_DAYS] = np.nan
     return expected
+
+
+def _by_day(history: Array, cells: Cells, first_day: int, days: int) -> Array:
+    """By local day and slot; one that a 25-hour day has twice holds the mean of what is known of both."""  # (N, D, S)
+    table = np.full((history.shape[0], days, cells.slots), np.nan)
+    day, slot = cells.day - first_day, cells.slot
+    is_again = np.ones(day.size, dtype=np.bool_)
+    is_again[np.unique(day * cells.slots + slot, return_index=True)[1]] = False
+    table[:, day[~is_again], slot[~is_again]] = history[:, ~is_again]
+    if is_again.any():
+        once, twice = table[:, day[is_again], slot[is_again]], history[:, is_again]
+        both = np.where(np.isnan(twice), once, (once + twice) / 2)
+        table[:, day[is_again], slot[is_again]] = np.where(np.isnan(once), twice, both)
+    return table
 
 
 def shared_out(expected: Array, total: Array) -> Array:
