@@ -6,9 +6,9 @@ takes two comparisons an interval. Where prices are so negative that burning ene
 plan: the two pieces become one, the chord between full discharge and full charge, whose value no plan of one direction
 at a time falls below.
 
-`optimization/foresight.py` merges by the same idea. There an interval has up to seven pieces of a connection, least energies
-and limits that may leave no plan, and burning is refused; here it has one price, the tube has seen to what is possible, and
-the bound needs the chord. What both share is a loop of ten lines.
+`optimization/foresight.py` merges by the same idea. There an interval has up to seven pieces of a connection and
+limits that may leave no plan, and burning is refused; here it has one price, the tube has seen to what is possible,
+and the bound needs the chord. What both share is one loop.
 
 Source: Bertsekas (2012), Dynamic Programming and Optimal Control I, section 3.2, for base-stock policies.
 """
