@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
 PASSWORD = "correct horse battery"
 START_TIMEOUT_S, PATIENCE_S = 120.0, 300.0
+FEW_TICKS = 5
+"""A process that waits takes less processor time than that in a moment."""
+
 NEVER_OUTGOING = range(15_000, 32_768)
 
 
@@ -103,16 +106,20 @@ class Installation:
         assert self._server is not None
         return _family(self._server.pid)
 
+    def worker_family(self) -> list[int]:
+        """The worker that the server started, and what it has started itself."""
+        return _family(self.child("worker"))
+
     def kill_worker(self) -> list[int]:
         """SIGKILL to the worker that the server started, and starts again; gives it and what it had started itself."""
-        processes = _family(self.child("worker"))
+        processes = self.worker_family()
         os.kill(processes[0], signal.SIGKILL)
         return processes
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
         """The server's worker stands still with all that it has started, as on a machine that sleeps, then wakes."""
-        processes = _family(self.child("worker"))
+        processes = self.worker_family()
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -176,6 +183,26 @@ class Installation:
 def is_running(pid: int) -> bool:
     """Whether there is such a process that has not ended; Linux, proc(5)."""
     return _status(pid) not in (None, "Z")
+
+
+def busiest(processes: Collection[int]) -> int:
+    """Which of the processes computes."""
+    before = {pid: _ticks(pid) for pid in processes}
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        time.sleep(0.2)
+        most = max(processes, key=lambda pid: _ticks(pid) - before[pid])
+        if _ticks(most) - before[most] > FEW_TICKS:
+            return most
+        assert time.monotonic() < deadline, "none of the processes computes"
+
+
+def _ticks(pid: int) -> int:
+    """Processor time of the process in the system's ticks; none of one that has ended."""
+    try:
+        return sum(int(one) for one in _after_name(pid)[11:13])
+    except OSError:
+        return 0
 
 
 def _status(pid: int) -> str | None:
