@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from tests.histories import VIENNA, history
 from tests.test_ensemble import ENSEMBLE, asked_after, training, yesterday_times
-from tests.test_forecasting import VIENNA, history
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.forecasting.backtest import Backtest, backtest

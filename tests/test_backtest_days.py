@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from tests.builders import MONDAY
-from tests.test_forecasting import VIENNA, history
+from tests.histories import VIENNA, history
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.forecasting.auto import make_forecast

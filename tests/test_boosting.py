@@ -7,7 +7,7 @@ from statistics import NormalDist
 import lightgbm
 import numpy as np
 import pytest
-from tests.test_forecasting import VIENNA, history, task
+from tests.histories import VIENNA, history, task
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid, local_clock

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import MONDAY
-from tests.test_forecasting import VIENNA, history
+from tests.histories import VIENNA, history
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.time import TimeGrid

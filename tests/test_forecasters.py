@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.test_forecasting import VIENNA, history, task
+from tests.histories import VIENNA, history, task
 
 from digital_twin.forecasting.auto import make_forecast
 from digital_twin.forecasting.ensemble import Ensemble
@@ -127,7 +127,7 @@ from pathlib import Path
 import numpy as np
 from digital_twin.forecasting import auto, model_bytes
 from digital_twin.forecasting.registry import MODELS, find_forecaster
-from tests.test_forecasting import history, task
+from tests.histories import history, task
 for name in MODELS:
     find_forecaster(name)
 for path in sorted(Path({str(tmp_path)!r}).glob("*.npz")):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks import forecasting
+from tests.histories import history
 from tests.test_ensemble import training
-from tests.test_forecasting import history
 
 SCRIPT = """
 import pathlib, sys

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 from tests.builders import MONDAY, community, series, trained_version
-from tests.test_forecast_care import DAY, HERE, World, load
+from tests.cared_for import DAY, HERE, World, load
 
 from digital_twin.domain.errors import Unavailable
 from digital_twin.domain.time import TimeGrid

@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import MONDAY
+from tests.histories import VIENNA, warmed_history
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid, local_clock
@@ -20,53 +20,13 @@ from digital_twin.forecasting.auto import make_forecast, preferred_models
 from digital_twin.forecasting.forecast import ForecastTask, History, Site
 from digital_twin.forecasting.forecaster import TrainingTask
 from digital_twin.forecasting.lstm import FittedLstm, lstm
-from digital_twin.forecasting.lstm_inputs import (
-    DAYS,
-    HOURS,
-    WEATHER,
-    WINDOW,
-    HourlySeries,
-    Windows,
-    hourly_series,
-    windows_of,
-)
-from digital_twin.forecasting.lstm_network import (
-    BASE,
-    LEVELS,
-    MEDIAN,
-    SHAPES,
-    UNITS,
-    Weights,
-    quantiles_of,
-    shipped_base,
-)
-from digital_twin.forecasting.lstm_training import (
-    Teaching,
-    draw_windows,
-    fresh_weights,
-    network_of,
-    series_of,
-    train,
-)
+from digital_twin.forecasting.lstm_inputs import DAYS, HOURS, WEATHER, HourlySeries, Windows
+from digital_twin.forecasting.lstm_network import BASE, LEVELS, MEDIAN, SHAPES, Weights, quantiles_of, shipped_base
+from digital_twin.forecasting.lstm_training import Teaching, draw_windows, fresh_weights, series_of, train
 from digital_twin.forecasting.registry import models_to_train
 from digital_twin.forecasting.within_hours import NORMAL_WIDTH, quantiles_within_hours
 
-VIENNA = Site(48.2, 16.4, "Europe/Vienna", 100, 500.0, "AT")
-FLOAT32 = 1e-5
-"""How far sums of float32 may differ with their order, in spreads."""
 SHORT = Teaching(portions=1, learning_rate=1e-3)
-
-
-def history(
-    days: int, *, end: datetime = MONDAY, seed: int = 0, minutes: int = 60, weather: tuple[str, ...] = ()
-) -> History:
-    """A load with habits, weekends, warmth and chance."""
-    grid = TimeGrid(end - timedelta(days=days), days * 1440 // minutes, minutes)
-    clock, chance = local_clock(grid, VIENNA.timezone), np.random.default_rng(seed)
-    known = {name: 5 + np.abs(np.random.default_rng(9).normal(0, 3, grid.steps)) for name in weather}
-    warmth = known.get("temperature_c", np.zeros(grid.steps))
-    shape = 40 + 20 * np.sin((clock.hour - 9) / 24 * 2 * np.pi) - 8 * (clock.weekday >= 5) - warmth
-    return History(grid, shape + chance.normal(0, 3, grid.steps), known)
 
 
 def asked(past: History, hours: int = 24, site: Site = VIENNA, variable: str = "load_kw") -> ForecastTask:
@@ -86,7 +46,7 @@ def untaught(past: History, weather: tuple[str, ...] = ()) -> FittedLstm:
 
 @pytest.fixture(scope="module")
 def year() -> History:
-    return history(120, weather=tuple(WEATHER))
+    return warmed_history(120, weather=tuple(WEATHER))
 
 
 @pytest.fixture(scope="module")
@@ -94,139 +54,7 @@ def taught(year: History) -> FittedLstm:
     return lstm.fit(training(year))
 
 
-def some_windows(count: int = 5, weather: tuple[str, ...] = tuple(WEATHER)) -> Windows:
-    past = history(60, seed=3, weather=weather)
-    series = hourly_series(past, VIENNA, weather)
-    chance = np.random.default_rng(1)
-    ends = chance.integers(WINDOW + 100, series.values.size - 5 * HOURS, count)
-    return windows_of(series, ends, chance.integers(1, 4, count))
-
-
-# The network
-
-
-def test_numpy_says_what_the_model_that_learns_says() -> None:
-    windows = some_windows()
-    for weights in (fresh_weights(4), shipped_base()):
-        by_jax = np.asarray(network_of(weights.to_arrays())(windows.days, windows.hours))
-        spreads = (quantiles_of(weights, windows).transpose(1, 0, 2) - windows.usual[..., None]) / (
-            windows.spread[:, None, None].transpose(1, 0, 2)
-        )
-        np.testing.assert_allclose(spreads, by_jax, atol=FLOAT32, rtol=FLOAT32)
-
-
-def test_the_network_is_the_one_in_the_books() -> None:
-    """Unit by unit and gate by gate in plain Python."""
-    windows, weights = some_windows(1), fresh_weights(2)
-    w = {name: array.astype(float).tolist() for name, array in weights.to_arrays().items()}
-    inputs = [(one, "day_in", 0) for one in windows.days[:, 0].tolist()]
-    inputs += [(one, "hour_in", 1) for one in windows.hours[:, 0].tolist()]
-    units, cell = [0.0] * UNITS, [0.0] * UNITS
-    said: list[list[float]] = []
-    for values, name, phase in inputs:
-        gates = [
-            w["bias"][phase][gate]
-            + sum(value * w[name][place][gate] for place, value in enumerate(values))
-            + sum(unit * w["recurrent"][phase][place][gate] for place, unit in enumerate(units))
-            for gate in range(4 * UNITS)
-        ]
-        for unit in range(UNITS):
-            forget, take, tell = (1 / (1 + math.exp(-gates[part * UNITS + unit])) for part in range(3))
-            cell[unit] = forget * cell[unit] + take * math.tanh(gates[3 * UNITS + unit])
-            units[unit] = tell * math.tanh(cell[unit])
-        said.append(list(units))
-    for hour in range(HOURS):
-        raw = [
-            w["out_bias"][level]
-            + sum(unit * w["out"][place][level] for place, unit in enumerate(said[DAYS + hour]))
-            + sum(value * w["skip"][place][level] for place, value in enumerate(windows.hours[hour, 0].tolist()))
-            for level in range(len(LEVELS))
-        ]
-        gaps = [math.log1p(math.exp(one)) for one in raw]
-        expected = [
-            raw[MEDIAN] + sum(gaps[MEDIAN + 1 : level + 1]) - sum(gaps[level:MEDIAN]) for level in range(len(LEVELS))
-        ]
-        found = (quantiles_of(weights, windows)[0, hour] - windows.usual[hour, 0]) / windows.spread[0]
-        np.testing.assert_allclose(found, expected, atol=FLOAT32, rtol=FLOAT32)
-
-
-def test_a_step_worked_by_hand() -> None:
-    """One unit takes in 1/2 of a candidate of tanh(1) at every step, keeps 1/4 of its cell and tells 1/2."""
-    empty = {name: np.zeros(shape, dtype=np.float32) for name, shape in SHAPES.items()}
-    empty["bias"][:, 0] = math.log(1 / 3)  # logistic(log(1/3)) = 1/4
-    empty["bias"][:, 3 * UNITS] = 1.0
-    empty["out"][0, MEDIAN] = 1.0
-    cell, medians = 0.0, []
-    for step in range(DAYS + HOURS):
-        cell = cell / 4 + math.tanh(1) / 2
-        medians.append(math.tanh(cell) / 2)
-        assert cell == pytest.approx(math.tanh(1) / 2 * (1 - 0.25 ** (step + 1)) / (1 - 0.25))
-    windows = some_windows(1)
-    found = (quantiles_of(Weights(**empty), windows)[0] - windows.usual) / windows.spread
-    np.testing.assert_allclose(found[:, MEDIAN], medians[DAYS:], atol=FLOAT32)
-    np.testing.assert_allclose(np.diff(found, axis=1), math.log(2), atol=FLOAT32)  # of gaps that nothing is known about
-
-
-@settings(max_examples=20)
-@given(seed=st.integers(0, 1000), scale=st.floats(0.1, 100))
-def test_quantiles_never_cross_whatever_the_weights(seed: int, scale: float) -> None:
-    wild = Weights(**{name: one * np.float32(scale) for name, one in fresh_weights(seed).to_arrays().items()})
-    found = quantiles_of(wild, some_windows())
-    assert np.isfinite(found).all()
-    assert (np.diff(found, axis=-1) >= 0).all()
-
-
-def test_weights_of_another_network_are_refused() -> None:
-    arrays = fresh_weights(0).to_arrays()
-    with pytest.raises(InvalidInput, match="out must have shape"):
-        Weights(**{**arrays, "out": arrays["out"][:-1]})
-
-
 # The windows
-
-
-@settings(max_examples=20)
-@given(hour=st.integers(0, 23), back=st.integers(1, 4), seed=st.integers(0, 99))
-def test_a_window_tells_level_and_lags_as_counted_by_hand(hour: int, back: int, seed: int) -> None:
-    past = history(50, seed=seed)
-    series = hourly_series(past, VIENNA)
-    end = series.values.size - 5 * HOURS + hour
-    window = windows_of(series, np.array([end]), np.array([back]))
-    values = series.values[end - WINDOW : end].tolist()
-    level = sum(values) / WINDOW
-    spread = math.sqrt(sum((one - level) ** 2 for one in values) / WINDOW)
-    assert window.spread[0] == pytest.approx(spread)
-    for step in range(HOURS):
-        target = end - HOURS + step + HOURS * back
-        usual = sum(values[step::HOURS]) / DAYS
-        assert window.usual[step, 0] == pytest.approx(usual)
-
-        def off(hours: int, usual: float = usual, target: int = target) -> float:
-            return (series.values[target - hours] - usual) / spread
-
-        weekly = sum(off(168 * weeks) for weeks in range(1, 5)) / 4
-        expected = [off(24 * back), off(24 * back + 24), off(24 * back + 48), off(168), off(336), weekly]
-        np.testing.assert_allclose(window.hours[step, 0, 16:22], expected, atol=FLOAT32, rtol=FLOAT32)
-        weekday = (target // HOURS + series.first_day + 3) % 7
-        assert window.hours[step, 0, 9:16].argmax() == weekday
-
-
-@settings(max_examples=30)
-@given(later=st.floats(-1e6, 1e6), hour=st.integers(0, 23), back=st.integers(1, 3))
-def test_nothing_after_a_windows_end_is_in_it_but_weather_that_was_foreseen(later: float, hour: int, back: int) -> None:
-    names = tuple(WEATHER)
-    past = history(50, weather=names)
-    end = 40 * HOURS + hour
-    changed = past.values.copy()
-    changed[end:] = later
-    beyond = {name: np.where(np.arange(one.size) < end + 24 * back, one, later) for name, one in past.weather.items()}
-    found = []
-    for one in (past, replace(past, values=changed, weather=beyond)):
-        series = hourly_series(one, VIENNA, names)
-        offset = int(np.flatnonzero(np.isfinite(series.values))[0])
-        found.append(windows_of(series, np.array([end + offset]), np.array([back])))
-    for name in ("days", "hours", "usual", "spread"):
-        np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name))
 
 
 def test_a_forecast_needs_no_more_history_than_its_window(year: History, taught: FittedLstm) -> None:
@@ -241,9 +69,6 @@ def test_a_forecast_needs_no_more_history_than_its_window(year: History, taught:
     )
 
 
-# What it learned
-
-
 def loss_of(weights: Weights, series: HourlySeries) -> float:
     """The mean loss over windows of this series, as teaching counts it."""
     days, hours, target, weight = (one[0] for one in draw_windows([series], (1,), np.random.default_rng(7)))
@@ -251,6 +76,9 @@ def loss_of(weights: Weights, series: HourlySeries) -> float:
     said = quantiles_of(weights, Windows(days, hours, np.zeros((HOURS, plain.size)), plain)).transpose(1, 0, 2)
     error, promised = target[..., None] - said, np.array(LEVELS)
     return float((weight[..., None] * np.maximum(promised * error, (promised - 1) * error)).mean())
+
+
+# What it learned
 
 
 def test_teaching_makes_the_base_better_at_what_it_is_taught(year: History, taught: FittedLstm) -> None:
@@ -281,9 +109,9 @@ def test_nothing_after_as_of_is_learned(year: History) -> None:
 
 
 def test_what_several_communities_teach_is_true_of_another() -> None:
-    several = [series_of(training(history(60, seed=seed))) for seed in range(3)]
+    several = [series_of(training(warmed_history(60, seed=seed))) for seed in range(3)]
     together = train(fresh_weights(0), several, (1,), Teaching(portions=8, learning_rate=3e-3))
-    another = series_of(training(history(60, seed=9)))
+    another = series_of(training(warmed_history(60, seed=9)))
     assert loss_of(together, another) < 0.9 * loss_of(fresh_weights(0), another)
 
 
@@ -302,7 +130,7 @@ def test_the_base_that_comes_along_says_where_it_is_from() -> None:
 
 @pytest.mark.parametrize("level", [0.0, 42.0, -3.0])
 def test_what_never_changes_is_forecast_to_stay(level: float) -> None:
-    past = history(60)
+    past = warmed_history(60)
     still = replace(past, values=np.full(past.grid.steps, level))
     found = lstm.fit(training(still)).predict(asked(still, 48), LEVELS)
     np.testing.assert_allclose(found.quantiles, level, atol=0.05 * abs(level) + 1e-9)
@@ -311,7 +139,7 @@ def test_what_never_changes_is_forecast_to_stay(level: float) -> None:
 @settings(max_examples=25)
 @given(holes=st.lists(st.tuples(st.integers(0, 39), st.integers(1, 9)), max_size=5), cut=st.integers(0, 23))
 def test_gaps_leave_no_gap_and_no_nonsense(holes: list[tuple[int, int]], cut: int) -> None:
-    past = history(40)
+    past = warmed_history(40)
     values = past.values.copy()
     for day, length in holes:
         values[24 * day : 24 * (day + length)] = np.nan
@@ -328,7 +156,7 @@ def test_gaps_leave_no_gap_and_no_nonsense(holes: list[tuple[int, int]], cut: in
 
 
 def test_learning_goes_on_through_gaps() -> None:
-    past = history(60)
+    past = warmed_history(60)
     values = past.values.copy()
     values[24 * 10 : 24 * 14] = np.nan
     values[-30:] = np.nan
@@ -339,12 +167,12 @@ def test_learning_goes_on_through_gaps() -> None:
 @pytest.mark.parametrize("days", [1, 3, 20])
 def test_too_little_history_says_how_much_is_needed(days: int) -> None:
     with pytest.raises(InsufficientData) as caught:
-        lstm.fit(training(history(days)))
+        lstm.fit(training(warmed_history(days)))
     assert caught.value.facts == {"needed": lstm.needed_days, "found": days}
 
 
 def test_three_weeks_are_enough() -> None:
-    past = history(21)
+    past = warmed_history(21)
     found = lstm.fit(training(past)).predict(asked(past), LEVELS)
     assert np.isfinite(found.quantiles).all()
 
@@ -355,11 +183,11 @@ def test_three_weeks_are_enough() -> None:
 @pytest.mark.parametrize("minutes", [15, 60])
 def test_the_days_when_the_clock_changes_are_forecast_whole(day: datetime, hours: int, minutes: int) -> None:
     midnight = day - timedelta(hours=1 if hours == 23 else 2)
-    past = history(40, end=midnight, minutes=minutes)
+    past = warmed_history(40, end=midnight, minutes=minutes)
     found = untaught(past).predict(asked(past, hours), LEVELS)
     assert found.quantiles.shape == (hours * 60 // minutes, len(LEVELS))
     assert np.isfinite(found.quantiles).all()
-    after = history(42, end=midnight + timedelta(hours=hours), minutes=minutes)
+    after = warmed_history(42, end=midnight + timedelta(hours=hours), minutes=minutes)
     clock = local_clock(asked(after).grid, VIENNA.timezone)
     shape = 40 + 20 * np.sin((clock.hour - 9) / 24 * 2 * np.pi)
     assert np.corrcoef(untaught(after).predict(asked(after), LEVELS).mean, shape)[0, 1] > 0.9
@@ -367,7 +195,7 @@ def test_the_days_when_the_clock_changes_are_forecast_whole(day: datetime, hours
 
 def test_a_forecast_issued_at_any_hour_follows_the_clock() -> None:
     for cut in (1, 7, 13, 22):
-        past = history(60, end=MONDAY - timedelta(hours=cut))
+        past = warmed_history(60, end=MONDAY - timedelta(hours=cut))
         clock = local_clock(asked(past, 48).grid, VIENNA.timezone)
         shape = 40 + 20 * np.sin((clock.hour - 9) / 24 * 2 * np.pi) - 8 * (clock.weekday >= 5)
         found = untaught(past).predict(asked(past, 48), LEVELS)
@@ -375,7 +203,7 @@ def test_a_forecast_issued_at_any_hour_follows_the_clock() -> None:
 
 
 def test_a_day_asked_alone_is_the_same_as_within_two() -> None:
-    past = history(60)
+    past = warmed_history(60)
     two = untaught(past).predict(asked(past, 48), LEVELS).quantiles
     far = replace(asked(past), grid=TimeGrid(past.grid.end + timedelta(days=1), 24, 60))
     np.testing.assert_allclose(two[:24], untaught(past).predict(asked(past), LEVELS).quantiles, rtol=1e-6)
@@ -395,12 +223,12 @@ def test_a_fit_answers_only_what_it_was_made_for(year: History, taught: FittedLs
     assert not taught.suits(
         replace(wanted, future_weather={**(wanted.future_weather or {}), "ghi_wm2": np.full(24, np.nan)})
     )
-    assert not taught.suits(asked(history(40, minutes=30, weather=tuple(WEATHER))))
+    assert not taught.suits(asked(warmed_history(40, minutes=30, weather=tuple(WEATHER))))
     assert untaught(year).suits(replace(wanted, future_weather=None))
 
 
 def test_weather_that_a_fit_does_not_know_changes_nothing() -> None:
-    past = history(40, weather=("temperature_c",))
+    past = warmed_history(40, weather=("temperature_c",))
     plain = replace(past, weather={})
     np.testing.assert_array_equal(
         untaught(past).predict(asked(past), LEVELS).quantiles, untaught(plain).predict(asked(plain), LEVELS).quantiles
@@ -435,7 +263,7 @@ def test_within_hours_means_are_kept_and_scatter_adds_up() -> None:
 
 
 def test_what_steps_of_the_day_are_off_the_line_of_late_comes_again() -> None:
-    past = history(40, minutes=15)
+    past = warmed_history(40, minutes=15)
     peak = np.zeros(past.grid.steps)
     slot = (local_clock(past.grid, VIENNA.timezone).hour * 4).astype(int)
     peak[slot == 50] = 8.0
@@ -448,7 +276,7 @@ def test_what_steps_of_the_day_are_off_the_line_of_late_comes_again() -> None:
 
 @pytest.mark.parametrize("model", ["lstm", "ensemble"])
 def test_nothing_offers_it_for_generation_which_its_base_never_saw(model: str) -> None:
-    past = history(60)
+    past = warmed_history(60)
     with pytest.raises(InvalidInput, match=f"{model} forecasts load_kw, net_load_kw only"):
         make_forecast(asked(past, variable="pv_kw"), model=model)
     assert models_to_train("pv_kw", [model]) == []

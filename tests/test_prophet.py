@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from tests.test_forecasting import VIENNA, history, task
+from tests.histories import VIENNA, history, task
 
 from digital_twin.domain.errors import InsufficientData
 from digital_twin.domain.public_holidays import holidays_of

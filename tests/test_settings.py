@@ -41,9 +41,10 @@ def test_a_refused_secret_is_not_repeated() -> None:
     assert "canary" not in refused.value.message
 
 
-def test_production_refuses_quick_password_hashes() -> None:
+@pytest.mark.parametrize("cost", [4, 11])
+def test_production_refuses_quick_password_hashes(cost: int) -> None:
     with pytest.raises(InvalidInput, match="PASSWORD_COST must be at least 12"):
-        read_settings(environment="production", secret_key=STRONG, jwt_secret_key=OTHER, password_cost=4)
+        read_settings(environment="production", secret_key=STRONG, jwt_secret_key=OTHER, password_cost=cost)
 
 
 def test_production_invites_and_development_is_open() -> None:

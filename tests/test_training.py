@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import MONDAY
-from tests.test_forecasting import VIENNA, history, pv_history, task
+from tests.histories import VIENNA, history, pv_history, task
 
 from digital_twin.domain.errors import InsufficientData, InvalidInput
 from digital_twin.domain.time import TimeGrid

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.builders import MONDAY
+from tests.histories import history
 from tests.test_ensemble import ENSEMBLE, training
-from tests.test_forecasting import history
 
 from digital_twin.forecasting.ensemble import LEVELS, FittedEnsemble
 from digital_twin.forecasting.regression import ridge

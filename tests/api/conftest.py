@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 from tests.api.application import Api, serve
+from tests.api.dispatching import CASE_1_COMMUNITY
 from tests.databases import DatabaseServer
 
 
@@ -39,3 +40,9 @@ def stranger(api: Api) -> httpx.Client:
 def community(api: Api, operator: httpx.Client) -> str:
     """The id of a community of the operator's, made with the guide's eight fields."""
     return api.community(operator)
+
+
+@pytest.fixture(scope="module")
+def village(api: Api, operator: httpx.Client) -> str:
+    """The community of case 1."""
+    return api.community(operator, **CASE_1_COMMUNITY)

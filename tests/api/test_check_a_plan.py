@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.api.application import Api, answered
-from tests.api.test_schedules import CASE_1, CASE_1_COMMUNITY, dispatch
+from tests.api.dispatching import CASE_1, CASE_1_COMMUNITY, dispatch
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "check-a-plan.md"
 

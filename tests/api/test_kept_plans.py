@@ -9,8 +9,8 @@ import highspy
 import httpx
 import pytest
 from tests.api.application import Api, answered, refused
+from tests.api.dispatching import CASE_1, CASE_1_COMMUNITY, dispatch
 from tests.api.test_planned_devices import BATTERY, CAR, DAY, PUMP, WARMTH, WASHER
-from tests.api.test_schedules import CASE_1, CASE_1_COMMUNITY, dispatch
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 MEMBERS = [

@@ -13,8 +13,8 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 from tests.api.application import Api, answered, refused
+from tests.api.dispatching import MONDAY
 from tests.api.test_kept_plans import optimum
-from tests.api.test_schedules import MONDAY
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plan-for-members.md"
 HOURS = 24

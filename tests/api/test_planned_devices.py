@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 from tests.api.application import EIGHT_NUMBERS, Api
+from tests.api.dispatching import CASE_1, MONDAY, dispatch
 from tests.api.in_memory import in_memory_api
 from tests.api.readings import column, send
-from tests.api.test_schedules import CASE_1, MONDAY, dispatch
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plan-devices.md"
 HOURS = 12

@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.api.application import Api, answered
-from tests.api.test_schedules import CASE_1, MONDAY, dispatch
+from tests.api.dispatching import CASE_1, MONDAY, dispatch
 
 DAY: dict[str, Any] = {
     "start_time": MONDAY,

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.api.application import Api, answered, refused
-from tests.api.test_schedules import CASE_1, CASE_1_COMMUNITY, dispatch
+from tests.api.dispatching import CASE_1, CASE_1_COMMUNITY, dispatch
 
 from digital_twin.api.schemas.trade_offs import TradeOffBody
 from digital_twin.client import Tokens, TwinClient

@@ -4,10 +4,13 @@ import io
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from tests.e2e.serving import PASSWORD, Installation
 
@@ -15,6 +18,18 @@ from digital_twin.cli.credentials import API_KEY_VARIABLE
 from digital_twin.cli.main import main
 
 Done = subprocess.CompletedProcess[str]
+
+START, END = "2026-01-12T00:00:00Z", "2026-01-13T00:00:00Z"
+
+EIGHT_FIELDS: dict[str, Any] = {
+    "num_prosumers": 20,
+    "total_pv_capacity_kw": 50.0,
+    "total_storage_capacity_kwh": 100.0,
+    "max_storage_power_kw": 20.0,
+    "grid_import_limit_kw": 500.0,
+    "grid_export_limit_kw": 300.0,
+    "incentive_budget_daily": 10.0,
+}
 
 
 class CommandLine:
@@ -62,3 +77,24 @@ class CommandLine:
             patch.setattr(sys, "argv", command)
             patch.setattr(sys, "stdin", io.StringIO(stdin))
             yield
+
+
+def create(http: httpx.Client, **fields: Any) -> str:
+    """A new community."""
+    name = f"c{uuid.uuid4().hex[:12]}"
+    answer = http.post("/communities", json={**EIGHT_FIELDS, "community_id": name, **fields})
+    assert answer.status_code == 201, answer.text
+    return name
+
+
+def assert_fails(done: Done, code: int, *words: str) -> None:
+    assert done.returncode == code, done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def serve(home: Path, *arguments: str, **environment: str) -> Done:
+    """The server, on a home of its own, to its end."""
+    installation = Installation(home, **environment)
+    return installation.run("serve", "--home", str(home), "--port", str(installation.port), *arguments)
