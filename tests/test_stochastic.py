@@ -28,14 +28,21 @@ from digital_twin.optimization.stochastic.bound import lower_bound
 from digital_twin.optimization.stochastic.check import scenario_violations
 from digital_twin.optimization.stochastic.dispatch import GAP, plan_under_risk
 from digital_twin.optimization.stochastic.extensive import Prepared
-from digital_twin.optimization.stochastic.numbers import Numbers
+from digital_twin.optimization.stochastic.newton import condense, factored, solve
 from digital_twin.optimization.stochastic.plan import Risk, Scenarios, StochasticProblem, StochasticSchedule
 from digital_twin.optimization.stochastic.program import Program
 from digital_twin.optimization.stochastic.reach import reach_of
 from digital_twin.optimization.stochastic.recourse import cvar_of, kinks_of, outcomes_of
+from digital_twin.optimization.stochastic.rows import times, transposed
 
 RELATIVE = 2e-6
 """Twice what a plan is certified to: both solvers stop short of the optimum."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """On a machine with much to do compiling takes longer than planning may."""
+    plan_under_risk(coin(), time_limit_s=600)
 
 
 def expected(
@@ -335,7 +342,7 @@ def test_where_selling_pays_more_than_buying_the_bound_still_holds() -> None:
 def program_of(problem: StochasticProblem) -> Program:
     reach, _ = reach_of(problem)
     assert reach is not None
-    return Program(Numbers.of(problem, reach, kinks_of(problem, reach.low_kw, reach.high_kw)))
+    return Program.of(problem, reach, kinks_of(problem, reach.low_kw, reach.high_kw))
 
 
 @pytest.mark.parametrize("peak", [None, PeakCharge(5.0, 100.0)])
@@ -343,11 +350,12 @@ def program_of(problem: StochasticProblem) -> Program:
 def test_the_newton_system_is_that_of_the_dense_matrix(peak: PeakCharge | None, weight: float) -> None:
     program = program_of(around(replace(case_4(24), peak=peak), 4, cvar_weight=weight))
     generator = np.random.default_rng(0)
-    matrix = np.array([program.times(unit) for unit in np.eye(program.slope.size)]).T
-    transposed = np.array([program.transposed(unit) for unit in np.eye(matrix.shape[0])])
-    np.testing.assert_allclose(transposed, matrix, atol=1e-12)
+    matrix = np.array([times(program.rows, unit) for unit in np.eye(program.slope.size)]).T
+    back = np.array([transposed(program.rows, unit) for unit in np.eye(matrix.shape[0])])
+    np.testing.assert_allclose(back, matrix, atol=1e-12)
     weights, right = generator.lognormal(0, 2, matrix.shape[0]), generator.normal(size=program.slope.size)
-    found, rows = program.factor(weights)(right)
+    newton = condense(program.rows, weights)
+    found, rows = solve(program.rows, newton, factored(newton), right)
     dense = np.linalg.solve(matrix.T @ (weights[:, None] * matrix), right)
     np.testing.assert_allclose(found, dense, atol=1e-9 * np.abs(dense).max())
     np.testing.assert_allclose(rows, matrix @ dense, atol=1e-8 * np.abs(dense).max())
@@ -369,10 +377,10 @@ def test_any_prices_at_all_give_a_lower_bound(peak: PeakCharge | None, weight: f
 def test_the_first_point_keeps_all_but_the_states_of_charge() -> None:
     program = program_of(around(replace(case_4(24), peak=PeakCharge(5.0, 100.0)), 6))
     point = interior.first_point(program)
-    missed = np.abs(program.times(point.y) - program.limits - point.slack)
-    free = 2 * program.free.low.size
+    missed = np.abs(times(program.rows, point.y) - program.limits - point.slack)
+    free = 2 * program.rows.counts[0]
     assert max(missed[:free].max(), missed[free + 48 :].max()) < 1e-9
-    assert np.abs(program.slope - program.transposed(point.price)).max() < 1e-9
+    assert np.abs(program.slope - transposed(program.rows, point.price)).max() < 1e-9
     assert min(point.slack.min(), point.price.min()) > 0
 
 

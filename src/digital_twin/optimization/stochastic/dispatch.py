@@ -13,8 +13,7 @@ from digital_twin.optimization.device_accounting import storage_cost, stored_kwh
 from digital_twin.optimization.plan import OBJECTIVES, DispatchProblem, Schedule
 from digital_twin.optimization.stochastic.bound import lower_bound
 from digital_twin.optimization.stochastic.check import scenario_violations
-from digital_twin.optimization.stochastic.interior_point import points
-from digital_twin.optimization.stochastic.kernels import Point
+from digital_twin.optimization.stochastic.interior_point import Point, points
 from digital_twin.optimization.stochastic.plan import Outcomes, Risk, Scenarios, StochasticProblem, StochasticSchedule
 from digital_twin.optimization.stochastic.program import Program
 from digital_twin.optimization.stochastic.reach import Reach, reach_of
