@@ -181,6 +181,43 @@ def test_a_limit_of_prices_is_worth_so_much_a_cent() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("limit", "worth"),
+    [
+        ("incentive_budget", "one EUR more a day is worth 5 EUR."),
+        ("grid_import_limit_kw", "one kW more is worth 5 EUR."),
+        ("revenue_floor", "one EUR less is worth 5 EUR."),
+    ],
+)
+def test_the_worth_of_a_limit_is_told_in_its_unit(limit: str, worth: str) -> None:
+    bound = {"limit": limit, "intervals": 2, "first_interval": None, "value_per_unit": 5.0}
+    (told,) = tariffs.binding_sentences(documents.tariff(binding=[bound]), "EUR", VIENNA)
+    assert told.endswith(worth)
+
+
+def test_a_tariff_tells_whether_a_better_one_can_exist() -> None:
+    assert tariffs.certainty_finding(documents.tariff(), "EUR") == (
+        "It is proved that no tariff within these limits does better."
+    )
+    # 300 kWh at 0.30
+    unsure = documents.tariff(status="feasible", gap=0.01)
+    assert tariffs.certainty_finding(unsure, "EUR") == "A better tariff may exist: it would gain at most €0.90 more."
+    assert tariffs.certainty_finding({}, "EUR") == ""
+
+
+def test_limits_that_leave_no_tariff_are_told_with_what_would_make_room() -> None:
+    budget = {"limit": "incentive_budget", "relax_by": 14.75, "unit": "currency per day", "alone": True}
+    floor = {"limit": "revenue_floor", "relax_by": 10.0, "unit": "currency", "alone": True}
+    assert tariffs.conflict_sentences([budget, floor], "EUR") == [
+        "Any one of these would make room: allow 14.8 EUR more for incentives a day; or ask for 10 EUR less revenue."
+    ]
+    grid = {"limit": "grid_import_limit_kw", "relax_by": 5.0, "unit": "kW", "alone": False}
+    assert tariffs.conflict_sentences([grid], "EUR") == [
+        "Together these would make room: allow 5 kW more at the grid connection."
+    ]
+    assert tariffs.conflict_sentences([], "EUR") == []
+
+
 def test_the_parts_of_welfare_that_are_drawn_sum_to_the_whole() -> None:
     frame = tariff_charts.welfare_frame(documents.tariff())
     gains = dict(zip(frame["who"], frame["gain"], strict=True))

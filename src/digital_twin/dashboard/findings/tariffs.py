@@ -140,8 +140,54 @@ def binding_sentences(tariff: Document, currency: str, zone: tzinfo) -> list[str
         first, count = one.get("first_interval"), one["intervals"]
         where = f" in {count} interval{'' if count == 1 else 's'}" if count else ""
         since = f", first on {local_hour(parsed(first), zone)}" if first else ""
-        is_price = "price" in one["limit"]
-        worth = f"{number(one['value_per_unit'] * (CENT if is_price else 1.0))} {currency}"
-        looser = f"; a cent more room is worth {worth}" if is_price else f"; one unit more is worth {worth}"
+        room, size = _room(one["limit"], currency)
+        looser = f"; {room} is worth {number(one['value_per_unit'] * size)} {currency}"
         sentences.append(f"{name}{where}{since}{looser}.")
     return sentences
+
+
+def _room(limit: str, currency: str) -> tuple[str, float]:
+    """How much looser a limit is thought to be, in words and in its unit."""
+    if "price" in limit:
+        return "a cent more room", CENT
+    if limit.startswith("grid_"):
+        return "one kW more", 1.0
+    return (f"one {currency} more a day" if limit == "incentive_budget" else f"one {currency} less"), 1.0
+
+
+def certainty_finding(tariff: Document, currency: str) -> str:
+    """Whether a better tariff can exist; nothing for tariffs that do not tell."""
+    gap, today = tariff.get("gap"), (tariff.get("present_tariff") or {}).get("import_price_per_kwh")
+    if not is_known(gap):
+        return ""
+    if tariff.get("status") == "optimal":
+        return "It is proved that no tariff within these limits does better."
+    energy_kwh = sum(tariff["demand_before_kw"]) * tariff["resolution_minutes"] / 60
+    more = money(gap * energy_kwh * max(today or [0.0]), currency)
+    return f"A better tariff may exist: it would gain at most {more} more."
+
+
+CONFLICTS = {
+    "price_bounds.low": "lower the lowest price by {}/kWh",
+    "price_bounds.high": "raise the highest price by {}/kWh",
+    "incentive_budget": "allow {} more for incentives a day",
+    "revenue_floor": "ask for {} less revenue",
+    "no_member_worse_off": "let what members use at present cost each of them up to {} more",
+    "max_price_step_per_kwh": "let neighbouring prices differ by {}/kWh more",
+    "price_unit_per_kwh": "round prices more finely than to {}/kWh",
+}
+
+
+def conflict_sentences(limits: list[Document], currency: str) -> list[str]:
+    """What would make room for a tariff where there is none."""
+    ways = []
+    for one in limits:
+        amount, is_power = one["relax_by"], one["limit"].startswith("grid_")
+        told = quantity(amount, "kW") if is_power else f"{number(amount)} {currency}"
+        way: str = "allow {} more at the grid connection" if is_power else CONFLICTS[one["limit"]]
+        ways.append(way.format(told))
+    if not ways:
+        return []
+    if all(one.get("alone") for one in limits):
+        return [f"Any one of these would make room: {'; or '.join(ways)}."]
+    return [f"Together these would make room: {'; and '.join(ways)}."]

@@ -1,5 +1,8 @@
 """Which prices are best: for whom, at what cost, and within which limits."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import streamlit as st
 
 from digital_twin.dashboard.charts import tariffs as charts
@@ -9,6 +12,7 @@ from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, plain, provenance
 from digital_twin.dashboard.visit import Visit
 from digital_twin.dashboard.wording import money, quantity
+from digital_twin.domain.errors import Infeasible
 
 BLOCKS: dict[str, list[float] | int | None] = {
     "A price for every hour": None,
@@ -55,21 +59,38 @@ def _designer(visit: Visit) -> None:
         )  # fmt: skip
         unit = lines[3].selectbox("Prices in whole", list(UNITS))
         nobody = st.checkbox("What members use at present may cost none of them more")
-        low = lines[1].number_input("Lowest price per kWh", min_value=-1.0, max_value=5.0, value=0.05, step=0.01)
-        high = lines[2].number_input("Highest price per kWh", min_value=-1.0, max_value=5.0, value=0.6, step=0.01)
-    if wanted:
-        with st.spinner("Designing…"):
+        low, high = (
+            lines[column].number_input(
+                f"{name} price, {visit.currency}/kWh", value=None, step=0.01, format="%.3f", placeholder=usual
+            )
+            for column, name, usual in ((1, "Lowest", "half today's"), (2, "Highest", "1.5 times today's"))
+        )
+    if wanted and (low is None) != (high is None):
+        st.warning("Give both the lowest and the highest price, or neither.", icon=":material/edit:")
+    elif wanted:
+        with st.spinner("Designing…"), _told_conflicts(visit):
             made = visit.client.design_tariff(
                 visit.community_id,
                 horizon_hours=hours,
                 incentive_budget=budget,
                 blocks=BLOCKS[blocks],
                 elasticity=None if elasticity == LEARNED else float(elasticity),
-                price_bounds={"low": low, "high": high},
+                price_bounds=None if low is None else {"low": low, "high": high},
                 price_unit_per_kwh=UNITS[unit],
                 no_member_worse_off=nobody,
             )
-        st.session_state["tariff"] = made["result_id"]
+            st.session_state["tariff"] = made["result_id"]
+
+
+@contextmanager
+def _told_conflicts(visit: Visit) -> Generator[None, None, None]:
+    """Where there is no tariff: what would make room for one, above the tariffs there are."""
+    try:
+        yield
+    except Infeasible as conflict:
+        st.error("No tariff keeps to all of these limits.", icon=":material/block:")
+        for text in findings.conflict_sentences(conflict.facts.get("limits") or [], visit.currency):
+            st.markdown(plain(text))
 
 
 def _chosen(visit: Visit) -> Document | None:
@@ -133,6 +154,8 @@ def _pictures(visit: Visit, tariff: Document) -> None:
     st.subheader("What holds it back", anchor=False)
     for text in findings.binding_sentences(tariff, currency, zone) or ["No limit holds this tariff back."]:
         st.markdown(f"- {plain(text)}")
+    if certainty := findings.certainty_finding(tariff, currency):
+        st.caption(plain(certainty))
 
 
 def _distribution(visit: Visit, tariff: Document, named: dict[str, str]) -> None:
