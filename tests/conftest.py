@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.databases import DatabaseServer, server_of_environment
 from tests.e2e.serving import Installation
 
+import digital_twin
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
 # what is compiled once serves all runs and all processes; each home of a test would compile anew
@@ -24,12 +25,16 @@ settings.load_profile("project")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # once, before the first of the processes warms up
+        _compile_anew_what_has_changed()
     config.addinivalue_line("markers", "real_data: asks about communities of real meters, where their data are there")
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """As many as there are cores, which is what xdist makes of None; none beside this one for files that are named."""
-    return 0 if all(Path(one.split("::")[0]).is_file() for one in config.args) else None
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """One more than there are cores, since many tests wait; none beside this one for files that are named."""
+    cores = yield
+    return 0 if all(Path(one.split("::")[0]).is_file() for one in config.args) else cores + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,6 +48,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome):
             if "real_data" in getattr(report, "keywords", ()):  # a file that could not be collected has none
                 terminalreporter.write_line(f"real communities: {outcome} {report.nodeid}")
+
+
+def _compile_anew_what_has_changed() -> None:
+    """Else a call would compile, against its deadline, what the warm processes believe to be compiled."""
+    warmed_up = Path(os.environ["NUMBA_CACHE_DIR"]) / "warmed-up"
+    code = Path(digital_twin.__file__).parent.rglob("*.py")
+    if warmed_up.exists() and warmed_up.stat().st_mtime < max(path.stat().st_mtime for path in code):
+        warmed_up.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
