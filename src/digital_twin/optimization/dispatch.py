@@ -109,12 +109,12 @@ def solve_model(
     relaxed = compiled.solve(numbers, stages, time_limit_s=time_limit_s)
     if not any(mode.is_broken_by(relaxed.values) for mode in modes):
         return Solved(compiled, numbers, _evened(problem, compiled, relaxed, modes), relaxed.bound, "HiGHS simplex")
-    left_s = time_limit_s - relaxed.seconds
-    chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=left_s)
+    remaining_s = time_limit_s - relaxed.seconds
+    chosen = choose_modes(compiled, numbers, stages, modes, relaxed.values, time_limit_s=remaining_s)
     bound = max(chosen.bound, relaxed.bound)
     try:
-        left_s = max(left_s - chosen.seconds, LEAST_TIME_S)
-        solution = compiled.solve(chosen.numbers, stages, time_limit_s=left_s)
+        remaining_s = max(remaining_s - chosen.seconds, LEAST_TIME_S)
+        solution = compiled.solve(chosen.numbers, stages, time_limit_s=remaining_s)
     except NoFeasiblePoint as error:
         if chosen.is_certain:
             raise PlanRefused("the modes of the plan could not be carried out; please report the request") from error

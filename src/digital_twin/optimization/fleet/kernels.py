@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 
 from digital_twin.domain.units import Array
+from digital_twin.optimization.fleet.tridiagonal import factorise, solve
 from digital_twin.optimization.fleet.units import (
     CHARGE,
     DISCHARGE,
-    ENERGY,
     FAST,
     SURPLUS,
     Aim,
@@ -27,12 +27,6 @@ STEPS = (1.0, 0.75, 0.4, 0.1)
 
 TO_BOUND = 0.995
 """Part of the way to the nearest bound that is gone."""
-
-ABREAST = 8
-"""Units whose recursions over time go side by side."""
-
-_SHIFT, _SMALLEST = 1 + 1e-13, 1e-15
-"""What keeps the pivots of a unit without room above 0."""
 
 _NOTHING, _HARDLY = 1e-200, 1e-100
 _NEAR = 0.02  # of its room: nearer to a bound the least multiplier grows no more
@@ -97,8 +91,8 @@ def eliminate(units: Units, iterate: Iterate, newton: Newton, community: Array, 
             sums[0, step] += newton.spread[unit, CHARGE, step] + newton.spread[unit, DISCHARGE, step]
             sums[2, step] += iterate.slack[unit, DISCHARGE, step] - iterate.slack[unit, CHARGE, step]
         _right_side(units, iterate, newton, reduced, unit, (right[unit - batch[0]], sums[1]))
-    _factor(newton, batch)
-    _solve(newton, batch, right, newton.offset)
+    factorise(newton, batch)
+    solve(newton, batch, right, newton.offset)
     _subtract_offsets(newton, batch, sums[1])
     return products
 
@@ -135,23 +129,6 @@ def _assemble(units: Units, newton: Newton, unit: int) -> None:
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
-def _factor(newton: Newton, batch: Batch) -> None:
-    """L D L' of the units' systems, whose diagonals stand in `pivot`; some units abreast, as each step waits."""
-    pivot, ratio, spread = newton.pivot, newton.ratio, newton.spread
-    for first in range(batch[0], batch[1], ABREAST):
-        last = min(first + ABREAST, batch[1])
-        for unit in range(first, last):
-            pivot[unit, 0] = pivot[unit, 0] * _SHIFT + _SMALLEST
-            ratio[unit, 0] = 0.0
-        for step in range(1, pivot.shape[1]):
-            for unit in range(first, last):
-                beside = spread[unit, ENERGY, step - 1]
-                ratio[unit, step] = beside / pivot[unit, step - 1]
-                most = pivot[unit, step] * _SHIFT + _SMALLEST
-                pivot[unit, step] = max(most - ratio[unit, step] * beside, 1e-14 * most)
-
-
-@njit(cache=True, error_model="numpy", fastmath=FAST)
 def _right_side(
     units: Units, iterate: Iterate, newton: Newton, reduced: Array, unit: int, into: tuple[Array, Array]
 ) -> None:
@@ -178,30 +155,6 @@ def _right_side(
 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
-def _solve(newton: Newton, batch: Batch, right: Array, solution: Array) -> None:
-    """L D L' x = right of the units of a batch, some abreast, as each step waits for the one before.
-
-    Args:
-        right: of the batch, used up.  # (batch, T)
-        solution: where it is left.  # (B, T) or longer
-    """
-    pivot, ratio, final = newton.pivot, newton.ratio, right.shape[1] - 1
-    for first in range(batch[0], batch[1], ABREAST):
-        last = min(first + ABREAST, batch[1])
-        for step in range(1, final + 1):
-            for unit in range(first, last):
-                right[unit - batch[0], step] += ratio[unit, step] * right[unit - batch[0], step - 1]
-        for unit in range(first, last):
-            for step in range(final + 1):
-                right[unit - batch[0], step] /= pivot[unit, step]
-            solution[unit, final] = right[unit - batch[0], final]
-        for step in range(final - 1, -1, -1):
-            for unit in range(first, last):
-                after = ratio[unit, step + 1] * solution[unit, step + 1]
-                solution[unit, step] = right[unit - batch[0], step] + after
-
-
-@njit(cache=True, error_model="numpy", fastmath=FAST)
 def _subtract_offsets(newton: Newton, batch: Batch, community: Array) -> None:
     """What the units' prices at the community's present price leave of its right-hand side."""
     for unit in range(batch[0], batch[1]):
@@ -216,7 +169,7 @@ def _follow_community(newton: Newton, batch: Batch, community_move: Array, right
     for unit in range(batch[0], batch[1]):
         for step in range(steps):
             right[unit - batch[0], step] = newton.coupling[unit, step] * community_move[step]
-    _solve(newton, batch, right, newton.price_move)
+    solve(newton, batch, right, newton.price_move)
     for unit in range(batch[0], batch[1]):
         for step in range(steps):
             newton.price_move[unit, step] = newton.offset[unit, step] - newton.price_move[unit, step]
@@ -261,7 +214,7 @@ def correct(
                 move[step] = -spread[step] * (cost[step] + change[step])
             _aim(units, iterate, newton, (unit, kind), (share, aim.clip * share), cost)
         _right_side(units, iterate, newton, reduced, unit, (right[unit - batch[0]], sums))
-    _solve(newton, batch, right, newton.offset)
+    solve(newton, batch, right, newton.offset)
     _subtract_offsets(newton, batch, sums)
 
 
