@@ -1,8 +1,11 @@
 """What tests of all kinds share."""
 
+import hashlib
 import os
 import shutil
-from collections.abc import Generator, Iterator
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,20 @@ from tests.e2e.serving import Installation
 import digital_twin
 from digital_twin.adapters.postgres.embedded import EmbeddedPostgres
 
+
+def _digest_of_kernels() -> str:
+    """Numba's index looks at the file of a function alone, and would serve what another file has changed since."""
+    code = hashlib.sha256()
+    for package in ("macro_twin", "forecasting", "optimization", "simulation"):
+        for path in sorted((Path(digital_twin.__file__).parent / package).rglob("*.py")):
+            code.update(path.read_bytes())
+    return code.hexdigest()[:16]
+
+
 # what is compiled once serves all runs and all processes; each home of a test would compile anew
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "numba"))
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+CACHE = Path(__file__).parents[1] / ".pytest_cache"
+os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba" / _digest_of_kernels()))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax"))
 
 # no deadline: the machine is shared; and what a run finds, every run finds
 settings.register_profile(
@@ -25,16 +39,36 @@ settings.load_profile("project")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # once, before the first of the processes warms up
-        _compile_anew_what_has_changed()
     config.addinivalue_line("markers", "real_data: asks about communities of real meters, where their data are there")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
-    """One more than there are cores, since many tests wait; none beside this one for files that are named."""
-    cores = yield
-    return 0 if all(Path(one.split("::")[0]).is_file() for one in config.args) else cores + 1
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput") and not _names_files(session.config):
+        _compile_kernels(Path(os.environ["NUMBA_CACHE_DIR"]))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """As many as there are cores, which is what xdist makes of None; none beside this one for files that are named."""
+    return 0 if _names_files(config) else None
+
+
+def _names_files(config: pytest.Config) -> bool:
+    return all(Path(one.split("::")[0]).is_file() for one in config.args)
+
+
+def _compile_kernels(folder: Path) -> None:
+    """Before all tests rather than in each server that they start, against the deadline of whoever calls first."""
+    marker = folder / "warmed-up"  # which the warm processes look for
+    if marker.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    script = "from digital_twin.services import computations; computations.{}()"
+    parts = [[sys.executable, "-c", script.format(part)] for part in ("warm_up", "compile_rarer")]
+    running = [subprocess.Popen(part, stdout=subprocess.DEVNULL) for part in parts]
+    codes = [one.wait() for one in running]
+    if any(codes):
+        pytest.exit("the kernels do not compile", returncode=1)
+    marker.touch()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,14 +82,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome):
             if "real_data" in getattr(report, "keywords", ()):  # a file that could not be collected has none
                 terminalreporter.write_line(f"real communities: {outcome} {report.nodeid}")
-
-
-def _compile_anew_what_has_changed() -> None:
-    """Else a call would compile, against its deadline, what the warm processes believe to be compiled."""
-    warmed_up = Path(os.environ["NUMBA_CACHE_DIR"]) / "warmed-up"
-    code = Path(digital_twin.__file__).parent.rglob("*.py")
-    if warmed_up.exists() and warmed_up.stat().st_mtime < max(path.stat().st_mtime for path in code):
-        warmed_up.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
