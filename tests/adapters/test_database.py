@@ -129,6 +129,7 @@ async def fill_what_is_made(store: PostgresStore, *names: str) -> None:
             await tx.runs.claim(run_id, run.job_id or 0, at=MONDAY)
             await tx.runs.keep_part(run_id, 1, 0, b"finished")
             await tx.events.add("run", {})
+            await tx.plan_questions.add(f"{index:032x}", b"?")  # erasing a member took all that were there before
             await tx.states.save(state_update(1, MONDAY, 96, midnights=1))
             trained = await tx.trained_models.add(trained_version(run_id), b"model")
             await tx.trained_models.add_lesson(lesson_of(trained), b"lesson")

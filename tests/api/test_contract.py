@@ -173,6 +173,8 @@ class World:
         self._result = self._new_result()
         path = f"/communities/{self.community}/readings"
         answered(self._owner.post(path, json=readings_until(datetime.now(UTC))))
+        day = {"unit": "kW", "start": LONG_AGO, "resolution_minutes": 15, "values": [1.0] * 96}
+        answered(self._owner.post(path, json={"series": [{"name": name, **day} for name in ("load_kw", "pv_kw")]}))
 
     def client(self, label: str) -> httpx.Client:
         """The one who asks; someone new where asking ends sessions or counts attempts."""
@@ -379,7 +381,11 @@ OF_THEIR_OWN = (
 """Those, one that wants the place that replacing a community by the example has taken away, and one that a Run which is
 not done forbids."""
 
+LONG_AGO = "2024-06-01T00:00:00Z"
+"""Load and generation of this day are known, and too old for any forecast."""
+
 QUERIES: dict[str, dict[str, Any]] = {
+    "GET /communities/{community_id}/kpis": {"start": LONG_AGO, "end": "2024-06-02T00:00:00Z"},
     "GET /communities/{community_id}/readings": {
         "series": "load_kw",
         "start": "2026-03-01T00:00:00Z",

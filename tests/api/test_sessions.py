@@ -227,27 +227,6 @@ def test_a_role_and_a_deactivation_hold_at_once_for_open_sessions(api: Api):
     answered(key.get(f"/communities/{community}"))
 
 
-def test_the_last_administrator_stays(api: Api):
-    root = answered(api.admin.get("/auth/me"))["id"]
-    for change in ({"role": "operator"}, {"active": False}, {"role": "viewer", "active": False}):
-        refused(api.admin.patch(f"/users/{root}", json=change), 409)
-    assert answered(api.admin.get("/auth/me"))["role"] == "admin"
-
-
-def test_two_administrators_who_demote_each_other_leave_one(api: Api):
-    root = answered(api.admin.get("/auth/me"))["id"]
-    for _ in range(5):
-        other = api.account("admin")
-        second = answered(other.get("/auth/me"))["id"]
-        pairs = [(api.admin, second), (other, root)]
-        answers = at_once(lambda pair: pair[0].patch(f"/users/{pair[1]}", json={"role": "viewer"}), pairs)
-        statuses = sorted(answer.status_code for answer in answers)
-        assert statuses in ([200, 403], [200, 409]), [answer.text for answer in answers]
-        if answered(api.admin.get("/auth/me"))["role"] != "admin":
-            answered(other.patch(f"/users/{root}", json={"role": "admin"}))
-            answered(api.admin.patch(f"/users/{second}", json={"role": "viewer"}))
-
-
 def refresh(api: Api, token: str) -> httpx.Response:
     return api.anonymous().post("/auth/refresh", json={"refresh_token": token})
 

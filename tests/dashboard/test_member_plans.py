@@ -11,6 +11,7 @@ from tests.dashboard.test_charts import drawn
 from digital_twin.dashboard.charts import member_plans as charts
 from digital_twin.dashboard.findings import member_plans as findings
 from digital_twin.dashboard.visit import bound_member
+from digital_twin.domain.errors import InsufficientData
 
 START = documents.START
 
@@ -105,6 +106,9 @@ class KnownPlans:
     @property
     def member_plans(self) -> "KnownPlans":
         return self
+
+    def kpis(self, *_: str) -> Any:
+        raise InsufficientData("nothing is known of the last week")
 
     def of(self, _: str, member_id: str, **__: Any) -> Any:
         return own(member_id=member_id)
