@@ -107,6 +107,13 @@ class KnownPlans:
     def member_plans(self) -> "KnownPlans":
         return self
 
+    @property
+    def plans(self) -> "KnownPlans":
+        return self
+
+    def explanation(self, *_: str, **__: Any) -> Any:
+        return {"limits": [{"text": "The fuse of home_2 holds back."}], "actions": [], "notes": []}
+
     def kpis(self, *_: str) -> Any:
         raise InsufficientData("nothing is known of the last week")
 
@@ -135,6 +142,7 @@ def test_the_page_tells_of_all_members():
     app = told(None)
     assert [one.value for one in app.metric][2:] == ["3", "1"]
     assert "Who charges when" in [one.value for one in app.subheader]
+    assert any("holds back" in one.value for one in app.markdown)
 
 
 def test_one_member_is_looked_up_by_name():
