@@ -123,7 +123,7 @@ def account(
         + weights.exported * exported_kwh
         + figures.discomfort_cost
     )
-    left = _left_after_sharing(problem, made)
+    left = _left_after_sharing(problem, made, curtailed_kw)
     return Schedule(
         charge_kw=charge_kw,
         discharge_kw=discharge_kw,
@@ -135,7 +135,7 @@ def account(
         cost=cost,
         emissions_kg=float(left.factor @ left.import_kwh),
         peak_kw=_peak(made),
-        self_consumption=left.self_consumption(curtailed_kw),
+        self_consumption=left.self_consumption(),
         self_sufficiency=left.self_sufficiency(figures.consumed_kwh),
         objective_value=objective,
         devices=devices,
@@ -152,18 +152,16 @@ class _Left:
     export_kwh: Array  # (K,)
     pv_kwh: Array  # (K,)
     load_kwh: Array  # (K,)
+    curtailed_kwh: Array  # (K,)
     factor: Array  # (K,)
-    block: int
-    step_hours: float
 
-    def self_consumption(self, curtailed_kw: Array) -> float:
+    def self_consumption(self) -> float:
         """Share of the generation that is used on site; exports are attributed to PV first; 1 without generation."""
         available = self.pv_kwh.sum()
         if available <= ENERGY_TOLERANCE_KWH:
             return 1.0
-        curtailed = self.step_hours * curtailed_kw.reshape(-1, self.block).sum(axis=1)
-        exported = np.minimum(self.export_kwh, self.pv_kwh - curtailed)
-        return min(max(1 - float(exported.sum() + curtailed.sum()) / float(available), 0.0), 1.0)
+        exported = np.minimum(self.export_kwh, self.pv_kwh - self.curtailed_kwh)
+        return min(max(1 - float(exported.sum() + self.curtailed_kwh.sum()) / float(available), 0.0), 1.0)
 
     def self_sufficiency(self, devices_kwh: float) -> float:
         """Share of the load, that of devices among it, that needs no import; 1 without load."""
@@ -171,19 +169,18 @@ class _Left:
         return 1.0 if load <= ENERGY_TOLERANCE_KWH else float(1 - self.import_kwh.sum() / load)
 
 
-def _left_after_sharing(problem: DispatchProblem, made: Flows) -> _Left:
+def _left_after_sharing(problem: DispatchProblem, made: Flows, curtailed_kw: Array) -> _Left:
     outlook, hours, block = problem.outlook, problem.outlook.grid.step_hours, problem.settlement_steps
 
     def settled(values: Array) -> Array:
-        return hours * (values if block == 1 else values.reshape(-1, block).sum(axis=1))
+        return values if block == 1 else values.reshape(-1, block).sum(axis=1)
 
     shared = 0.0 if made.shared_kwh is None else made.shared_kwh
     return _Left(
-        import_kwh=settled(made.import_kw) - shared,
-        export_kwh=settled(made.export_kw) - shared,
-        pv_kwh=settled(outlook.pv_kw),
-        load_kwh=settled(outlook.load_kw),
-        factor=outlook.emission_factor_kg_per_kwh.reshape(-1, block).mean(axis=1),
-        block=block,
-        step_hours=hours,
+        import_kwh=hours * settled(made.import_kw) - shared,
+        export_kwh=hours * settled(made.export_kw) - shared,
+        pv_kwh=hours * settled(outlook.pv_kw),
+        load_kwh=hours * settled(outlook.load_kw),
+        curtailed_kwh=hours * settled(curtailed_kw),
+        factor=settled(outlook.emission_factor_kg_per_kwh) / block,
     )

@@ -4,6 +4,7 @@ import numpy as np
 
 from digital_twin.domain.units import Array
 from digital_twin.optimization.device_check import device_violations
+from digital_twin.optimization.devices import Storage
 from digital_twin.optimization.plan import DispatchProblem, Schedule
 
 POWER_TOLERANCE_KW = 1e-5
@@ -48,19 +49,23 @@ def _storage(
     stored_kwh = hours * (
         schedule.charge_kw * storage.charge_efficiency - schedule.discharge_kw / storage.discharge_efficiency
     )
-    could_have_kwh = storage.initial_kwh + storage.power_kw * storage.charge_efficiency * hours * (
-        1 + np.arange(schedule.soc_kwh.size)
-    )
-    reserve_kwh = np.minimum(storage.reserve_kwh, could_have_kwh)
     return {
         "the state of charge": np.abs(schedule.soc_kwh - before_kwh - stored_kwh).max() > energy_tolerance,
         "the storage capacity": _outside(schedule.soc_kwh, storage.capacity_kwh, energy_tolerance),
         "the storage power": _outside(schedule.charge_kw, storage.power_kw, tolerance)
         or _outside(schedule.discharge_kw, storage.power_kw, tolerance),
-        "the reserve": (schedule.soc_kwh < reserve_kwh - energy_tolerance).any(),
+        "the reserve": storage.reserve_kwh > 0
+        and _is_below_reserve(storage, schedule.soc_kwh, hours, energy_tolerance),
         "the final energy": schedule.soc_kwh[-1] < storage.final_min_kwh - energy_tolerance,
         "charging while discharging": np.minimum(schedule.charge_kw, schedule.discharge_kw).max() > tolerance,
     }
+
+
+def _is_below_reserve(storage: Storage, soc_kwh: Array, hours: float, energy_tolerance: float) -> bool:
+    """Where it could have been kept: a storage that begins below it has to be charged first."""
+    most_kwh = storage.power_kw * storage.charge_efficiency * hours
+    could_have_kwh = storage.initial_kwh + most_kwh * (1 + np.arange(soc_kwh.size))
+    return bool((soc_kwh < np.minimum(storage.reserve_kwh, could_have_kwh) - energy_tolerance).any())
 
 
 def _outside(values: Array, high: Array | float, tolerance: float) -> bool:

@@ -43,7 +43,7 @@ class Limits:
 
     def held_at(self, optimum: "_Optimum", columns: Mask, rows: Mask) -> "Limits":
         """With these columns and rows held where the optimum has them."""
-        x, activity = optimum.x, _array(optimum.found.row_value)
+        x, activity = optimum.x, array_of(optimum.found.row_value)
         return Limits(
             np.where(columns, x, self.lower),
             np.where(columns, x, self.upper),
@@ -144,7 +144,7 @@ class CompiledModel:
         """The problem of these numbers and prices."""
         limits = self._limits(numbers)
         return LinearProgram(
-            self._cost(prices), limits.lower, limits.upper, self._matrix, limits.row_lower, limits.row_upper
+            self.cost_of(prices), limits.lower, limits.upper, self._matrix, limits.row_lower, limits.row_upper
         )
 
     def columns_of(self, name: str) -> slice:
@@ -164,7 +164,7 @@ class CompiledModel:
         limits = Limits(program.lower, program.upper, program.row_lower, program.row_upper)
         optimum = self._stage(program.cost, limits)
         if optimum is None:
-            raise OutOfTime(program.bound(_array(self._highs.getSolution().row_dual), self._transposed))
+            raise OutOfTime(program.bound(array_of(self._highs.getSolution().row_dual), self._transposed))
         bound, reduced_costs = program.bound(optimum.duals, self._transposed), self.named(optimum.reduced)
         cost, face = program.cost, None
         for prices in (*stages[1:], None):
@@ -176,13 +176,19 @@ class CompiledModel:
             if prices is None:
                 face = Face(optimum.x, limits)
                 break
-            cost = self._cost(prices)
+            cost = self.cost_of(prices)
             better = self._stage(cost, limits)
             if better is None:
                 return Solution(self.named(optimum.x), reduced_costs, bound, time_limit_s, ties_are_broken=False)
             optimum = better
         seconds = self._highs.getRunTime() - began_s
         return Solution(self.named(optimum.x), reduced_costs, bound, seconds, face=face)
+
+    def basis(self, *, more_rows: int) -> highspy.HighsBasis:
+        """Where the simplex method has ended, for a program with further rows, none of which binds."""
+        basis = self._highs.getBasis()
+        basis.row_status = [*basis.row_status, *[highspy.HighsBasisStatus.kBasic] * more_rows]
+        return basis
 
     def keeps_to(self, limits: Limits, x: Array) -> bool:
         """Whether a point is feasible as exactly as the solver's own."""
@@ -223,7 +229,7 @@ class CompiledModel:
         if not run(self._highs):
             return None
         found = self._highs.getSolution()
-        return _Optimum(_array(found.col_value), _array(found.col_dual), _array(found.row_dual), found)
+        return _Optimum(array_of(found.col_value), array_of(found.col_dual), array_of(found.row_dual), found)
 
     def _set(self, cost: Array, limits: Limits) -> None:
         """Tell the solver what is other than before: what it is not told, it need not look at again."""
@@ -285,7 +291,8 @@ class CompiledModel:
         matrix.data[self._entries] = values
         self._set_matrix(matrix)
 
-    def _cost(self, prices: Prices) -> Array:
+    def cost_of(self, prices: Prices) -> Array:
+        """What a unit of each column costs at these prices of variables."""  # (n,)
         cost = np.zeros(self._size)
         for name, values in prices.items():
             cost[self._variable_slices[name]] = values
@@ -304,6 +311,6 @@ def _where(differs: Mask) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     return differs.nonzero()[0].astype(np.int32)
 
 
-def _array(values: Sequence[float]) -> Array:
+def array_of(values: Sequence[float]) -> Array:
     """What HiGHS hands over as a list, in a fifth of the time of `asarray`."""
     return np.fromiter(values, np.float64, len(values))

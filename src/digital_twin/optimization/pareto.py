@@ -19,8 +19,8 @@ from digital_twin.domain.errors import Unavailable
 from digital_twin.domain.units import Array
 from digital_twin.optimization.blocks import constant_of, numbers_of
 from digital_twin.optimization.check import violations
-from digital_twin.optimization.compiled import CompiledModel
-from digital_twin.optimization.dispatch import PlanRefused, Solved, left_s, schedule_of, solve_model, stages_of
+from digital_twin.optimization.compiled import CompiledModel, array_of
+from digital_twin.optimization.dispatch import PlanRefused, left_s, schedule_of, solve_model, stages_of
 from digital_twin.optimization.explanation.infeasible import explain_infeasible
 from digital_twin.optimization.linear_program import LinearProgram, NoFeasiblePoint, OutOfTime, run
 from digital_twin.optimization.model import Numbers, Prices
@@ -73,7 +73,7 @@ def trade_off(problem: DispatchProblem, against: Traded, *, points: int, time_li
     except OutOfTime as error:
         raise Unavailable("the ends of the trade-off were not found in time", retry_after_s=5) from error
     ends = [_point(problem, measure, one.solution.values, None) for one in (cheapest, least)]
-    capped = _Capped(problem, measure, cheapest)
+    capped = _Capped(problem, measure, cheapest.compiled)
     found = [_point(problem, measure, *plan) for plan in _between(capped, ends, points, deadline)]
     return TradeOff(tuple(_undominated([*ends, *found])), measure.unit)
 
@@ -100,22 +100,23 @@ def _stages(problem: DispatchProblem, measure: Measure) -> tuple[list[Prices], l
 
 
 def _between(capped: "_Capped", ends: list[TradeOffPoint], points: int, deadline: float) -> list[_Plan]:
-    """What lies between the ends; in time order of the caps, as far as there is time.
+    """What lies between the ends, as far as there is time.
 
-    One sweep there, for the course of the curve, and one back take far fewer pivots than caps in any other order.
+    One sweep from the least of the measure, for the course of the curve, and one back to it take far fewer pivots than
+    caps in any other order.
     """
     if ends[0].measure - ends[1].measure <= SAME * max(1.0, abs(ends[0].measure)):
         return []
     found: list[_Plan] = []
     with suppress(OutOfTime):
         measures = np.linspace(ends[0].measure, ends[1].measure, COARSE)
-        coarse = [capped.relaxed(cap, _left(deadline)) for cap in measures[1:-1]]
+        coarse = [capped.relaxed(cap, _left(deadline)) for cap in measures[-2:0:-1]][::-1]
         along = _along(measures, [_value(ends[0]), *(one.cost for one in coarse), _value(ends[1])])
         wanted = np.linspace(0.0, along[-1], points)[1:-1]
         known = dict(zip(_nearest(wanted, along[1:-1]), coarse, strict=True)) if wanted.size else {}
         caps = np.interp(wanted, along, measures)
-        for number in range(wanted.size - 1, -1, -1):
-            relaxed = known.get(number) or capped.relaxed(caps[number], _left(deadline))
+        for number, cap in enumerate(caps):
+            relaxed = known.get(number) or capped.relaxed(cap, _left(deadline))
             found.append(capped.cheapest(relaxed, _left(deadline)))
     return found
 
@@ -160,30 +161,30 @@ def _point(problem: DispatchProblem, measure: Measure, values: dict[str, Array],
 
 
 class _Capped:
-    """The compiled model with one more row: the measure is at most the cap."""
+    """The compiled model with one more row: the measure is at most the cap. It starts where that one has ended."""
 
-    def __init__(self, problem: DispatchProblem, measure: Measure, cheapest: Solved) -> None:
-        self._problem, self._measure = problem, measure
-        self._compiled: CompiledModel = cheapest.compiled
+    def __init__(self, problem: DispatchProblem, measure: Measure, compiled: CompiledModel) -> None:
+        self._measure, self._compiled = measure, compiled
         self._numbers, self._modes = numbers_of(problem), modes_of(problem)
         self._stages = stages_of(problem, _COST)
         self._constant = constant_of(problem, _COST)
         self._cap = np.inf
-        program = self.program(self._numbers, self._stages[0])
-        self._row = program.row_lower.size - 1
+        self._entries = compiled.cost_of(measure.prices)
+        program = compiled.program(self._numbers, self._stages[0])
+        self._row = program.row_lower.size
         self._highs = highspy.Highs()
         for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
             self._highs.setOptionValue(option, value)
         self._highs.passModel(program.to_highs())
+        columns = self._entries.nonzero()[0].astype(np.int32)
+        self._highs.addRow(-highspy.kHighsInf, highspy.kHighsInf, columns.size, columns, self._entries[columns])
+        self._highs.setBasis(compiled.basis(more_rows=1))
 
     def program(self, numbers: Numbers, prices: Prices) -> LinearProgram:
         program = self._compiled.program(numbers, prices)
-        row = np.zeros((1, program.cost.size))
-        for name, values in self._measure.prices.items():
-            row[0, self._compiled.columns_of(name)] = values
         return replace(
             program,
-            matrix=sp.csc_array(sp.vstack([program.matrix, sp.csr_array(row)])),
+            matrix=sp.csc_array(sp.vstack([program.matrix, sp.csr_array(self._entries[None])])),
             row_lower=np.append(program.row_lower, -highspy.kHighsInf),
             row_upper=np.append(program.row_upper, self._cap - self._measure.constant),
         )
@@ -200,7 +201,7 @@ class _Capped:
         self._highs.setOptionValue("time_limit", time_limit_s + self._highs.getRunTime())
         if not run(self._highs):
             raise OutOfTime(-np.inf)
-        cost = float(self._highs.getInfo().objective_function_value) + self._constant
+        cost = float(self._highs.getObjectiveValue()) + self._constant
         return _Relaxed(cap, cost, *self._values(self._highs))
 
     def cheapest(self, relaxed: _Relaxed, time_limit_s: float) -> _Plan:
@@ -219,4 +220,4 @@ class _Capped:
 
     def _values(self, highs: highspy.Highs) -> tuple[dict[str, Array], float]:
         solution = highs.getSolution()
-        return self.named(np.asarray(solution.col_value)), -float(solution.row_dual[self._row])
+        return self.named(array_of(solution.col_value)), -float(solution.row_dual[self._row])
