@@ -84,6 +84,13 @@ def test_the_worked_case_in_words() -> None:
     assert found.notes == ()
 
 
+def test_a_storage_that_may_end_empty_holds_nothing_back() -> None:
+    problem = replace(case_1(), storage=replace(case_1().storage, final_min_kwh=0.0))
+    found = explained(problem)
+    [text] = [text for value, text in found.limits if value.limit == "final_soc_min_kwh"]
+    assert text == "The storage ends empty; 1 kWh to be left then would cost 0.22 EUR over 2 hours."
+
+
 def test_a_tight_export_limit_in_words() -> None:
     problem = replace(case_4(96), limits=GridLimits(800, 100))
     [text] = [text for value, text in explained(problem).limits if value.limit == "grid_export_limit_kw"]

@@ -15,13 +15,13 @@ def kpis(rule: float, idle: float, captured: float | None, known: float = 1.0) -
 
 def test_what_was_saved_is_told_beside_what_could_have_been() -> None:
     assert earnings_finding(kpis(1.5, 12.0, 0.62), "EUR") == (
-        "The storage saved €12.00 against leaving the storage idle, 62 % of what the best possible plan would have "
-        "saved; it saved €1.50 against the simple rule (charge surplus, discharge deficit)."
+        "The community paid €12.00 less than leaving the storage idle, 62 % of what the best possible plan would have "
+        "saved; €1.50 less than the simple rule (charge surplus, discharge deficit)."
     )
 
 
 def test_a_loss_and_gaps_are_told_as_such() -> None:
     assert earnings_finding(kpis(-2.0, 0.0, None, known=0.5), "EUR") == (
-        "The storage saved €0.00 against leaving the storage idle; it cost €2.00 more against the simple rule (charge "
-        "surplus, discharge deficit). Readings tell of 50 % of the time."
+        "The community paid as much as leaving the storage idle; €2.00 more than the simple rule (charge surplus, "
+        "discharge deficit). Readings tell of 50 % of the time."
     )

@@ -82,11 +82,12 @@ def savings_finding(schedule: Document, currency: str) -> str:
     start = f"The plan {does} {money(abs(cost) if is_known(cost) else None, currency)}"
     if not baselines:
         return f"{start}. No simple way keeps within the limits, so there is nothing to compare it with."
-    parts = [_saved(one["saved"], BASELINES.get(name, name), currency) for name, one in baselines.items()]
+    parts = [difference(one["saved"], BASELINES.get(name, name), currency) for name, one in baselines.items()]
     return f"{start}: {listed(parts)}."
 
 
-def _saved(saved: float | None, baseline: str, currency: str) -> str:
+def difference(saved: float | None, baseline: str, currency: str) -> str:
+    """How much less was paid than in another way."""
     if not is_known(saved):
         return f"not comparable with {baseline}"
     if abs(saved) < SMALLEST_COIN:

@@ -11,7 +11,7 @@ from digital_twin.dashboard.findings import tariffs as findings
 from digital_twin.dashboard.frames import Document
 from digital_twin.dashboard.layout import heading, newest_results, only_looking, picture, plain, provenance
 from digital_twin.dashboard.visit import Visit
-from digital_twin.dashboard.wording import money, quantity
+from digital_twin.dashboard.wording import money, number
 from digital_twin.domain.errors import Infeasible
 
 BLOCKS: dict[str, list[float] | int | None] = {
@@ -116,7 +116,7 @@ def _figures(visit: Visit, tariff: Document) -> None:
     change = tariff["revenue"] - tariff["present_tariff"]["revenue"]
     revenue.metric("Paid for energy", money(tariff["revenue"], currency), border=True)
     used_kwh = sum(day["energy_after_kwh"] for day in tariff["days"])
-    demand.metric("Energy used", quantity(used_kwh, "kWh"), border=True)
+    demand.metric("Energy used, kWh", number(round(used_kwh)), border=True)
     st.caption(
         f"Against the present tariff members pay {money(abs(change), currency)} {'more' if change > 0 else 'less'}."
     )

@@ -77,6 +77,9 @@ def limit_name(limit: str) -> str:
 def limit_text(value: LimitValue, wording: Wording) -> str:
     """Where it holds the plan back, and what a round step either way would change."""
     where = f" {wording.times(value.intervals)}" if value.intervals else ""
+    if value.limit == "final_soc_min_kwh" and value.value == 0:
+        to_leave = _side_text(value.more, "to be left then", value, wording)
+        return f"The storage ends empty; {to_leave} {wording.per_horizon}." if to_leave else "The storage ends empty."
     start = f"The {limit_name(value.limit)} of {amount(value.value)} {value.unit} holds the plan back{where}"
     sides = [_side_text(side, word, value, wording) for side, word in ((value.more, "more"), (value.less, "less"))]
     told = [side for side in sides if side]

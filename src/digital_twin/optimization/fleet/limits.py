@@ -45,8 +45,8 @@ def no_plan_within_limits(problem: FleetProblem, counted: FleetPlan, until: floa
     least_kwh = _least_beyond(problem, counted, (negligible_kwh, until))
     if least_kwh <= negligible_kwh:
         return Unavailable(
-            "no plan within the community's limits was found in time; raise OPTIMIZATION_TIMEOUT_MINUTES, or price what "
-            "goes beyond them with grid_limit_price_per_kwh"
+            "no plan within the community's limits was found in time; raise OPTIMIZATION_TIMEOUT_MINUTES, or price "
+            "what goes beyond them with grid_limit_price_per_kwh"
         )
     limits = []
     for name, powers, limit in (
