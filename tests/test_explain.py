@@ -23,6 +23,7 @@ from digital_twin.optimization import (
     GridLimits,
     MemberExchange,
     Outlook,
+    ShiftableLoad,
     ShiftableRun,
     Stay,
     Storage,
@@ -217,6 +218,16 @@ def test_what_needs_a_choice_is_said_to_stay() -> None:
     problem = replace(case_1(), devices=(ShiftableRun("washer", (2.0, 1.0), 0, 4),))
     outlook = replace(problem.outlook, import_price_per_kwh=np.array([0.2, -0.3, 0.2, -0.3]))
     assert explained(replace(problem, outlook=outlook)).notes == (MODES_STAY,)
+
+
+def test_nothing_is_promised_in_the_gap_below_a_minimum_power() -> None:
+    """Half as much power again cannot be used: what is left of the energy would be less than the minimum."""
+    load = ShiftableLoad("pump", 4.0, 4.0, 0, 4, minimum_power_kw=4.0)
+    problem = replace(case_1(), devices=(load,))
+    here = best(problem)
+    assert best(replace(problem, devices=(replace(load, power_kw=6.0),))) == pytest.approx(here)
+    assert best(replace(problem, devices=(replace(load, power_kw=8.0),))) < here - 0.1
+    assert not [value for value, _ in explained(problem).limits if value.limit == "devices.pump.power_kw"]
 
 
 # No plan

@@ -258,6 +258,21 @@ def test_the_worth_of_a_limit_is_what_one_more_unit_saves(limit: str) -> None:
     assert worth == pytest.approx(saved, abs=1e-5)
 
 
+def test_what_a_direction_forbids_is_no_limit_of_the_connection() -> None:
+    """At negative prices nothing is exported, as importing pays: the limit of export is not touched."""
+    outlook = replace(case_1().outlook, import_price_per_kwh=np.full(4, -0.1))
+    plan = plan_dispatch(replace(case_1(), outlook=outlook), COST)
+    assert plan.export_kw.max() == pytest.approx(0, abs=1e-6)
+    assert "grid_export_limit_kw" not in [one.limit for one in plan.binding]
+
+
+def test_a_reserve_that_binds_at_the_end_is_called_so() -> None:
+    problem = replace(case_1(), storage=replace(case_1().storage, reserve_kwh=30.0))
+    limits = [one.limit for one in plan_dispatch(problem, COST).binding]
+    assert "storage_reserve_kwh" in limits
+    assert "final_soc_min_kwh" not in limits
+
+
 def test_an_infeasible_day_names_each_limit_that_would_help_and_how_much() -> None:
     problem = DispatchProblem(
         outlook([10, 30, 10], [0, 0, 0], [0.2] * 3), battery(eta=1.0, initial=5, final=5, power=5), GridLimits(20, 20)

@@ -278,12 +278,31 @@ def test_a_vehicle_that_cannot_be_ready_is_named_with_its_member(owner: httpx.Cl
     assert problem["limits"][0]["device_id"] == "car"
 
 
+def test_vehicles_that_are_all_alike_and_cannot_be_ready_are_all_named(owner: httpx.Client, homes: str):
+    stays = [{"departure": "2026-03-02T02:00:00Z", "departure_soc_min_kwh": 39.0, "arrival_soc_kwh": 5.0}]
+    cars = [car(f"home_{number}", device_id=f"car_{number}", stays=stays) for number in (1, 3)]
+    problem = dispatched(owner, homes, 422, devices=cars)
+    assert {one["member_id"] for one in problem["limits"]} == {"home_1", "home_3"}
+    assert "and so for 1 more" in problem["detail"]
+
+
+def test_that_a_member_leaves_within_the_horizon_is_told(api: Api, owner: httpx.Client):
+    community = village(api, owner, 2)
+    leaving = {"member_id": "home_1", "left_at": "2026-03-02T06:00:00Z"}
+    answered(owner.post(f"/communities/{community}/members", json={"members": [leaving]}), 201)
+    [note] = [one for one in dispatched(owner, community)["provenance"]["notes"] if "as they are at the start" in one]
+    assert "1 joining or leaving" in note
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"objective": "minimize_peak"}, "minimize_cost or maximize_welfare"),
         ({"weights": {"cost": 1.0}}, "no weights"),
         ({"current_soc_kwh": 5.0}, "no current_soc_kwh"),
+        ({"final_soc_min_kwh": 0.0}, "no final_soc_min_kwh"),
+        ({"devices": [car("home_1"), car("home_2")]}, "given twice"),
+        ({"devices": [car("home_2", device_id="battery_of_home_0")]}, "of a registered battery"),
         ({"end_value_per_kwh": "water_value"}, "is a number"),
         ({"devices": [car(None)]}, "must name the member_id"),
         ({"devices": [car("stranger")]}, "who is a member"),

@@ -53,6 +53,8 @@ def test_a_chosen_point_becomes_a_plan_of_its_own(operator: httpx.Client, villag
     for name in ("cost", "emissions_kg", "peak_kw", "self_sufficiency"):
         assert plan[name] == pytest.approx(point[name])
     assert answered(operator.get(response.headers["location"])) == plan
+    untold = refused(operator.get(f"{response.headers['location']}/explanation"), 422)
+    assert "cheapest within the cap of its point" in untold["detail"]
     refused(operator.post(f"{path}/40"), 404)
     refused(operator.post(f"/communities/{village}/optimization/pareto/{UNKNOWN}/points/0"), 404)
 

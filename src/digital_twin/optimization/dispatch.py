@@ -27,6 +27,8 @@ from digital_twin.optimization.plan import BindingLimit, DispatchProblem, Schedu
 OBJECTIVE_TOLERANCE = 1e-6
 LEAST_TIME_S = 2.0
 """What is granted beyond the time limit to say what was found: a plan of the modes, or why there is none."""
+OUT_OF_TIME = "the time was over before the best plan was found"
+NO_BETTER = "what the solver found costs more"
 TIES_LEFT = "the time was over before ties were broken: other plans of this objective may be cheaper or use less"
 _LIMITS = {
     # limit: the variables whose upper bound it is
@@ -59,7 +61,7 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
     except NoFeasiblePoint as error:
         raise explain_infeasible(problem, time_limit_s=left_s(deadline)) from error
     except OutOfTime as stopped:
-        return _best_known(problem, weights, stopped.bound + constant_of(problem, weights))
+        return _best_known(problem, weights, stopped.bound + constant_of(problem, weights), OUT_OF_TIME)
     schedule = schedule_of(problem, weights, found.solution.values)
     broken = violations(problem, schedule)
     if broken:
@@ -68,7 +70,7 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
     gap = _gap(schedule, bound)
     if gap > MODE_GAP and found.has_modes:
         with suppress(Unavailable):
-            known = _best_known(problem, weights, bound)
+            known = _best_known(problem, weights, bound, NO_BETTER)
             if known.objective_value < schedule.objective_value:
                 return known
     return replace(
@@ -76,7 +78,7 @@ def plan_dispatch(problem: DispatchProblem, weights: Weights, *, time_limit_s: f
         gap=gap,
         status="optimal" if gap <= MODE_GAP else "feasible",
         solver=found.solver,
-        binding=_binding(problem, found.solution),
+        binding=_binding(problem, found),
         notes=(*_notes(problem), *(() if found.solution.ties_are_broken else (TIES_LEFT,))),
         water_value_per_kwh=_water_value(problem, weights, found.solution),
     )
@@ -135,8 +137,8 @@ def _evened(problem: DispatchProblem, compiled: CompiledModel, solution: Solutio
     return replace(solution, values=values)
 
 
-def _best_known(problem: DispatchProblem, weights: Weights, bound: float) -> Schedule:
-    """The better of the plans that need no solver, each of which has passed the check."""
+def _best_known(problem: DispatchProblem, weights: Weights, bound: float, reason: str) -> Schedule:
+    """The better of the plans that need no solver, each of which has passed the check; the reason why is told."""
     known: dict[str, Schedule] = {}
     for name, rule in (("the self-consumption rule", self_consumption_rule), ("idle storage", idle)):
         with suppress(Infeasible):
@@ -153,8 +155,8 @@ def _best_known(problem: DispatchProblem, weights: Weights, bound: float) -> Sch
         schedule,
         gap=gap,
         status="optimal" if gap <= MODE_GAP else "feasible",
-        solver=f"out of time, {name}",
-        notes=(*_notes(problem), f"the time was over before the best plan was found: this is {name}"),
+        solver=f"out of time, {name}" if reason == OUT_OF_TIME else name,
+        notes=(*_notes(problem), f"{reason}: this is {name}"),
     )
 
 
@@ -193,20 +195,24 @@ def _water_value(problem: DispatchProblem, weights: Weights, solution: Solution)
     return after + weights.cost * problem.storage.end_value_per_kwh
 
 
-def _binding(problem: DispatchProblem, solution: Solution) -> tuple[BindingLimit, ...]:
-    """Limits whose bound carries a reduced cost, the most valuable first."""
-    reduced = solution.reduced_costs
-    instant = problem.outlook.grid.instant
-    found: list[BindingLimit] = []
+def _binding(problem: DispatchProblem, found: Solved) -> tuple[BindingLimit, ...]:
+    """Limits whose bound carries a reduced cost, the most valuable first; not the bounds that modes have set."""
+    reduced, instant = found.solution.reduced_costs, problem.outlook.grid.instant
+    own = numbers_of(problem).upper if found.has_modes else found.numbers.upper
+    binding: list[BindingLimit] = []
     for limit, names in _LIMITS.items():
-        worth = sum((np.maximum(-reduced[name], 0.0) for name in names[1:]), start=np.maximum(-reduced[names[0]], 0.0))
+        worth = np.zeros(problem.outlook.grid.steps)
+        for name in names:
+            worth += np.where(found.numbers.upper[name] == own[name], np.maximum(-reduced[name], 0.0), 0.0)
         at = np.flatnonzero(worth > OBJECTIVE_TOLERANCE)
         if at.size:
-            found.append(BindingLimit(limit, int(at.size), instant(int(at[0])), float(worth[at].sum())))
+            binding.append(BindingLimit(limit, int(at.size), instant(int(at[0])), float(worth[at].sum())))
     final = float(reduced["soc_kwh"][-1])
     if final > OBJECTIVE_TOLERANCE:
-        found.append(BindingLimit("final_soc_min_kwh", 1, instant(problem.outlook.grid.steps - 1), final))
-    return tuple(sorted(found, key=lambda limit: -limit.value_per_unit))
+        storage = problem.storage
+        limit = "storage_reserve_kwh" if storage.reserve_kwh > storage.final_min_kwh else "final_soc_min_kwh"
+        binding.append(BindingLimit(limit, 1, instant(problem.outlook.grid.steps - 1), final))
+    return tuple(sorted(binding, key=lambda limit: -limit.value_per_unit))
 
 
 def _notes(problem: DispatchProblem) -> tuple[str, ...]:

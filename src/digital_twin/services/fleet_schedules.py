@@ -178,6 +178,7 @@ class FleetScheduleService:
             place: dict[str | None, int] = {member_id: row for row, member_id in enumerate(member_ids)}
             place[None] = len(member_ids)
             assets = await tx.members.assets()
+            _note_changes(await tx.members.members(), grid, provenance)
             wanted = PlannedStorages(assets, request.vehicles, request.battery_wear_per_kwh, request.end_value_per_kwh)
             storages = await storages_of(tx, grid, place, wanted, provenance)
             prices = await prices_of(tx, community, grid, request.prices, provenance)
@@ -245,6 +246,17 @@ def _present(members: Sequence[Member], at: datetime) -> tuple[str, ...]:
             "a plan at the level of members needs members; add them with POST .../members", needed=1, found=0
         )
     return found
+
+
+def _note_changes(members: Sequence[Member], grid: TimeGrid, provenance: Provenance) -> None:
+    """Of who joins or leaves before the end."""
+    instants = [at for one in members for at in (one.joined_at, one.left_at) if at is not None]
+    changes = sum(grid.start < at < grid.end for at in instants)
+    if changes:
+        provenance.notes.append(
+            f"members are planned as they are at the start; {changes} joining or leaving before the end are not "
+            "regarded: ask for a shorter horizon, and again after them"
+        )
 
 
 def _check_sharing(community: Community, grid: TimeGrid) -> None:

@@ -11,6 +11,7 @@ from digital_twin.services.ports import KEPT_QUESTIONS, ComputePool, Store
 from digital_twin.services.question_computations import explain_question, write_question
 from digital_twin.services.question_document import QUESTION, Kept, answer_of
 from digital_twin.services.schedule_document import KIND
+from digital_twin.services.trade_off_document import POINT_AGAINST
 
 KINDS = (KIND, MEMBERS_KIND)
 
@@ -67,6 +68,12 @@ class KeptPlanService:
             community = (await tx.communities.get(str(grant.community_id))).community
             document = (await tx.results.get(result_id, KINDS)).document
             question: Kept | None = document.get(QUESTION) or await tx.plan_questions.get(result_id)
+        if question is None and document["objective"].startswith(POINT_AGAINST):
+            raise InvalidInput(
+                "a plan that was taken from a trade-off has no question of its own to explain or to write down: it is "
+                "the cheapest within the cap of its point, whose price the trade-off tells",
+                field="result_id",
+            )
         if question is None:
             raise InvalidInput(
                 f"the question of this plan is not kept any more: the newest {KEPT_QUESTIONS} plans of single members, "

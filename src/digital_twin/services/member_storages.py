@@ -1,5 +1,6 @@
 """Members' registered batteries and the vehicles of a request, as a fleet's storages and fuses."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -72,7 +73,7 @@ async def storages_of(
 
     Raises:
         InsufficientData: there is neither a battery nor a vehicle.
-        InvalidInput: a vehicle names no member.
+        InvalidInput: a vehicle names no member, or has the name of another storage.
     """
     batteries = [one for one in wanted.assets if isinstance(one.device, Battery) and one.member_id in place]
     known = await _states_of_charge(tx, batteries, provenance.as_of)
@@ -93,7 +94,19 @@ async def storages_of(
     if wanted.vehicles:
         provenance.assume("a vehicle's power may lie below its minimum: members' plans have no on and off")
     is_vehicle = np.arange(len(rows)) >= len(batteries)
-    return NamedStorages(_stacked(rows), tuple(one.name for one in rows), is_vehicle)
+    return NamedStorages(_stacked(rows), _names(rows), is_vehicle)
+
+
+def _names(rows: Sequence[_Row]) -> tuple[str, ...]:
+    """What the storages are called. Raises InvalidInput for two of one name."""
+    names = tuple(one.name for one in rows)
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise InvalidInput(
+            f"device_id {twice[0]!r} is given twice, or is that of a registered battery; choose another",
+            field="devices",
+        )
+    return names
 
 
 def fuses_of(assets: Sequence[Asset], place: Mapping[str | None, int]) -> Array:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from digital_twin.optimization.pareto import TradeOff, TradeOffPoint
 
 KIND = "pareto"
+POINT_AGAINST = "cost_against_"
+"""How the objective of a plan begins that was taken from a trade-off."""
+
 PLAN = "plan"
 """Where the powers of a point stand; they are answered when it is kept as a plan."""
 FIGURES = ("cost", "emissions_kg", "peak_kw", "self_consumption", "self_sufficiency")

@@ -13,7 +13,7 @@ from digital_twin.services.question_document import QUESTION, question_document,
 from digital_twin.services.schedule_document import KIND as DISPATCH
 from digital_twin.services.schedule_document import new_result_id, schedule_document
 from digital_twin.services.schedules import DispatchRequest, ScheduleService
-from digital_twin.services.trade_off_document import KIND, PLAN
+from digital_twin.services.trade_off_document import KIND, PLAN, POINT_AGAINST
 
 Against = Literal["emissions", "self_sufficiency", "peak"]
 
@@ -86,7 +86,7 @@ class TradeOffService:
         plan: dict[str, Any] = document["points"][number][PLAN]
         comparison = await self._pool.call(point_and_compare, problem, plan, timeout_s=self._timeout_s)
         now = self._clock.now()
-        kept = schedule_document(problem, f"cost_against_{document['against']}", comparison)
+        kept = schedule_document(problem, f"{POINT_AGAINST}{document['against']}", comparison)
         kept |= {"result_id": new_result_id(now), "provenance": document["provenance"]}
         result = StoredResult(kept["result_id"], DISPATCH, now, kept)
         async with self._store.community(community_id) as tx:

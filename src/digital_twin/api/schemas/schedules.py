@@ -176,7 +176,7 @@ class DispatchBody(Body):
         """Raises InvalidInput naming what is no part of a plan at the level of members."""
         self._check_lengths()
         for name in sorted(self.model_fields_set & set(COMMUNITY_ALONE)):
-            if getattr(self, name) not in (None, [], 0.0):
+            if getattr(self, name) not in (None, [], type(self).model_fields[name].default):
                 raise InvalidInput(f"a plan at the level of members has no {name}: {COMMUNITY_ALONE[name]}", field=name)
         if self.end_value_per_kwh == "water_value":
             raise InvalidInput(
@@ -254,8 +254,8 @@ class Savings(Answer):
     """Against the plain self-consumption rule; null where that rule would break a limit. `idle` stands beside it."""
 
     baseline: Literal["self_consumption_rule"]
-    cost_without_control: float | None
-    saved: float | None
+    cost_without_control: float | None = None
+    saved: float | None = None
     baselines: dict[str, BaselineCost]
 
 

@@ -16,6 +16,7 @@ LIMITS = {
     "grid_export_limit_kw": ("The grid connection's limit for export", "one kW more"),
     "max_storage_power_kw": ("The power of the storage", "one kW more"),
     "total_storage_capacity_kwh": ("The capacity of the storage", "one kWh more"),
+    "storage_reserve_kwh": ("The reserve of the storage", "one kWh less"),
     "final_soc_min_kwh": ("The energy that must be left in the storage at the end", "one kWh less"),
 }
 """Limit -> its name, and what would loosen it."""

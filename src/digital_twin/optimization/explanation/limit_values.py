@@ -19,7 +19,7 @@ from digital_twin.optimization.dispatch import Solved, stages_of
 from digital_twin.optimization.explanation.sized_limits import SizedLimit, sized_limits
 from digital_twin.optimization.linear_program import NoFeasiblePoint, OutOfTime
 from digital_twin.optimization.model import Numbers
-from digital_twin.optimization.modes import modes_of
+from digital_twin.optimization.modes import Start, modes_of
 from digital_twin.optimization.plan import DispatchProblem, Weights
 
 SAME = 1e-8
@@ -27,6 +27,7 @@ SAME = 1e-8
 WORTH_TELLING = 1e-6
 """Change of the objective per unit below which a limit does not bind."""
 MOST_SOLVES = 40
+_LOOKED_AT = (0.0625, 0.5)
 _PATIENCE_S = 10.0
 
 
@@ -60,7 +61,7 @@ def limit_values(problem: DispatchProblem, weights: Weights, solved: Solved) -> 
     for limit in sized_limits(problem):
         curve = _Curve(problem, weights, solved, limit)
         more, less = curve.side(limit.most), curve.side(limit.least)
-        if any(side is not None and not abs(side.per_unit) <= WORTH_TELLING for side in (more, less)):
+        if any(side is not None and abs(side.per_unit) > WORTH_TELLING for side in (more, less)):
             found.append(LimitValue(limit.name, limit.unit, limit.value, curve.touched(), more, less))
     return sorted(found, key=lambda one: -_relief(one))
 
@@ -85,6 +86,7 @@ class _Curve:
         self._limit, self._solved, self._weights = limit, solved, weights
         self._constant, self._modes = constant_of(problem, weights), modes_of(problem)
         self._stages = stages_of(problem, weights)
+        self._may_break_between = any(isinstance(mode, Start) or mode.minimum_kw for mode in self._modes)
         self._numbers = numbers_of(problem)
         self._bound, self._reduced_costs = solved.solution.bound, solved.solution.reduced_costs
         self._tolerance = SAME * max(1.0, abs(self._bound))
@@ -106,9 +108,22 @@ class _Curve:
                 continue
             is_possible = True
             if abs(self._bound + slope * distance - optimum) <= self._tolerance:
+                if self._may_break_between and not self._keeps_modes_until(size):
+                    size = here + distance / 4
+                    continue
                 return Side((optimum - self._bound) / abs(distance), abs(distance))
             size = self._where_tangents_meet(size, optimum, slope, slope_here)
         return UNTOLD if is_possible else None
+
+    def _keeps_modes_until(self, size: float) -> bool:
+        """Whether plans of some sizes between here and there do: powers with a minimum leave gaps."""
+        here = self._limit.value
+        try:
+            for share in _LOOKED_AT:
+                self._at(here + share * (size - here))
+        except (NoFeasiblePoint, InvalidInput, _Bent, _OtherModes):
+            return False
+        return True
 
     def _where_tangents_meet(self, size: float, optimum: float, slope: float, slope_here: float) -> float:
         """Of here and of the far point; half-way where they are parallel or meet at an end."""
@@ -153,11 +168,16 @@ class _Curve:
         except InvalidInput:
             return ()
         steps: set[int] = set()
-        for bounds, sign in ((direction.upper, -1.0), (direction.lower, 1.0)):
-            for name, change in bounds.items():
+        chosen, own = self._solved.numbers, self._numbers
+        for changes, sign, mine, before in (
+            (direction.upper, -1.0, chosen.upper, own.upper),
+            (direction.lower, 1.0, chosen.lower, own.lower),
+        ):
+            for name, change in changes.items():
                 reduced = self._reduced_costs.get(name)
                 if reduced is not None and reduced.size > 1:
-                    steps.update(np.flatnonzero((change != 0) & (sign * reduced > WORTH_TELLING)).tolist())
+                    moves = (change != 0) & (mine[name] == before[name])  # not what modes have set
+                    steps.update(np.flatnonzero(moves & (sign * reduced > WORTH_TELLING)).tolist())
         return tuple(sorted(steps))
 
 

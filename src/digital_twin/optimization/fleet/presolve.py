@@ -57,7 +57,7 @@ def standard_fleet(problem: FleetProblem) -> StandardFleet:
     stored, taken = storages.charge_efficiency[first] * hours, hours / storages.discharge_efficiency[first]
     drawn, initial = storages.driven_kwh[first] * scale, storages.initial_kwh[first] * count
     bounds = storages.lowest_kwh[first] * scale, storages.highest_kwh[first] * scale
-    tube = close(problem, Tube.of(bounds, _rates(own, first, scale, (stored, taken)), drawn, initial), first, count)
+    tube = close(problem, Tube.of(bounds, _rates(own, first, scale, (stored, taken)), drawn, initial), kind, count)
     low, high = tube.powers(stored[:, None], taken[:, None])
     surplus = own.surplus_kw[first] * scale
     least = np.array([low[0] - np.minimum(low[0], surplus), low[1], tube.low, np.minimum(low[0], surplus)])

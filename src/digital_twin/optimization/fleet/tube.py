@@ -36,8 +36,11 @@ class Tube:
         return (np.minimum(least[0], charge), np.minimum(least[1], discharge)), (charge, discharge)
 
 
-def close(problem: FleetProblem, tube: Tube, first: Whole, count: Array) -> Tube:
+def close(problem: FleetProblem, tube: Tube, kind: Whole, count: Array) -> Tube:
     """The tube without what rounding alone has opened.
+
+    Args:
+        kind: of each storage, as alike ones have one row of the tube; and how many there are of each.
 
     Raises:
         Infeasible: a storage has no course at all, whatever the others do; the facts name up to ten of them.
@@ -46,21 +49,21 @@ def close(problem: FleetProblem, tube: Tube, first: Whole, count: Array) -> Tube
     size = np.maximum(np.abs(tube.high).max(axis=1, initial=0.0), 1.0)[:, None]
     empty = np.flatnonzero((missing > _EMPTY * size).any(axis=1))
     if empty.size:
-        raise _without_course(problem, missing / count[:, None], empty, first)
+        raise _without_course(problem, missing / count[:, None], np.isin(kind, empty).nonzero()[0], kind)
     return Tube(tube.low, np.maximum(tube.low, tube.high), tube.rise, tube.fall)
 
 
-def _without_course(problem: FleetProblem, missing_kwh: Array, empty: Whole, first: Whole) -> Infeasible:
+def _without_course(problem: FleetProblem, missing_kwh: Array, rows: Whole, kind: Whole) -> Infeasible:
     limits = []
-    for kind in empty[:_NAMED]:
-        row, step = int(first[kind]), int(np.argmax(missing_kwh[kind]))
+    for row in rows[:_NAMED].tolist():
+        step = int(np.argmax(missing_kwh[kind[row]]))
         limits.append({
             "limit": "stored_kwh", "member": int(problem.storages.member[row]), "storage": row,
-            "relax_by": round(float(missing_kwh[kind, step]), 6), "unit": "kWh", "alone": True,
+            "relax_by": round(float(missing_kwh[kind[row], step]), 6), "unit": "kWh", "alone": True,
             "at": problem.grid.instant(step + 1).isoformat(),
         })  # fmt: skip
     told = limits[0]
-    others = f", and {empty.size - 1} other storages have none either" if empty.size > 1 else ""
+    others = f", and {rows.size - 1} other storages have none either" if rows.size > 1 else ""
     return Infeasible(
         f"storage {told['storage']} of member {told['member']} has no course within its bounds: around {told['at']} "
         f"{told['relax_by']:.6g} kWh are missing{others}; ask for less energy there, or give it more power, more time "
