@@ -56,6 +56,15 @@ def test_the_cases_worked_by_hand_come_out_exactly() -> None:
     assert plan_with_foresight(case_4(96), COST).cost == pytest.approx(1006.3345, abs=1e-4)
 
 
+def test_all_is_curtailed_where_importing_beyond_the_limit_still_earns() -> None:
+    problem = case_1()
+    outlook = replace(problem.outlook, import_price_per_kwh=np.full(4, -1.0), export_price_per_kwh=np.full(4, -1.2))
+    limits = GridLimits(10.0, 10.0, 0.5)
+    still = replace(problem.storage, power_kw=0.0)
+    problem = replace(problem, outlook=outlook, limits=limits, storage=still, curtailable=True)
+    assert plan_with_foresight(problem, COST).cost == pytest.approx(plan_dispatch(problem, COST).cost)
+
+
 def test_random_questions_have_the_same_answers_as_the_linear_program() -> None:
     answered, impossible = 0, 0
     for seed in range(300):

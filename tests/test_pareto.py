@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from tests.cases import case_1, case_4
 from tests.test_dispatch_instances import random_problem
 
-from digital_twin.domain.errors import Infeasible
+from digital_twin.domain.errors import Infeasible, Unavailable
 from digital_twin.domain.sharing import SharingRule
 from digital_twin.optimization import (
     OBJECTIVES,
@@ -27,6 +27,14 @@ from digital_twin.optimization.pareto import Traded, TradeOffPoint, trade_off
 
 TRADED = get_args(Traded)
 COST = OBJECTIVES["minimize_cost"]
+
+
+def test_ends_that_are_not_known_to_be_the_best_are_no_trade_off() -> None:
+    """Where energy is burnt for money and for nothing else the modes have to be searched for, which takes longer."""
+    problem = case_4(96)
+    outlook = replace(problem.outlook, import_price_per_kwh=np.full(96, -0.2), export_price_per_kwh=np.full(96, -0.3))
+    with pytest.raises(Unavailable, match="ends of the trade-off"):
+        trade_off(replace(problem, outlook=outlook), "emissions", points=5, time_limit_s=0.004)
 
 
 def at_price(problem: DispatchProblem, against: Traded, price: float) -> Schedule:

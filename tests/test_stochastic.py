@@ -160,6 +160,26 @@ def test_where_the_steps_fail_another_solver_plans(monkeypatch: pytest.MonkeyPat
 # What must hold of any plan
 
 
+@pytest.mark.parametrize("peak", [PeakCharge(0.0), PeakCharge(5.0, 1000.0)])
+def test_a_peak_that_costs_nothing_more_changes_nothing(peak: PeakCharge) -> None:
+    """Where importing earns, generation is curtailed for its sake as without a charge on the peak."""
+    outlook = replace(case_4(24).outlook, import_price_per_kwh=np.full(24, -0.2))
+    free = replace(case_4(24), outlook=outlook, curtailable=True)
+    without, charged = (plan_under_risk(around(one, 5, 1)) for one in (free, replace(free, peak=peak)))
+    assert charged.figures.objective_value == pytest.approx(without.figures.objective_value, rel=1e-6)
+
+
+def test_a_peak_that_might_be_worth_its_price_is_not_called_optimal() -> None:
+    """Curtailing to import more than the peak so far is not tried: the gap says how much that might be worth."""
+    outlook = replace(case_4(24).outlook, import_price_per_kwh=np.full(24, -0.2))
+    problem = around(replace(case_4(24), outlook=outlook, curtailable=True, peak=PeakCharge(0.01)), 5, 1)
+    plan = plan_under_risk(problem)
+    free = plan_under_risk(replace(problem, expected=replace(problem.expected, peak=None)))
+    assert plan.schedule.status == "feasible"
+    assert plan.figures.objective_value > free.figures.objective_value
+    assert plan.schedule.gap > 0
+
+
 @pytest.mark.parametrize("problem", [case_1(), case_4(24), case_4(96), replace(case_4(24), peak=PeakCharge(5.0))])
 @pytest.mark.parametrize("weight", [0.0, 0.7])
 def test_one_scenario_alone_is_planned_like_a_certain_course(problem: DispatchProblem, weight: float) -> None:

@@ -99,6 +99,7 @@ class Solved:
     bound: float  # no plan costs less
     solver: str
     has_modes: bool = False
+    is_certain: bool = True  # False where the time was over before the modes were known to be the best
 
 
 def solve_model(
@@ -124,7 +125,7 @@ def solve_model(
     except OutOfTime as stopped:  # what it proves holds for these modes alone
         raise OutOfTime(bound) from stopped
     solution = _evened(problem, compiled, solution, modes)
-    return Solved(compiled, chosen.numbers, solution, bound, "HiGHS MIP, then simplex", True)
+    return Solved(compiled, chosen.numbers, solution, bound, "HiGHS MIP, then simplex", True, chosen.is_certain)
 
 
 def _evened(problem: DispatchProblem, compiled: CompiledModel, solution: Solution, modes: Sequence[Mode]) -> Solution:

@@ -131,6 +131,8 @@ def _curtailed(problem: DispatchProblem, weights: Weights, supplied_kw: Array) -
     earned = -prices["import_kw"] - prices["curtailed_kw"]  # by a kW curtailed and imported in its place
     wanted = np.where(saved > 0, np.maximum(export_kw, 0.0), 0.0)
     wanted = np.where(earned > 0, np.maximum(export_kw + limits.import_kw, 0.0), wanted)
+    beyond = -prices.get("import_beyond_kw", np.full_like(saved, np.inf)) - prices["curtailed_kw"]
+    wanted = np.where(beyond > 0, outlook.pv_kw, wanted)
     dear = prices.get("export_beyond_kw", np.full_like(saved, np.inf)) - prices["curtailed_kw"]
     wanted = np.maximum(wanted, np.where(dear > 0, export_kw - limits.export_kw, 0.0))
     return np.clip(wanted, 0.0, outlook.pv_kw)

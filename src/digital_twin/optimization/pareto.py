@@ -33,6 +33,7 @@ COARSE = 8
 """Caps whose costs tell the course of the curve."""
 SAME = 1e-6
 """Relative: points closer than this in either measure are one."""
+ENDS_NOT_FOUND = "the ends of the trade-off were not found in time; ask for a shorter horizon"
 _COST = Weights(cost=1.0)
 _WITH_PEAK = Weights(cost=1.0, peak=1.0)
 """Whose model has a peak."""
@@ -71,7 +72,9 @@ def trade_off(problem: DispatchProblem, against: Traded, *, points: int, time_li
     except NoFeasiblePoint as error:
         raise explain_infeasible(problem, time_limit_s=left_s(deadline)) from error
     except OutOfTime as error:
-        raise Unavailable("the ends of the trade-off were not found in time", retry_after_s=5) from error
+        raise Unavailable(ENDS_NOT_FOUND, retry_after_s=5) from error
+    if not (cheapest.is_certain and least.is_certain):
+        raise Unavailable(ENDS_NOT_FOUND, retry_after_s=5)
     ends = [_point(problem, measure, one.solution.values, None) for one in (cheapest, least)]
     capped = _Capped(problem, measure, cheapest.compiled)
     found = [_point(problem, measure, *plan) for plan in _between(capped, ends, points, deadline)]
@@ -208,14 +211,20 @@ class _Capped:
         """The cheapest plan within the cap of the relaxed one. Raises OutOfTime."""
         if not any(mode.is_broken_by(relaxed.values) for mode in self._modes):
             return relaxed.values, relaxed.price
-        self._cap = relaxed.cap
+        self._cap, until = relaxed.cap, time.monotonic() + time_limit_s
         chosen = choose_modes(self, self._numbers, self._stages, self._modes, relaxed.values, time_limit_s=time_limit_s)
         if not chosen.is_certain:
             raise OutOfTime(chosen.bound)
         again = highspy.Highs()
-        again.setOptionValue("output_flag", False)
+        for option, value in (("output_flag", False), ("threads", 1), ("time_limit", _left(until))):
+            again.setOptionValue(option, value)
         again.passModel(self.program(chosen.numbers, self._stages[0]).to_highs())
-        run(again)
+        try:
+            is_optimal = run(again)
+        except NoFeasiblePoint as error:
+            raise PlanRefused("the modes of a plan could not be carried out; please report the request") from error
+        if not is_optimal:
+            raise OutOfTime(chosen.bound)
         return self._values(again)[0], None
 
     def _values(self, highs: highspy.Highs) -> tuple[dict[str, Array], float]:

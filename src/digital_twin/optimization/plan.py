@@ -68,6 +68,10 @@ class PeakCharge:
     per_kw: float
     so_far_kw: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_number(self.per_kw, "peak_price_per_kw", np.inf)
+        check_number(self.so_far_kw, "peak_so_far_kw", np.inf)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemberExchange:
@@ -82,6 +86,12 @@ class MemberExchange:
     rule: SharingRule
     settlement_minutes: int = 15
     coefficients: Array | None = None  # (N,) for static and hybrid
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.gain_per_kwh).all():
+            raise InvalidInput("the gain on shared energy must be finite in every interval", field="gain_per_kwh")
+        if self.rule is SharingRule.STATIC and self.coefficients is None:
+            raise InvalidInput("static sharing needs a coefficient for each member", field="coefficients")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,8 +51,10 @@ def _cheapest(problem: StochasticProblem, net_kw: Array) -> Array:
     if not problem.expected.curtailable:
         return net_kw
     most = net_kw + problem.scenarios.pv_kw
-    if problem.expected.peak is not None:
-        most = np.minimum(most, np.maximum(net_kw, 0.0))  # nothing is curtailed for the sake of importing more
+    peak = problem.expected.peak
+    if peak is not None and peak.per_kw > 0:
+        # nothing is curtailed for the sake of importing more than has a price already
+        most = np.minimum(most, np.maximum(net_kw, max(peak.so_far_kw, 0.0)))
     slopes = _slopes(problem)
     best, least = net_kw, _along(problem, slopes, net_kw)
     for turning_kw in _turning_points(problem, slopes):
@@ -92,15 +94,14 @@ def _along(problem: StochasticProblem, slopes: Array, carried_kw: Array) -> Arra
 def kinks_of(problem: StochasticProblem, low_kw: Array, high_kw: Array) -> Kinks:
     """The cost as a function of the net discharge between these ends; where it bends down, the chord below it.
 
-    Slopes below 0 are met by curtailing all there is, which moves their part of the function by the generation.
+    Slopes below 0 are met by curtailing all there is, which moves their part of the function by the generation. Where
+    a new peak has a price it is a function below that of the answers, which then curtail nothing to import more.
     """
     net_kw, pv_kw = problem.scenarios.load_kw - problem.scenarios.pv_kw, problem.scenarios.pv_kw
     limits, slopes = problem.expected.limits, _slopes(problem)
     moved = np.minimum(slopes, 0.0)
     if not problem.expected.curtailable:
         moved[:] = 0.0
-    elif problem.expected.peak is not None:
-        moved[2:] = 0.0
     kept = slopes - moved
     turning_kw = np.array([-limits.export_kw, 0.0, limits.import_kw])[:, None, None]
     at_kw = np.concatenate([net_kw - turning_kw, net_kw + pv_kw - turning_kw])  # (6, S, T)
