@@ -2,10 +2,12 @@
 
 Behind a fuse a storage may charge what the fuse lets in beyond the load, and discharge what it lets out. Generation
 that the fuse does not let out is charged, or else curtailed: charging it first costs nobody anything, so that it is a
-variable of its own beside the charge that the community sees.
+variable of its own beside the charge that the community sees. And a storage discharges beside its generation, of which
+nothing is curtailed for that. Both are best only while no energy in the community has a worth below 0: else a bound is
+that of the fleet without these fuses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +57,18 @@ def connections(problem: FleetProblem) -> Connections:
         spilled_kw[own],
         spilled_kw,
     )
+
+
+def without_curtailing_fuses(problem: FleetProblem) -> FleetProblem | None:
+    """The fleet without the export fuses of generation that may be curtailed; None where they hold back no storage."""
+    members, storages = problem.members, problem.storages
+    held = members.curtailable & np.isfinite(members.export_fuse_kw)
+    own = storages.member
+    out_kw = members.pv_kw[own] - members.load_kw[own] + storages.discharge_max_kw
+    holds_back = held[own] & ((members.pv_kw[own] > 0) & (out_kw > members.export_fuse_kw[own, None])).any(axis=1)
+    if not holds_back.any():
+        return None
+    return replace(problem, members=replace(members, export_fuse_kw=np.where(held, np.inf, members.export_fuse_kw)))
 
 
 def _check_one_behind_each(problem: FleetProblem, inward: Array, outward: Array) -> None:

@@ -14,6 +14,7 @@ from digital_twin.domain.errors import Infeasible, TwinError
 from digital_twin.optimization.fleet.bounds import Bounds
 from digital_twin.optimization.fleet.carried_out import carried_out, certified
 from digital_twin.optimization.fleet.check import violations
+from digital_twin.optimization.fleet.connections import without_curtailing_fuses
 from digital_twin.optimization.fleet.directions import settle_directions
 from digital_twin.optimization.fleet.grid import grid_side
 from digital_twin.optimization.fleet.limits import counting_problem, exceeds_limits, no_plan_within_limits
@@ -85,7 +86,12 @@ def _search(problem: FleetProblem, tolerance: float, until: float, progress: Rep
     search.run()
     if not bounds.met:
         settle_directions(standard, bounds, until=until)
-    return carried_out(problem, standard, grid, bounds, search.iterations)
+    plan = carried_out(problem, standard, grid, bounds, search.iterations)
+    freed = without_curtailing_fuses(problem)
+    if freed is None or (plan.value_per_kwh >= 0).all():
+        return plan
+    proved = _search(freed, tolerance, until, lambda _: None).lower_bound
+    return certified(problem, plan, min(plan.lower_bound, proved), tolerance)
 
 
 def _in_one_direction(problem: FleetProblem, plan: FleetPlan, tolerance: float, until: float) -> FleetPlan:

@@ -7,6 +7,7 @@ import numpy as np
 from digital_twin.domain.errors import Infeasible, TwinError, Unavailable
 from digital_twin.optimization.fleet.bounds import Bounds
 from digital_twin.optimization.fleet.check import POWER_TOLERANCE_KW, violations
+from digital_twin.optimization.fleet.connections import without_curtailing_fuses
 from digital_twin.optimization.fleet.directions import settle_directions
 from digital_twin.optimization.fleet.grid import grid_side
 from digital_twin.optimization.fleet.plan import DEFAULT_GAP, FleetPlan, FleetProblem
@@ -73,7 +74,7 @@ def _least_beyond(problem: FleetProblem, counted: FleetPlan, enough: tuple[float
     Args:
         enough: kWh from which on the prices' answer will do, and when to stop looking
     """
-    counting = counting_problem(problem)
+    counting = counting_problem(without_curtailing_fuses(problem) or problem)
     free = np.zeros(problem.storages.member.size)
     counting = replace(counting, storages=replace(counting.storages, wear_per_kwh=free))
     standard = standard_fleet(counting)
