@@ -251,7 +251,7 @@ class BaselineCost(Answer):
 
 
 class Savings(Answer):
-    """Against the plain self-consumption rule; null where that rule would break a limit. `idle` stands beside it."""
+    """Against the plain self-consumption rule; absent where that breaks a limit. `idle` stands beside it."""
 
     baseline: Literal["self_consumption_rule"]
     cost_without_control: float | None = None
